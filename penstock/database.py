@@ -1,0 +1,221 @@
+"""Postgres: one pool of connections a process, transactions, migrations, and errors in the project's words.
+
+Every driver error leaves as a `PenstockError`, chosen by SQLSTATE alone. Behind Supabase's transaction pooler
+(port 6543) no statement is prepared and nothing is kept in a session; so nothing here relies on either.
+"""
+
+import json
+import re
+import select
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import conninfo
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from penstock import errors
+from penstock.settings import Settings
+
+Connection: TypeAlias = psycopg.Connection[TupleRow]
+
+MIGRATIONS = Path(__file__).parent.parent / "supabase" / "migrations"
+TRANSACTION_POOLER_PORT = "6543"
+CONNECT_TIMEOUT_SECONDS = 10
+POOL_SIZE = 16
+
+_pools: dict[str, ConnectionPool[Connection]] = {}
+_pools_lock = threading.Lock()
+
+
+@contextmanager
+def connection(settings: Settings) -> Iterator[Connection]:
+    """Borrow an autocommit connection from the process' pool; driver errors leave as `PenstockError`."""
+    with translated():
+        try:
+            with pool(settings.database_url).connection() as borrowed:
+                yield borrowed
+        except PoolTimeout as error:
+            raise errors.DatabaseUnavailable("Postgres gave no connection in time", retry_after=2) from error
+
+
+@contextmanager
+def transaction(settings: Settings) -> Iterator[Connection]:
+    """Borrow a connection for one transaction (read committed): commits at the end, or rolls back."""
+    with connection(settings) as borrowed, borrowed.transaction():
+        yield borrowed
+
+
+def connect(database_url: str) -> Connection:
+    """Open an autocommit connection outside the pool, for scripts and long work."""
+    with translated():
+        return psycopg.connect(database_url, **_options(database_url))
+
+
+def pool(database_url: str) -> ConnectionPool[Connection]:
+    """The process' pool for one database. Opens no connection before the first is asked for."""
+    with _pools_lock:
+        if database_url not in _pools:
+            _pools[database_url] = ConnectionPool(
+                database_url,
+                kwargs=_options(database_url),
+                min_size=0,
+                max_size=POOL_SIZE,
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                check=_check_alive,
+                open=True,
+            )
+        return _pools[database_url]
+
+
+def close_pools() -> None:
+    """Close what `pool` opened; at the end of a process or a test."""
+    with _pools_lock:
+        while _pools:
+            _pools.popitem()[1].close()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a driver error into the project's own, chosen by SQLSTATE."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate(error) from error
+
+
+def translate(error: psycopg.Error) -> Exception:
+    """The project's error for a driver error, or the driver error itself if it is a bug of ours."""
+    state = error.sqlstate or ""
+    make = _BY_SQLSTATE.get(state) or _BY_CLASS.get(state[:2])
+    if make:
+        return make(error)
+    if not state and isinstance(error, psycopg.OperationalError):
+        return _unreachable(error)
+    return error
+
+
+def migrate(connection: Connection, *, timezone: str = "UTC", folder: Path = MIGRATIONS) -> list[str]:
+    """Apply the migrations that are missing, each in a transaction; returns their names.
+
+    Keeps the books where the Supabase CLI keeps them, so that either may go on where the other stopped.
+    """
+    with translated():
+        connection.execute(_MIGRATION_LEDGER)
+        done = []
+        with connection.transaction():
+            connection.execute("lock table supabase_migrations.schema_migrations in exclusive mode")
+            rows = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
+            known = {version for (version,) in rows}
+            for path in sorted(folder.glob("*.sql")):
+                version, _, name = path.stem.partition("_")
+                if version not in known:
+                    _apply(connection, path, version, name)
+                    done.append(path.stem)
+        connection.execute(
+            "update ops.configuration set timezone = %(zone)s where timezone <> %(zone)s", {"zone": timezone}
+        )
+        return done
+
+
+def pending_migrations(connection: Connection, folder: Path = MIGRATIONS) -> list[str]:
+    """The names of the migrations that `migrate` would apply."""
+    with translated():
+        if connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone() == (None,):
+            return [path.stem for path in sorted(folder.glob("*.sql"))]
+        rows = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
+    known = {version for (version,) in rows}
+    return [path.stem for path in sorted(folder.glob("*.sql")) if path.stem.partition("_")[0] not in known]
+
+
+_MIGRATION_LEDGER = """
+create schema if not exists supabase_migrations;
+create table if not exists supabase_migrations.schema_migrations (
+  version text not null primary key, statements text[], name text
+)
+"""
+
+
+def _apply(connection: Connection, path: Path, version: str, name: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    try:
+        connection.execute(text.encode())
+    except psycopg.Error as error:
+        error.add_note(f"in migration {path.name}")
+        raise
+    connection.execute(
+        "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
+        (version, name, [text]),
+    )
+
+
+def _options(database_url: str) -> dict[str, Any]:
+    pooled = conninfo.conninfo_to_dict(database_url).get("port") == TRANSACTION_POOLER_PORT
+    return {
+        "autocommit": True,
+        "prepare_threshold": None if pooled else 2,
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "application_name": "penstock",
+    }
+
+
+def _check_alive(borrowed: Connection) -> None:
+    # An idle connection has nothing to read unless the server said goodbye: no round trip while all is well.
+    if select.select([borrowed.fileno()], [], [], 0)[0]:
+        borrowed.execute("")
+
+
+def _detail(error: psycopg.Error) -> dict[str, Any]:
+    text = error.diag.message_detail or ""
+    return json.loads(text) if text.startswith("{") else {}
+
+
+def _message(error: psycopg.Error) -> str:
+    return error.diag.message_primary or str(error).partition("\n")[0]
+
+
+def _version_conflict(error: psycopg.Error) -> errors.PenstockError:
+    detail = _detail(error)
+    expected = {0: "no_stream", -1: "any", -2: "stream_exists"}.get(detail["expected"], detail["expected"])
+    return errors.VersionConflict(_message(error), expected=expected, actual=detail["actual"])
+
+
+def _invalid(error: psycopg.Error) -> errors.PenstockError:
+    column = error.diag.column_name or error.diag.constraint_name
+    return errors.InvalidInput(_message(error), **({"column": column} if column else {}))
+
+
+def _unreachable(error: psycopg.Error) -> errors.PenstockError:
+    reason = re.sub(r"\s+", " ", _message(error)).strip()
+    return errors.DatabaseUnavailable(f"Postgres cannot be reached: {reason}", retry_after=2)
+
+
+def _passing(error: psycopg.Error) -> errors.PenstockError:
+    return errors.Unavailable(f"{_message(error)}: try again", retry_after=1)
+
+
+_BY_SQLSTATE: dict[str, Callable[[psycopg.Error], Exception]] = {
+    "PK001": _version_conflict,
+    "PK002": lambda error: errors.EventIdReused(_message(error)),
+    "PK003": lambda error: errors.PartialRepeat(_message(error), **_detail(error)),
+    "PK004": lambda error: errors.InvalidInput(_message(error)),
+    "PK006": lambda error: errors.Conflict(_message(error)),
+    "PK007": lambda error: errors.NotFound(_message(error)),
+    "23502": _invalid,
+    "23514": _invalid,
+    "57014": _passing,
+    "55P03": _passing,
+}
+_BY_CLASS: dict[str, Callable[[psycopg.Error], Exception]] = {
+    "08": _unreachable,
+    "22": _invalid,
+    "28": _unreachable,
+    "3D": _unreachable,
+    "40": _passing,
+    "53": _passing,
+    "57": _unreachable,
+}

@@ -1,0 +1,105 @@
+"""What can go wrong, as one tree. The app shows each error once, as `application/problem+json`.
+
+    PenstockError
+    ├── SettingsError            the environment is wrong or incomplete
+    ├── InvalidInput             a field is wrong; names the field and the reason
+    ├── NotFound                 no such stream, order, view, import, …
+    ├── Conflict                 the present state does not allow it
+    │   ├── VersionConflict      the stream is at another version than expected
+    │   ├── EventIdReused        an event id is taken by another event
+    │   ├── PartialRepeat        only a part of a call's events is stored already
+    │   ├── InsufficientStock    fewer pieces than asked for
+    │   ├── ImpossibleStep       the order's status does not allow the step
+    │   └── RebuildInProgress    the read model is being rebuilt already
+    ├── Forbidden                a signature, key or scope does not fit
+    └── Unavailable              passing: try again later, `retry_after` seconds
+        ├── DatabaseUnavailable  Postgres cannot be reached or broke the connection
+        └── WaitTimedOut         a read model has not reached the position in time
+
+`slug` is the stable name of a kind of error; it never changes once released.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class PenstockError(Exception):
+    """The root. `details` holds numbers and names that a program may act on."""
+
+    slug: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details: Mapping[str, object] = details
+
+
+class SettingsError(PenstockError):
+    slug = "settings"
+
+
+class InvalidInput(PenstockError):
+    """`errors` lists every fault found as `{"field", "reason"}`."""
+
+    slug = "invalid-input"
+
+    def __init__(self, message: str, *, field: str | None = None, **details: object) -> None:
+        if field is not None:
+            details.setdefault("errors", [{"field": field, "reason": message}])
+            message = f"{field}: {message}"
+        super().__init__(message, **details)
+
+
+class NotFound(PenstockError):
+    slug = "not-found"
+
+
+class Conflict(PenstockError):
+    slug = "conflict"
+
+
+class VersionConflict(Conflict):
+    """`details` holds `expected` (as the caller said it) and `actual` (0 = no such stream)."""
+
+    slug = "version-conflict"
+
+
+class EventIdReused(Conflict):
+    slug = "event-id-reused"
+
+
+class PartialRepeat(Conflict):
+    slug = "partial-repeat"
+
+
+class InsufficientStock(Conflict):
+    slug = "insufficient-stock"
+
+
+class ImpossibleStep(Conflict):
+    slug = "impossible-step"
+
+
+class RebuildInProgress(Conflict):
+    slug = "rebuild-in-progress"
+
+
+class Forbidden(PenstockError):
+    slug = "forbidden"
+
+
+class Unavailable(PenstockError):
+    """Passing. `retry_after` is in seconds."""
+
+    slug = "unavailable"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, **details: object) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
+class DatabaseUnavailable(Unavailable):
+    slug = "database-unavailable"
+
+
+class WaitTimedOut(Unavailable):
+    slug = "wait-timed-out"

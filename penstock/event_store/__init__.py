@@ -1,0 +1,41 @@
+"""The event store: append-only, versioned by stream, ordered by position.
+
+It knows no domain: any aggregate type and event type can be appended.
+"""
+
+from penstock.event_store.events import (
+    ANY_VERSION,
+    NO_STREAM,
+    STREAM_EXISTS,
+    Appended,
+    ExpectedVersion,
+    NewEvent,
+    RecordedEvent,
+    uuid7,
+)
+from penstock.event_store.streams import append, read_stream
+from penstock.event_store.subscriptions import (
+    lock_checkpoint,
+    move_checkpoint,
+    read_checkpoint,
+    read_events,
+    safe_position,
+)
+
+__all__ = [
+    "ANY_VERSION",
+    "NO_STREAM",
+    "STREAM_EXISTS",
+    "Appended",
+    "ExpectedVersion",
+    "NewEvent",
+    "RecordedEvent",
+    "append",
+    "lock_checkpoint",
+    "move_checkpoint",
+    "read_checkpoint",
+    "read_events",
+    "read_stream",
+    "safe_position",
+    "uuid7",
+]

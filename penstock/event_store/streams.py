@@ -1,0 +1,73 @@
+"""Append to a stream, and read it back. The rules live in SQL; this calls them."""
+
+from collections.abc import Sequence
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from penstock import json_codec
+from penstock.database import Connection, translated
+from penstock.event_store.events import (
+    Appended,
+    ExpectedVersion,
+    NewEvent,
+    RecordedEvent,
+    expected_version_code,
+)
+
+MAX_PAGE = 1000
+
+_APPEND_ONE = "select * from public.append_event(%s, %s, %s, %s, %s, %s, %s, %s)"
+_APPEND_MANY = "select * from public.append_events(%s, %s, %s, %s, %s, %s, %s, %s)"
+EVENT_COLUMNS = (
+    "position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version, created_at"
+)
+_READ = f"select {EVENT_COLUMNS} from public.read_stream(%s, %s, %s, %s)"  # noqa: S608
+
+
+def append(
+    connection: Connection,
+    aggregate_type: str,
+    aggregate_id: str,
+    expected_version: ExpectedVersion,
+    events: Sequence[NewEvent],
+) -> Appended:
+    """Append `events` to one stream, all or nothing.
+
+    In a transaction of the caller's the append is part of it. Raises `VersionConflict` (with `expected` and `actual`),
+    `EventIdReused` or `PartialRepeat`; a repeated call with the same ids answers as the first time.
+    """
+    code = expected_version_code(expected_version)
+    with translated(), connection.cursor(binary=True) as cursor:
+        if len(events) == 1:
+            cursor.execute(_APPEND_ONE, (aggregate_type, aggregate_id, code, *_columns(events[0])))
+        else:
+            columns = [list(column) for column in zip(*map(_columns, events), strict=True)] or [[]] * 5
+            cursor.execute(_APPEND_MANY, (aggregate_type, aggregate_id, code, *columns))
+        row = cursor.fetchone()
+    assert row is not None
+    version, positions, duplicate = row
+    return Appended(version, tuple(positions) if isinstance(positions, list) else (positions,), duplicate)
+
+
+def read_stream(
+    connection: Connection,
+    aggregate_type: str,
+    aggregate_id: str,
+    *,
+    after_version: int = 0,
+    limit: int = MAX_PAGE,
+) -> list[RecordedEvent]:
+    """Events of one stream in order, those after `after_version`, at most `limit`. Empty if there is none."""
+    with translated(), connection.cursor(binary=True, row_factory=class_row(RecordedEvent)) as cursor:
+        return cursor.execute(_READ, (aggregate_type, aggregate_id, after_version, limit)).fetchall()
+
+
+def _columns(event: NewEvent) -> tuple[object, ...]:
+    return (
+        event.id,
+        event.event_type,
+        Jsonb(event.payload, dumps=json_codec.dumps),
+        Jsonb(event.metadata, dumps=json_codec.dumps),
+        event.schema_version,
+    )

@@ -1,0 +1,67 @@
+"""Read the whole store in order, and remember how far a subscriber has come.
+
+A subscriber reads up to `safe_position` (never further: see 20261121000300_read_events.sql) and moves its checkpoint
+in the transaction that holds what it wrote: exactly once inside Postgres.
+"""
+
+from collections.abc import Sequence
+
+from psycopg.rows import class_row
+
+from penstock.database import Connection, translated
+from penstock.event_store.events import RecordedEvent
+from penstock.event_store.streams import EVENT_COLUMNS, MAX_PAGE
+
+_READ = f"select {EVENT_COLUMNS} from public.read_events(%s, %s, %s)"  # noqa: S608
+
+
+def read_events(
+    connection: Connection,
+    *,
+    after: int = 0,
+    limit: int = MAX_PAGE,
+    event_types: Sequence[str] | None = None,
+) -> list[RecordedEvent]:
+    """Events of the whole store in order of position, after `after`; skips none that is still being committed."""
+    wanted = list(event_types) if event_types is not None else None
+    with translated(), connection.cursor(binary=True, row_factory=class_row(RecordedEvent)) as cursor:
+        return cursor.execute(_READ, (after, limit, wanted)).fetchall()
+
+
+def safe_position(connection: Connection) -> int:
+    """The position up to which later statements see everything."""
+    with translated():
+        row = connection.execute("select ops.safe_position()").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def lock_checkpoint(connection: Connection, subscription: str) -> int:
+    """The subscription's position, locked until the transaction ends; a new subscription starts at 0."""
+    with translated():
+        connection.execute(
+            "insert into ops.subscriptions (subscription) values (%s) on conflict do nothing", (subscription,)
+        )
+        row = connection.execute(
+            "select position from ops.subscriptions where subscription = %s for update", (subscription,)
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def read_checkpoint(connection: Connection, subscription: str) -> int:
+    """The subscription's position, 0 if it has none."""
+    with translated():
+        row = connection.execute(
+            "select position from ops.subscriptions where subscription = %s", (subscription,)
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def move_checkpoint(connection: Connection, subscription: str, position: int) -> None:
+    """Say that everything up to `position` is dealt with; part of the caller's transaction."""
+    with translated():
+        connection.execute(
+            "update ops.subscriptions set position = %s, updated_at = now() where subscription = %s",
+            (position, subscription),
+        )

@@ -1,0 +1,173 @@
+"""The environment, read once into one frozen object.
+
+Nothing else in the project reads environment variables for its behaviour. Secrets never show in a repr.
+Production is the default and strict; `PENSTOCK_ENV=local` (what `penstock up` sets) is for one machine.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from penstock.errors import SettingsError
+
+Scope = Literal["read", "write", "admin"]
+SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """One caller: `name` goes into events as the actor, `sha256` is the hex digest of the key."""
+
+    name: str
+    sha256: str = field(repr=False)
+    scopes: frozenset[Scope]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that can be configured. See `.env.example` for one line on each variable."""
+
+    database_url: str = field(repr=False)
+    environment: Literal["local", "production"] = "production"
+    timezone: str = "UTC"
+    etl_overlap_days: int = 2
+    api_keys: tuple[ApiKey, ...] = ()
+    webhook_secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    storage_folder: Path = Path(".penstock/uploads")
+    supabase_url: str | None = None
+    supabase_secret_key: str | None = field(default=None, repr=False)
+    inngest_dev: str | None = None
+    inngest_serve_origin: str | None = None
+    max_body_bytes: int = 4_500_000
+
+    @property
+    def is_local(self) -> bool:
+        return self.environment == "local"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
+        """Read and check the environment; raise `SettingsError` naming every variable that is wrong."""
+        env = os.environ if env is None else env
+        faults: list[str] = []
+        settings = cls(
+            database_url=_database_url(env, faults),
+            environment=_environment(env, faults),
+            timezone=_timezone(env, faults),
+            etl_overlap_days=_whole_number(env, "ETL_OVERLAP_DAYS", 2, faults, at_most=366),
+            api_keys=_api_keys(env, faults),
+            webhook_secrets=_webhook_secrets(env, faults),
+            storage_folder=Path(env.get("PENSTOCK_STORAGE_FOLDER") or ".penstock/uploads"),
+            supabase_url=env.get("SUPABASE_URL") or None,
+            supabase_secret_key=env.get("SUPABASE_SECRET_KEY") or None,
+            inngest_dev=env.get("INNGEST_DEV") or None,
+            inngest_serve_origin=env.get("INNGEST_SERVE_ORIGIN") or None,
+            max_body_bytes=_whole_number(env, "PENSTOCK_MAX_BODY_BYTES", 4_500_000, faults, at_least=1024),
+        )
+        if not settings.is_local:
+            faults += _production_faults(settings, env)
+        if faults:
+            raise SettingsError("; ".join(faults))
+        return settings
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process. Read at first use, not at import: a build has no secrets."""
+    return Settings.from_env()
+
+
+def _production_faults(settings: Settings, env: Mapping[str, str]) -> list[str]:
+    faults = []
+    if not settings.api_keys:
+        faults.append("PENSTOCK_API_KEYS is not set: production needs at least one key")
+    if settings.inngest_dev:
+        faults.append("INNGEST_DEV switches signature checks off and must not be set in production")
+    if not settings.inngest_serve_origin:
+        faults.append("INNGEST_SERVE_ORIGIN is not set: without it a forged Host header re-registers the app")
+    if not env.get("INNGEST_SIGNING_KEY"):
+        faults.append("INNGEST_SIGNING_KEY is not set: calls from Inngest could not be checked")
+    if not env.get("INNGEST_EVENT_KEY"):
+        faults.append("INNGEST_EVENT_KEY is not set: events could not be sent")
+    return faults
+
+
+def _database_url(env: Mapping[str, str], faults: list[str]) -> str:
+    url = env.get("DATABASE_URL", "")
+    if not url:
+        faults.append("DATABASE_URL is not set")
+    elif not url.startswith(("postgres://", "postgresql://")):
+        faults.append("DATABASE_URL does not start with postgresql://")
+    return url
+
+
+def _environment(env: Mapping[str, str], faults: list[str]) -> Literal["local", "production"]:
+    value = env.get("PENSTOCK_ENV") or "production"
+    if value == "local":
+        return "local"
+    if value != "production":
+        faults.append(f"PENSTOCK_ENV is {value!r}, not local or production")
+    return "production"
+
+
+def _timezone(env: Mapping[str, str], faults: list[str]) -> str:
+    name = env.get("PENSTOCK_TIMEZONE") or "UTC"
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        faults.append(f"PENSTOCK_TIMEZONE is {name!r}, which is no IANA time zone")
+        return "UTC"
+    return name
+
+
+def _whole_number(
+    env: Mapping[str, str],
+    name: str,
+    default: int,
+    faults: list[str],
+    *,
+    at_least: int = 0,
+    at_most: int = 10**12,
+) -> int:
+    text = env.get(name) or str(default)
+    if not re.fullmatch(r"[0-9]{1,13}", text) or not at_least <= int(text) <= at_most:
+        faults.append(f"{name} is {text!r}, not a whole number from {at_least} to {at_most}")
+        return default
+    return int(text)
+
+
+def _api_keys(env: Mapping[str, str], faults: list[str]) -> tuple[ApiKey, ...]:
+    """`name:sha256hex:read+write,…`: names for the audit, hashes instead of keys."""
+    keys = []
+    for number, entry in enumerate(_entries(env.get("PENSTOCK_API_KEYS", "")), start=1):
+        match = re.fullmatch(r"([A-Za-z0-9_.-]{1,64}):([0-9a-f]{64}):([a-z+]+)", entry)
+        scopes = frozenset(scope for scope in SCOPES if match and scope in match[3].split("+"))
+        if not match or len(scopes) != len(match[3].split("+")):
+            faults.append(f"PENSTOCK_API_KEYS entry {number} is not name:sha256hex:read+write+admin")
+            continue
+        keys.append(ApiKey(match[1], match[2], scopes))
+    return tuple(keys)
+
+
+def _webhook_secrets(env: Mapping[str, str], faults: list[str]) -> dict[str, tuple[str, ...]]:
+    """`source=secret,source=secret`: a source may stand twice while its secret rotates."""
+    secrets: dict[str, tuple[str, ...]] = {}
+    for number, entry in enumerate(_entries(env.get("WEBHOOK_SECRETS", "")), start=1):
+        source, _, secret = entry.partition("=")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", source) or not secret:
+            faults.append(f"WEBHOOK_SECRETS entry {number} is not source=secret")
+            continue
+        secrets[source] = (*secrets.get(source, ()), secret)
+    return secrets
+
+
+def _entries(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]

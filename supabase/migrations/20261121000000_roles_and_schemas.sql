@@ -1,0 +1,62 @@
+-- Roles and schemas. On Supabase the API's roles exist already; plain Postgres gets the same names, so that every
+-- later grant is one text for both. `analyst` is ours: it reads what people query and nothing else.
+--   public   what people query: the event store, read models, views, SQL functions
+--   raw      what arrived, untouched: deliveries, files
+--   staging  typed and checked, on its way
+--   ops      checkpoints, runs, dead letters
+
+do $$
+declare
+  wanted record;
+begin
+  for wanted in
+    select *
+    from (values
+      ('anon', 'nologin'),
+      ('authenticated', 'nologin'),
+      ('service_role', 'nologin bypassrls'),
+      ('analyst', 'nologin')
+    ) as roles (name, attributes)
+  loop
+    begin
+      if not exists (select from pg_catalog.pg_roles as r where r.rolname = wanted.name) then
+        execute pg_catalog.format('create role %I %s', wanted.name, wanted.attributes);
+      end if;
+    exception
+      -- roles belong to the whole cluster: another database's migration may have been faster
+      when duplicate_object or unique_violation then null;
+    end;
+  end loop;
+end $$;
+
+create schema if not exists raw;
+create schema if not exists staging;
+create schema if not exists ops;
+
+comment on schema raw is 'What arrived, untouched: webhook deliveries, imported files and their rejected lines.';
+comment on schema staging is 'Typed and checked rows on their way to events or tables; may be emptied at any time.';
+comment on schema ops is 'How the machine runs: checkpoints, runs, dead letters, configuration.';
+
+revoke all on schema raw, staging, ops from public;
+grant usage on schema raw, staging, ops to service_role;
+grant usage on schema public to service_role, analyst;
+
+create table ops.configuration (
+  singleton boolean not null default true,
+  timezone text not null default 'UTC',
+  constraint configuration_pkey primary key (singleton),
+  constraint configuration_one_row check (singleton)
+);
+comment on table ops.configuration is 'One row: what SQL must know of the settings. Written by `penstock migrate` from the environment.';
+alter table ops.configuration enable row level security;
+grant select, update on ops.configuration to service_role;
+insert into ops.configuration default values;
+
+create function ops.business_timezone() returns text
+language sql stable
+set search_path = ''
+as $$ select c.timezone from ops.configuration as c $$;
+comment on function ops.business_timezone() is 'The IANA zone in which days and months begin (PENSTOCK_TIMEZONE).';
+revoke execute on function ops.business_timezone() from public, anon, authenticated;
+grant execute on function ops.business_timezone() to service_role, analyst;
+grant usage on schema ops to analyst;

@@ -1,0 +1,83 @@
+-- Reading, and the rule by which no reader ever skips an event.
+--   read_stream   one stream by version       read_events   the whole store by position
+-- Positions are drawn before the commit, so a lower one can become visible after a higher one: a reader that trusts
+-- `position > checkpoint` loses events. The rule here, "published floors": before it draws a position, an append takes
+-- a shared advisory lock whose key carries the sequence value that it saw; its positions will all lie above that value.
+-- A reader takes the sequence value, then the lowest published floor, and reads no further than the lower of the two.
+-- Appends never wait for each other or for readers, and readers stall behind nothing but an append in flight.
+
+create function ops.safe_position() returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  highest bigint;
+  lowest_floor bigint;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'safe_position needs read committed: a fixed snapshot is older than the locks it would look at'
+      using errcode = 'PK004';
+  end if;
+  -- the order matters: an append that this misses among the locks draws its positions above `highest`
+  highest := coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0);
+  select min(((l.classid::bigint & 65535) << 32) | l.objid::bigint) into lowest_floor
+  from pg_catalog.pg_locks as l
+  where l.locktype = 'advisory' and l.objsubid = 1 and (l.classid::bigint >> 16) = 20563
+    and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
+    and l.granted;
+  return least(highest, coalesce(lowest_floor, highest));
+end $$;
+comment on function ops.safe_position() is
+  'The position up to which everything is visible to statements that start after this one. Call it in a statement of its own.';
+revoke execute on function ops.safe_position() from public, anon, authenticated;
+grant execute on function ops.safe_position() to service_role, analyst;
+
+create function public.read_stream(
+  aggregate_type text, aggregate_id text, after_version integer default 0, max_count integer default 1000
+) returns setof public.event_store
+language sql stable
+set search_path = ''
+as $$
+  select e.*
+  from public.event_store as e
+  where e.aggregate_id = read_stream.aggregate_id and e.aggregate_type = read_stream.aggregate_type
+    and e.version > after_version
+  order by e.version
+  limit max_count
+$$;
+comment on function public.read_stream(text, text, integer, integer) is 'Events of one stream after a version, in order.';
+revoke execute on function public.read_stream(text, text, integer, integer) from public, anon, authenticated;
+grant execute on function public.read_stream(text, text, integer, integer) to service_role, analyst;
+
+create function public.read_events(
+  after bigint default 0, max_count integer default 1000, event_types text[] default null
+) returns setof public.event_store
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  safe constant bigint := ops.safe_position();
+begin
+  -- a statement of its own, so that its snapshot is younger than the floors; in one statement events get lost
+  return query
+  select e.*
+  from public.event_store as e
+  where e.position > after and e.position <= safe and (event_types is null or e.event_type = any(event_types))
+  order by e.position
+  limit max_count;
+end $$;
+comment on function public.read_events(bigint, integer, text[]) is
+  'Events of the whole store after a position, in order, never skipping one that is still being committed.';
+revoke execute on function public.read_events(bigint, integer, text[]) from public, anon, authenticated;
+grant execute on function public.read_events(bigint, integer, text[]) to service_role, analyst;
+
+create table ops.subscriptions (
+  subscription text not null,
+  position bigint not null default 0,
+  updated_at timestamptz not null default now(),
+  constraint subscriptions_pkey primary key (subscription),
+  constraint subscriptions_position_check check (position >= 0)
+);
+comment on table ops.subscriptions is 'Checkpoints: the last position that a subscriber has dealt with, moved in the transaction of its writes.';
+alter table ops.subscriptions enable row level security;
+grant select, insert, update, delete on ops.subscriptions to service_role;
