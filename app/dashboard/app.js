@@ -1,0 +1,186 @@
+// The dashboard: reads the API, shows the figures, and reads again when the server says that something changed.
+// Money stays a decimal string until it is formatted; only charts turn it into numbers.
+
+const currency = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const whole = new Intl.NumberFormat("en-GB");
+const month = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const DAYS_SHOWN = 31;
+const POLL_MILLISECONDS = 15_000;
+
+const element = (id) => document.getElementById(id);
+const show = (id, text) => { element(id).textContent = text; };
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const date = (text) => new Date(`${text.slice(0, 10)}T00:00:00Z`);
+
+class NeedsKey extends Error {}
+
+async function read(path) {
+  const key = sessionStorage.getItem("penstock-key");
+  const answer = await fetch(path, { headers: key ? { authorization: `Bearer ${key}` } : {} });
+  if (answer.status === 401 || answer.status === 403) throw new NeedsKey();
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.detail ?? `${path} answered ${answer.status}`);
+  return body;
+}
+
+function row(...cells) {
+  const line = document.createElement("tr");
+  for (const cell of cells) {
+    const box = document.createElement("td");
+    if (cell.number) box.className = "number";
+    box.append(...(cell.nodes ?? [cell.text]));
+    line.append(box);
+  }
+  return line;
+}
+const text = (value) => ({ text: value });
+const number = (value) => ({ text: value, number: true });
+
+function note(className, value) {
+  const span = document.createElement("span");
+  span.className = className;
+  span.textContent = value;
+  return span;
+}
+
+function fill(id, rows, emptyText) {
+  const body = element(id).tBodies[0];
+  if (!rows.length) {
+    const cell = document.createElement("td");
+    cell.colSpan = element(id).tHead.rows[0].cells.length;
+    cell.className = "empty";
+    cell.textContent = emptyText;
+    const line = document.createElement("tr");
+    line.append(cell);
+    rows = [line];
+  }
+  body.replaceChildren(...rows);
+}
+
+function showMonths({ rows }) {
+  const latest = rows[0];
+  show("figure-revenue", latest ? currency.format(latest.revenue) : "0.00");
+  show("figure-orders", whole.format(latest?.order_count ?? 0));
+  show("figure-average", currency.format(latest?.avg_order_value ?? 0));
+  show("figure-customers", whole.format(latest?.unique_customers ?? 0));
+  show("note-month", latest ? month.format(date(latest.month)) : "no completed order yet");
+  fill("months", rows.map((each) => row(
+    text(month.format(date(each.month))), number(whole.format(each.order_count)), number(currency.format(each.revenue)),
+    number(currency.format(each.avg_order_value)), number(whole.format(each.unique_customers)),
+  )), "No month yet. Figures appear with the first completed order.");
+}
+
+const charts = new Map();
+
+function bars(id, days, values, label, color, format) {
+  const box = element(id);
+  charts.get(id)?.destroy();
+  box.replaceChildren();
+  if (!days.length) return void box.append(note("empty", "No day yet. The daily ETL fills this at 02:00."));
+  const axis = { stroke: css("--soft"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false } };
+  const short = (value) => (value >= 1000 ? `${value / 1000}k` : `${value}`);
+  charts.set(id, new uPlot({
+    width: box.clientWidth, height: box.clientHeight - 34, tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
+    scales: { y: { range: (_, __, highest) => [0, highest * 1.08 || 1] } },
+    cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
+    axes: [
+      { ...axis, grid: { show: false }, values: (_, splits) => splits.map((seconds) => day.format(new Date(seconds * 1000))) },
+      { ...axis, size: 46, values: (_, splits) => splits.map(short) },
+    ],
+    series: [
+      { label: "Day", value: (_, seconds) => (seconds == null ? "–" : day.format(new Date(seconds * 1000))) },
+      {
+        label, stroke: color, fill: color, points: { show: false }, paths: uPlot.paths.bars({ size: [0.72, 38], radius: 0.18 }),
+        value: (_, value) => (value == null ? "–" : format(value)),
+      },
+    ],
+  }, [days.map((each) => date(each.day).getTime() / 1000), values], box));
+}
+
+let shownDays = [];
+
+function showDays({ rows }) {
+  shownDays = rows.slice(0, DAYS_SHOWN).reverse();
+  drawDays();
+}
+
+function drawDays() {
+  const span = shownDays.length ? `${day.format(date(shownDays[0].day))} – ${day.format(date(shownDays.at(-1).day))}` : "";
+  show("note-days", span);
+  show("note-orders", span);
+  bars("chart-revenue", shownDays, shownDays.map((each) => Number(each.total_revenue)), "Revenue", css("--water"), (value) => currency.format(value));
+  bars("chart-orders", shownDays, shownDays.map((each) => each.order_count), "Orders", css("--sun"), (value) => whole.format(value));
+}
+
+function showProducts({ rows }) {
+  const highest = Math.max(0, ...rows.map((each) => Number(each.revenue)));
+  show("note-products", rows.length ? "by revenue" : "");
+  fill("products", rows.map((each) => {
+    const meter = document.createElement("meter");
+    meter.max = highest || 1;
+    meter.value = Number(each.revenue);
+    const name = each.product_name ?? each.product_id;
+    return row({ nodes: [name, note("sub", each.category ? `${each.product_id} · ${each.category}` : each.product_id), meter] },
+      number(whole.format(each.units_sold)), number(whole.format(each.order_count)), number(currency.format(each.revenue)));
+  }), "No product sold yet.");
+}
+
+function duration(run) {
+  if (!run.finished_at) return "…";
+  const seconds = (new Date(run.finished_at) - new Date(run.started_at)) / 1000;
+  return seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
+}
+
+function showRuns({ runs }) {
+  fill("runs", runs.map((run) => row(
+    { nodes: [note(`state ${run.status}`, run.pipeline), ...(run.error ? [note("sub error", run.error)] : [])] },
+    text(moment.format(new Date(run.started_at))), number(duration(run)),
+    number(whole.format(run.rows_in)), number(whole.format(run.rows_out)), number(whole.format(run.rows_rejected)),
+  )), "No pipeline has run yet.");
+}
+
+function showFreshness(times) {
+  const oldest = times.filter(Boolean).map((time) => new Date(time)).sort((one, other) => one - other)[0];
+  show("freshness", oldest ? `Figures as of ${moment.format(oldest)}` : "No figures yet");
+  element("freshness").classList.remove("stale");
+}
+
+async function refresh() {
+  try {
+    const [months, days, products, runs] = await Promise.all([
+      read("/v1/views/monthly_revenue?limit=12"), read(`/v1/views/daily_analytics?limit=${DAYS_SHOWN}`),
+      read("/v1/views/product_performance?limit=10"), read("/v1/runs?limit=12"),
+    ]);
+    showMonths(months);
+    showDays(days);
+    showProducts(products);
+    showRuns(runs);
+    showFreshness([months.refreshed_at, products.refreshed_at]);
+    element("problem").hidden = true;
+  } catch (error) {
+    if (error instanceof NeedsKey) return askForKey();
+    element("freshness").classList.add("stale");
+    element("problem").hidden = false;
+    show("problem", `The figures could not be read: ${error.message} What you see may be old; the next try is in ${POLL_MILLISECONDS / 1000} seconds.`);
+  }
+}
+
+function askForKey() {
+  const dialog = element("key-dialog");
+  sessionStorage.removeItem("penstock-key");
+  if (dialog.open) return;
+  dialog.addEventListener("close", () => {
+    sessionStorage.setItem("penstock-key", element("key").value.trim());
+    element("key").value = "";
+    refresh();
+  }, { once: true });
+  dialog.showModal();
+}
+
+let drawing;
+addEventListener("resize", () => { clearTimeout(drawing); drawing = setTimeout(drawDays, 150); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawDays);
+setInterval(() => { if (!document.hidden) refresh(); }, POLL_MILLISECONDS);
+refresh();
