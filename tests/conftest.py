@@ -1,0 +1,39 @@
+"""Fixtures for all tests: each database is a clone of one migrated template, so tests may commit and race."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from penstock import database
+from penstock.settings import Settings
+from tests import throwaway
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        throwaway.open_session()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        throwaway.close_session()
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    """The DSN of a database of the test's own, with all migrations applied."""
+    with throwaway.cloned_database() as url:
+        yield url
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def settings(database_url: str) -> Iterator[Settings]:
+    yield Settings(database_url=database_url, environment="local")
+    database.close_pools()

@@ -1,0 +1,141 @@
+"""One throw-away Postgres for a test session, and databases cloned from one migrated template.
+
+`TEST_DATABASE_URL` names a running server to use instead (a superuser's DSN, as CI does for Debian's 15).
+Workers of pytest-xdist share the server: who comes first starts it, under a file lock; the controlling process
+stops it. A session that was killed leaves its server behind, and the next session sweeps it away.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from penstock import database
+from penstock.local.postgres import EmbeddedPostgres
+
+FOLDER_VARIABLE = "PENSTOCK_TEST_SESSION"
+PREFIX = "penstock-test-"
+# What a crash would lose is thrown away in any case.
+CARELESS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "max_wal_size": "512MB",
+}
+
+
+def scratch_folder() -> Path:
+    """Memory where there is plenty: making a database is ten times faster there than on a disk."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
+    return memory if roomy else Path(tempfile.gettempdir())
+
+
+def open_session() -> None:
+    """Called once, by the controlling process, before its workers start."""
+    sweep_dead_sessions()
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=scratch_folder()))
+    folder.chmod(0o755)
+    os.environ[FOLDER_VARIABLE] = str(folder)
+
+
+def close_session() -> None:
+    folder = Path(os.environ.pop(FOLDER_VARIABLE))
+    template = folder / "template"
+    if template.exists() and "TEST_DATABASE_URL" in os.environ:
+        drop_database(os.environ["TEST_DATABASE_URL"], template.read_text())
+    _remove(folder)
+
+
+def sweep_dead_sessions() -> None:
+    for folder in scratch_folder().glob(f"{PREFIX}*"):
+        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if folder.stat().st_uid == os.getuid() and pid.isdigit() and not psutil.pid_exists(int(pid)):
+            _remove(folder)
+
+
+def admin_url() -> str:
+    """A superuser's DSN of the session's server, started if need be."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        return given
+    with _session_lock() as folder:
+        return _cluster(folder).start("postgres")
+
+
+def template_database() -> str:
+    """The name of the session's template, made by whoever asks first."""
+    server = admin_url()
+    with _session_lock() as folder:
+        marker = folder / "template"
+        if not marker.exists():
+            name = f"penstock_template_{uuid.uuid4().hex[:12]}"
+            _execute(server, sql.SQL("create database {}").format(sql.Identifier(name)))
+            migrate(make_conninfo(server, dbname=name))
+            marker.write_text(name)
+        return marker.read_text()
+
+
+def migrate(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        database.migrate(connection)
+
+
+@contextmanager
+def cloned_database() -> Iterator[str]:
+    """The DSN of a fresh clone of the template, dropped at the end with all its sessions."""
+    with fresh_database(template_database()) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(template: str = "template1") -> Iterator[str]:
+    name = f"penstock_test_{uuid.uuid4().hex[:16]}"
+    statement = sql.SQL("create database {} template {} strategy file_copy")
+    _execute(admin_url(), statement.format(sql.Identifier(name), sql.Identifier(template)))
+    try:
+        yield _url(admin_url(), name)
+    finally:
+        drop_database(admin_url(), name)
+
+
+def drop_database(server: str, name: str) -> None:
+    _execute(server, sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def _execute(server: str, statement: sql.Composed) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def _url(server: str, name: str) -> str:
+    """Settings want a URL, so the name is exchanged in place."""
+    base, _, query = server.partition("?")
+    return f"{base.rpartition('/')[0]}/{name}{'?' + query if query else ''}"
+
+
+def _cluster(folder: Path) -> EmbeddedPostgres:
+    return EmbeddedPostgres(folder / "postgres", settings=CARELESS)
+
+
+@contextmanager
+def _session_lock() -> Iterator[Path]:
+    folder = Path(os.environ[FOLDER_VARIABLE])
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+def _remove(folder: Path) -> None:
+    if (folder / "postgres").exists():
+        _cluster(folder).remove()
+    shutil.rmtree(folder, ignore_errors=True)
