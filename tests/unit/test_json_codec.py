@@ -1,0 +1,83 @@
+"""Strict JSON: what is stored is what was sent, or the sender is told why not."""
+
+import json
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock import json_codec
+from penstock.errors import InvalidInput
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])), inner, max_size=4
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_what_goes_in_comes_out(value: object) -> None:
+    assert json_codec.loads(json_codec.dumps(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b'{"a": NaN}', "NaN"),
+        (b"[Infinity]", "Infinity"),
+        (b'{"a": 1e999}', "range"),
+        (b'{"a": 0.12345678901234567890123}', "digits"),
+        (b'{"a": {"b": "x\\u0000y"}}', "body.a.b: has a NUL"),
+        (b'{"x\\u0000": 1}', "NUL"),
+        (b'["\\ud800"]', "surrogate"),
+        (b'{"a": 1, "a": 2}', "'a' stands twice"),
+        (b"{", "line 1, column 2"),
+        (b'{"a":\n tru}', "line 2"),
+        (b"\xff{}", "not UTF-8 at byte 0"),
+        (b"", "not JSON"),
+        (b"[" * 100 + b"]" * 100, "nested deeper"),
+        (b"[" * 100_000, "nested deeper|not JSON"),
+        (b"[" + b"9" * 5000 + b"]", "1,000 digits"),
+    ],
+)
+def test_what_postgres_or_json_cannot_hold_is_refused_with_its_reason(text: bytes, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason) as caught:
+        json_codec.loads(text)
+    assert caught.value.details["errors"]
+
+
+@pytest.mark.parametrize("digits", ["19.99", "0.1", "4.5", "1e10", "-2.50", "123456789012345678901234567890"])
+def test_a_number_keeps_its_value(digits: str) -> None:
+    assert Decimal(json_codec.dumps(json_codec.loads(digits))) == Decimal(digits)
+
+
+def test_money_times_and_ids_have_one_form() -> None:
+    noon = datetime(2026, 11, 21, 12, tzinfo=timezone(timedelta(hours=2)))
+    value = [Decimal("823746.140"), noon, date(2010, 12, 1), UUID(int=1), datetime(2010, 12, 1, 8, 26, tzinfo=UTC)]
+    assert json.loads(json_codec.dumps(value)) == [
+        "823746.140",
+        "2026-11-21T10:00:00Z",
+        "2010-12-01",
+        "00000000-0000-0000-0000-000000000001",
+        "2010-12-01T08:26:00Z",
+    ]
+
+
+def test_what_has_no_json_form_is_an_error_and_not_a_guess() -> None:
+    with pytest.raises(TypeError, match="bytes"):
+        json_codec.dumps({"a": b"x"})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        json_codec.dumps(float("nan"))
