@@ -96,6 +96,8 @@ def translate(error: psycopg.Error) -> Exception:
         return make(error)
     if not state and isinstance(error, psycopg.OperationalError):
         return _unreachable(error)
+    if not state and isinstance(error, psycopg.DataError):  # the driver could not even send it: a NUL in a text
+        return errors.InvalidInput(_message(error))
     return error
 
 

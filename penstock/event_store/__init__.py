@@ -3,6 +3,7 @@
 It knows no domain: any aggregate type and event type can be appended.
 """
 
+from penstock.event_store.bulk import BulkAppended, StreamAppend, append_bulk
 from penstock.event_store.events import (
     ANY_VERSION,
     NO_STREAM,
@@ -27,10 +28,13 @@ __all__ = [
     "NO_STREAM",
     "STREAM_EXISTS",
     "Appended",
+    "BulkAppended",
     "ExpectedVersion",
     "NewEvent",
     "RecordedEvent",
+    "StreamAppend",
     "append",
+    "append_bulk",
     "lock_checkpoint",
     "move_checkpoint",
     "read_checkpoint",

@@ -1,0 +1,232 @@
+-- Bulk: events of many streams in one transaction, all or nothing, under the same rules as an append.
+--   staging.events                 where the rows of a batch wait
+--   public.append_staged_events    moves a batch into the store
+--   ops.open_streams               the first half of the fast form, for the owner alone: it moves the heads and
+--                                  reserves positions, and the caller COPYs the events in the same transaction
+-- A row's `expected_version` says how its stream stands just before it: -1 anything, 0 or n exactly that version, -2 at
+-- least one event. A row that is stored already, with the same content, is a duplicate and skipped; so a batch may be
+-- sent again, whole, in part or cut in other places. Positions follow `place`.
+
+create unlogged table staging.events (
+  batch uuid not null,
+  place integer not null,
+  aggregate_type text not null,
+  aggregate_id text not null,
+  expected_version integer not null default -1,
+  id uuid not null,
+  event_type text not null,
+  payload jsonb not null,
+  metadata jsonb not null default '{}',
+  schema_version integer not null default 1,
+  constraint events_pkey primary key (batch, place),
+  constraint events_expected_version_check check (expected_version >= -2)
+);
+comment on table staging.events is 'Events on their way into the store, by batch. append_staged_events empties it.';
+alter table staging.events enable row level security;
+create policy events_of_batches on staging.events to service_role using (true) with check (true);
+grant select, insert, delete on staging.events to service_role;
+
+create function ops.hold_floor() returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- once a transaction: a rolled back savepoint takes the lock and the mark back together
+  if current_setting('penstock.floor_held', true) is distinct from '1' then
+    perform pg_advisory_xact_lock_shared(
+      (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0));
+    perform set_config('penstock.floor_held', '1', true);
+  end if;
+end $$;
+comment on function ops.hold_floor() is 'Publish the floor below which this transaction draws no position. Call it before nextval.';
+revoke execute on function ops.hold_floor() from public, anon, authenticated;
+
+create function ops.refuse_version(aggregate_type text, aggregate_id text, expected integer, actual integer)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise exception 'stream %/% is at version %, not at the expected %', aggregate_type, aggregate_id, actual,
+    case expected when 0 then 'no_stream' when -2 then 'stream_exists' else expected::text end
+    using errcode = 'PK001', detail = jsonb_build_object(
+      'expected', expected, 'actual', actual, 'aggregate_type', aggregate_type, 'aggregate_id', aggregate_id);
+end $$;
+comment on function ops.refuse_version(text, text, integer, integer) is 'Raises PK001, from within an expression.';
+revoke execute on function ops.refuse_version(text, text, integer, integer) from public, anon, authenticated;
+
+create function ops.open_streams(
+  aggregate_types text[], aggregate_ids text[], numbers integer[],
+  out first_versions integer[], out positions bigint[], out opened_at timestamptz
+)
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_variable
+begin
+  with wanted as (
+    select w.aggregate_type, w.aggregate_id, w.number, w.place
+    from unnest(aggregate_types, aggregate_ids, numbers)
+      with ordinality as w (aggregate_type, aggregate_id, number, place)
+  ), moved as (
+    insert into public.streams as s (aggregate_id, aggregate_type, version)
+    select w.aggregate_id, w.aggregate_type, w.number
+    from wanted as w
+    order by w.aggregate_id, w.aggregate_type -- one order of locks for all, so that two batches cannot deadlock
+    on conflict on constraint streams_pkey do update set version = s.version + excluded.version
+    returning s.aggregate_id, s.aggregate_type, s.version
+  )
+  select array_agg(m.version - w.number + 1 order by w.place)
+  into first_versions
+  from wanted as w
+  join moved as m on m.aggregate_id = w.aggregate_id and m.aggregate_type = w.aggregate_type;
+
+  perform ops.hold_floor();
+  select array_agg(nextval('public.event_store_position_seq')) into positions
+  from generate_series(1, (select sum(n) from unnest(numbers) as n));
+  opened_at := clock_timestamp();
+end $$;
+comment on function ops.open_streams(text[], text[], integer[]) is
+  'Move the heads of many streams and reserve positions. The caller must insert those very events in this transaction or roll back.';
+revoke execute on function ops.open_streams(text[], text[], integer[]) from public, anon, authenticated;
+
+create function ops.append_fresh_events(batch uuid, out appended bigint, out last_position bigint)
+language plpgsql
+set search_path = ''
+-- a batch has no statistics: guesses would end in nested loops
+set enable_nestloop = off
+set enable_mergejoin = off
+set work_mem = '64MB'
+as $$
+#variable_conflict use_variable
+begin
+  perform ops.hold_floor();
+  with numbered as materialized (
+    select nextval('public.event_store_position_seq') as "position", n.place, n.aggregate_type, n.aggregate_id, n.number
+    from (
+      select
+        s.place, s.aggregate_type, s.aggregate_id,
+        row_number() over (partition by s.aggregate_id, s.aggregate_type order by s.place)::integer as number
+      from staging.events as s
+      where s.batch = batch
+      order by s.place
+    ) as n
+  ), wanted as materialized (
+    select n.aggregate_id, n.aggregate_type, max(n.number) as number
+    from numbered as n
+    group by n.aggregate_id, n.aggregate_type
+  ), moved as materialized (
+    insert into public.streams as s (aggregate_id, aggregate_type, version)
+    select w.aggregate_id, w.aggregate_type, w.number
+    from wanted as w
+    order by w.aggregate_id, w.aggregate_type
+    on conflict on constraint streams_pkey do update set version = s.version + excluded.version
+    returning s.aggregate_id, s.aggregate_type, s.version
+  ), bases as materialized (
+    select m.aggregate_id, m.aggregate_type, m.version - w.number as version
+    from moved as m
+    join wanted as w on w.aggregate_id = m.aggregate_id and w.aggregate_type = m.aggregate_type
+  ), inserted as (
+    insert into public.event_store as e
+      (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
+    select
+      n.position, s.id, s.aggregate_type, s.aggregate_id, s.event_type, s.payload,
+      case
+        when s.metadata ?& '{correlation_id,causation_id,actor,source,occurred_at}' then s.metadata
+        else ops.complete_metadata(s.metadata, s.id)
+      end,
+      case
+        when s.expected_version = -1 or s.expected_version = b.version + n.number - 1
+          or (s.expected_version = -2 and b.version + n.number > 1)
+        then b.version + n.number
+        else ops.refuse_version(s.aggregate_type, s.aggregate_id, s.expected_version, b.version + n.number - 1)
+      end,
+      s.schema_version
+    from staging.events as s
+    join numbered as n on n.place = s.place
+    join bases as b on b.aggregate_id = n.aggregate_id and b.aggregate_type = n.aggregate_type
+    where s.batch = batch
+    returning e.position
+  )
+  select count(*), max(i.position) into appended, last_position from inserted as i;
+end $$;
+comment on function ops.append_fresh_events(uuid) is
+  'Append a batch of which nothing is stored. Raises PK001, or a unique violation if something is.';
+revoke execute on function ops.append_fresh_events(uuid) from public, anon, authenticated;
+
+create function ops.drop_stored_events(batch uuid, out dropped bigint, out last_position bigint)
+language plpgsql
+set search_path = ''
+set enable_mergejoin = off
+as $$
+#variable_conflict use_variable
+declare
+  taken record;
+begin
+  select s.id into taken from staging.events as s where s.batch = batch group by s.id having count(*) > 1 limit 1;
+  if found then
+    raise exception 'the event id % stands twice in one batch', taken.id using errcode = 'PK004';
+  end if;
+
+  select s.place, s.id, e.aggregate_type, e.aggregate_id, e.version into taken
+  from staging.events as s
+  join public.event_store as e on e.id = s.id
+  where s.batch = batch and (
+    e.aggregate_id <> s.aggregate_id or e.aggregate_type <> s.aggregate_type or e.event_type <> s.event_type
+    or e.payload <> s.payload or e.schema_version <> s.schema_version)
+  order by s.place
+  limit 1;
+  if found then
+    raise exception 'event id % is taken by event % of stream %/%, with another stream, type or payload',
+      taken.id, taken.version, taken.aggregate_type, taken.aggregate_id
+      using errcode = 'PK002', detail = jsonb_build_object('id', taken.id, 'place', taken.place);
+  end if;
+
+  with stored as (
+    delete from staging.events as s
+    using public.event_store as e
+    where s.batch = batch and e.id = s.id
+    returning e.position
+  )
+  select count(*), max(d.position) into dropped, last_position from stored as d;
+end $$;
+comment on function ops.drop_stored_events(uuid) is
+  'Take the rows that the store has already out of a batch. Raises PK002 for an id with another content.';
+revoke execute on function ops.drop_stored_events(uuid) from public, anon, authenticated;
+
+create function public.append_staged_events(
+  batch uuid, out appended bigint, out duplicates bigint, out last_position bigint
+)
+language plpgsql
+security definer
+set search_path = ''
+as $$
+#variable_conflict use_variable
+declare
+  dropped record;
+  stored_position bigint;
+begin
+  duplicates := 0;
+  loop
+    begin
+      -- Hope for the best: to ask the store for each id first would cost as much as a third of the append.
+      select f.appended, f.last_position into appended, last_position from ops.append_fresh_events(batch) as f;
+      exit;
+    exception when unique_violation or sqlstate 'PK001' then
+      -- Something is stored already, by an earlier call or by one that ran beside this one. Each turn takes rows out,
+      -- so this ends.
+      select d.dropped, d.last_position into dropped from ops.drop_stored_events(batch) as d;
+      if dropped.dropped = 0 then
+        raise;
+      end if;
+      duplicates := duplicates + dropped.dropped;
+      stored_position := greatest(stored_position, dropped.last_position);
+    end;
+  end loop;
+  last_position := greatest(last_position, stored_position);
+  delete from staging.events as s where s.batch = batch;
+end $$;
+comment on function public.append_staged_events(uuid) is
+  'Append the batch that waits in staging.events: all or nothing, idempotent by event id. Raises PK001, PK002, PK004.';
+revoke execute on function public.append_staged_events(uuid) from public, anon, authenticated;
+grant execute on function public.append_staged_events(uuid) to service_role;
