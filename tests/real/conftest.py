@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.clusters import Cluster, running_cluster
+from tests.real.supabase import VERSIONS, demand
 
 HERE = Path(__file__).parent
 CRON_DATABASE = "penstock"
@@ -24,5 +25,15 @@ def supabase_cluster() -> Iterator[Cluster]:
     with running_cluster(15, settings) as cluster:
         cluster.create_database(CRON_DATABASE)
         with cluster.connect(CRON_DATABASE) as connection:
-            connection.execute((HERE / "supabase_like.sql").read_text())
+            connection.execute((HERE / "supabase_like.sql").read_bytes())
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def hosted_dsn(supabase_cluster: Cluster) -> str:
+    """That database after `supabase db push`, as its owner `postgres`, who is no superuser."""
+    dsn = supabase_cluster.dsn(CRON_DATABASE, user="postgres")
+    said = demand("db", "push", f"--remote={dsn}", "--include-seed", "--skip-vault", "--yes")
+    assert f"Applying migration {VERSIONS[0]}" in said
+    assert "Seeding data from supabase/seed.sql" in said
+    return dsn

