@@ -8,6 +8,9 @@ import pytest
 from tests.real.clusters import Cluster, running_cluster
 from tests.real.supabase import VERSIONS, demand
 
+Figures = dict[str, str]
+MEASURED: Figures = {}
+
 HERE = Path(__file__).parent
 CRON_DATABASE = "penstock"
 
@@ -16,6 +19,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.real)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if MEASURED:
+        terminalreporter.section("measured")
+    for name, value in MEASURED.items():
+        terminalreporter.line(f"{name}: {value}")
+
+
+@pytest.fixture
+def figures() -> Figures:
+    """Where a test leaves a figure that the run's summary shall show."""
+    return MEASURED
 
 
 @pytest.fixture(scope="session")
