@@ -1,0 +1,24 @@
+"""Files in, at the speed of COPY, with every row accounted for.
+
+create_import    store a file and open its import (the same file read in the same way: the one there is)
+advance_import   work on it for a while, or to its end; resumable after any crash
+import_status    how it stands: state, account, progress
+rejects_csv      the refused lines, safe to open in a spreadsheet
+"""
+
+from penstock.imports.ledger import Import
+from penstock.imports.run import advance_import
+from penstock.imports.target import find_target, register, target_names
+from penstock.imports.verbs import create_import, import_status, list_imports, rejects_csv
+
+__all__ = [
+    "Import",
+    "advance_import",
+    "create_import",
+    "find_target",
+    "import_status",
+    "list_imports",
+    "register",
+    "rejects_csv",
+    "target_names",
+]

@@ -1,0 +1,123 @@
+"""The careful lane: one record at a time, with the reason when it is refused.
+
+What it accepts leaves as a CSV record whose every value is in quotes, so that COPY reads it back to the letter
+(a quoted `\\.` is text in every version of Postgres).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from penstock.imports.kinds import BLANKS, Refused
+from penstock.imports.lanes import Odd
+from penstock.imports.plan import Column, Plan
+
+KEPT = 8192
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A refused line: `line` and `offset` of its first byte, and the line as it came."""
+
+    line: int
+    offset: int
+    field: str | None
+    reason: str
+    content: bytes
+
+
+class Judge:
+    """Judges single records of one plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._columns: Sequence[Column] = plan.columns
+        self._encoding = plan.layout.encoding
+        delimiter = plan.layout.delimiter.encode()
+        self._delimiter = delimiter
+        self._line_end = plan.layout.line_end.encode()
+        comma = re.escape(plan.layout.delimiter)
+        self._field = re.compile(rf'(?:"((?:[^"]|"")*+)"|([^{comma}]*+))({comma}|$)', re.DOTALL)
+
+    def judge(self, odd: Odd) -> bytes | Reject | None:
+        """The record for COPY, or why not; None for a blank line, which is no record."""
+        data = odd.data.rstrip(b"\r\n") if self._line_end != b"\r" else odd.data.removesuffix(b"\r")
+        if not data.strip():
+            return None
+        try:
+            if odd.fault:
+                raise Refused(odd.fault)
+            return self.write(self._cells(self._text(data)))
+        except _FieldRefused as error:
+            return self._reject(odd, data, str(error), error.field)
+        except Refused as error:
+            return self._reject(odd, data, str(error))
+
+    def write(self, cells: Sequence[str | None]) -> bytes:
+        """Check one value for each column and write the record."""
+        written = []
+        for column, cell in zip(self._columns, cells, strict=True):
+            written.append(_quoted(_read(column, cell)))
+        return self._delimiter.join(written) + self._line_end
+
+    def _text(self, data: bytes) -> str:
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            byte = data[error.start]
+            where = f"byte {error.start + 1} of the line"
+            if self._encoding == "utf-8":
+                raise Refused(f"{where} (0x{byte:02X}) is not UTF-8") from error
+            raise Refused(f"{where} is not {self._encoding}") from error
+
+    def _cells(self, text: str) -> list[str | None]:
+        if "\x00" in text:
+            raise Refused("has a NUL character, which Postgres cannot store")
+        cells: list[str | None] = []
+        place = 0
+        while True:
+            match = self._field.match(text, place)
+            if match is None:
+                raise Refused("text after a closing quote")
+            cells.append(_unquoted(match))
+            place = match.end()
+            if not match[3]:
+                break
+        if len(cells) != len(self._columns):
+            raise Refused(f"has {len(cells)} fields, the header has {len(self._columns)}")
+        return cells
+
+    @staticmethod
+    def _reject(odd: Odd, data: bytes, reason: str, field: str | None = None) -> Reject:
+        return Reject(odd.line, odd.offset, field, reason, data[:KEPT])
+
+
+class _FieldRefused(Refused):
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+def _read(column: Column, cell: str | None) -> str | None:
+    if cell is None or not cell.strip(BLANKS):
+        if column.required:
+            raise _FieldRefused(column.field or column.name, "missing")
+        return None
+    try:
+        return column.kind.read(cell)
+    except Refused as error:
+        raise _FieldRefused(column.field or column.name, str(error)) from error
+
+
+def _unquoted(match: re.Match[str]) -> str | None:
+    quoted, bare = match[1], match[2]
+    if quoted is not None:
+        return quoted.replace('""', '"')
+    if '"' in bare:
+        raise Refused("a quote inside a field that does not begin with one")
+    if "\r" in bare or "\n" in bare:
+        raise Refused("a line end outside quotes")
+    return bare
+
+
+def _quoted(value: str | None) -> bytes:
+    return b"" if value is None else b'"' + value.replace('"', '""').encode() + b'"'

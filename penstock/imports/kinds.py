@@ -1,0 +1,325 @@
+"""The kinds of value a field can have. One description serves three readers that must agree:
+
+- the fast lane asks for a byte pattern (`bare`, `quoted`): what it matches goes to COPY untouched;
+- the careful lane calls `read`, which gives the text to hand to Postgres or raises `Refused` with the reason;
+- SQL asks for the column type, and for `sql`, the expression that turns the staged text into the value.
+
+A pattern may be narrower than `read` (the careful lane decides then), never wider, and both leave the value to
+the same SQL, so that a value cannot be read in two ways.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+
+BLANKS = " \t\r\n\v\f"
+SQL_BLANKS = r"E' \t\r\n\x0b\x0c'"
+
+NEVER = rb"(?!)"
+
+_DAY = (
+    rb"(?:(?:19|20)\d\d-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)"
+    rb"|(?:0[13578]|1[02])-31)|(?:(?:19|20)(?:0[48]|[2468][048]|[13579][26])|2000)-02-29)"
+)
+_CLOCK = rb"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?"
+_ZONE = rb"(?:Z|[+-](?:0\d|1[0-3]):?[0-5]\d)"
+
+_INTEGER = re.compile(r"([+-]?)([0-9]{1,40})(?:\.0+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,60}(?:\.[0-9]{0,60})?|\.[0-9]{1,60})(?:[eE][+-]?[0-9]{1,2})?")
+_TIME = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6})0*)?)?)?"
+    r"(Z|[+-](?:0[0-9]|1[0-3]):?[0-5][0-9])?"
+)
+
+
+class Refused(ValueError):
+    """A value that the field cannot have; the text says why, without repeating the value at length."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`core` is a pattern that holds neither quote, delimiter, backslash nor line end."""
+
+    @property
+    def sql_type(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def core(self) -> bytes:
+        raise NotImplementedError
+
+    def bare(self, delimiter: bytes) -> bytes:
+        return self.core
+
+    def quoted(self) -> bytes:
+        return b'"' + self.core + b'"'
+
+    def read(self, text: str) -> str:
+        raise NotImplementedError
+
+    def sql(self, column: str) -> str:
+        return column
+
+
+@dataclass(frozen=True)
+class Text(Kind):
+    """Any characters but NUL. Blanks around it go when it is read from staging."""
+
+    at_most: int = 2000
+
+    @property
+    def sql_type(self) -> str:
+        return "text"
+
+    def bare(self, delimiter: bytes) -> bytes:
+        # no backslash: a lone \. ends COPY's input before Postgres 18. A first byte above the blank: never empty.
+        inner = rb'",\\\x00\r\n' if delimiter == b"," else rb'"\\\x00\r\n' + re.escape(delimiter)
+        return rb"[^\x01-\x20" + inner + rb"][^" + inner + rb"]{0,%d}+" % (self.at_most - 1)
+
+    def quoted(self) -> bytes:
+        plain = rb'[^\x00-\x20"\\][^"\\\x00\r\n]{0,%d}+"' % (self.at_most - 1)
+        with_quotes = rb'(?:[^\x00-\x20"\\]|"")(?:[^"\\\x00\r\n]|""){0,%d}+"' % (self.at_most - 1)
+        return rb'"(?:' + plain + rb"|" + with_quotes + rb")"
+
+    def read(self, text: str) -> str:
+        if len(text) > self.at_most:
+            raise Refused(f"longer than {self.at_most} characters")
+        if "\x00" in text:
+            raise Refused("has a NUL character, which Postgres cannot store")
+        return text
+
+    def sql(self, column: str) -> str:
+        return f"nullif(btrim({column}, {SQL_BLANKS}), '')"
+
+
+@dataclass(frozen=True)
+class Identifier(Text):
+    """Text that names something. A number that a spreadsheet made a float (`17850.0`) is read as `17850`."""
+
+    at_most: int = 200
+    refuse: tuple[str, str] | None = None  # first characters that are refused, and the reason
+
+    def bare(self, delimiter: bytes) -> bytes:
+        return self._guard + super().bare(delimiter)
+
+    def quoted(self) -> bytes:
+        return b'(?!"' + self._first + b")" + super().quoted() if self.refuse else super().quoted()
+
+    @property
+    def _first(self) -> bytes:
+        return b"[" + re.escape(self.refuse[0].encode()) + b"]" if self.refuse else b""
+
+    @property
+    def _guard(self) -> bytes:
+        return b"(?!" + self._first + b")" if self.refuse else b""
+
+    def read(self, text: str) -> str:
+        text = super().read(text.strip(BLANKS))
+        if self.refuse and text[:1] and text[0] in self.refuse[0]:
+            raise Refused(self.refuse[1])
+        return text
+
+    def sql(self, column: str) -> str:
+        trimmed = super().sql(column)
+        whole = f"regexp_replace({trimmed}, '^([0-9]+)\\.0+$', '\\1')"
+        return f"case when strpos({column}, '.0') > 0 then {whole} else {trimmed} end"
+
+
+@dataclass(frozen=True)
+class Integer(Kind):
+    at_least: int = -(2**31)
+    at_most: int = 2**31 - 1
+
+    @property
+    def sql_type(self) -> str:
+        return "integer" if self.at_least >= -(2**31) and self.at_most < 2**31 else "bigint"
+
+    @property
+    def core(self) -> bytes:
+        # one digit fewer than the bound has is always within it; the careful lane judges the rest
+        most = len(str(self.at_most)) - 1 if self.at_most > 0 else 0
+        if self.at_least < 0:
+            most = min(most, len(str(self.at_least)) - 2)
+            return rb"-?\d{1,%d}+" % most if most else NEVER
+        least = len(str(self.at_least)) if self.at_least > 1 else self.at_least
+        if most <= least:
+            return NEVER
+        return rb"[1-9]\d{%d,%d}+" % (least if least > 1 else 0, most - 1) if least else rb"\d{1,%d}+" % most
+
+    def read(self, text: str) -> str:
+        match = _INTEGER.fullmatch(text.strip(BLANKS))
+        if not match:
+            raise Refused("not a whole number")
+        number = int(match[1] + match[2])
+        if number < self.at_least:
+            raise Refused(f"less than {self.at_least}")
+        if number > self.at_most:
+            raise Refused(f"more than {self.at_most}")
+        return str(number)
+
+
+@dataclass(frozen=True)
+class Number(Kind):
+    """An exact decimal with at most `digits` before and `places` after the point."""
+
+    digits: int = 12
+    places: int = 6
+    positive: bool = False
+    signed: bool = False
+    comma: bool = False  # the comma is the decimal sign, the point groups thousands
+
+    @property
+    def sql_type(self) -> str:
+        return "numeric"
+
+    @property
+    def core(self) -> bytes:
+        if self.comma:
+            return NEVER  # never matches: these values are rewritten, so the careful lane takes them
+        sign = rb"-?" if self.signed else rb""
+        above_zero = rb"(?=[0.]*+[1-9])" if self.positive else rb""
+        places = rb"(?:\.\d{1,%d}+)?+" % self.places if self.places else rb""
+        return above_zero + sign + rb"\d{1,%d}+" % self.digits + places
+
+    def read(self, text: str) -> str:
+        text = text.strip(BLANKS)
+        number = self._parse(self._with_point(text) if self.comma else text)
+        if self.positive and number <= 0:
+            raise Refused("not more than 0")
+        if number < 0 and not self.signed:
+            raise Refused("less than 0")
+        if abs(number) >= 10**self.digits:
+            raise Refused(f"more than {self.digits} digits before the point")
+        # zeros written in the file stay, as in the fast lane: 2.50 is not 2.5 for those who compare texts
+        return format(number, "f")
+
+    def _parse(self, text: str) -> Decimal:
+        if not _NUMBER.fullmatch(text):
+            raise Refused("not a number")
+        number = Decimal(text)
+        sign, digits, exponent = number.as_tuple()
+        surplus = -int(exponent) - self.places
+        if surplus <= 0:
+            return number
+        if any(digits[-surplus:]):
+            raise Refused(f"more than {self.places} decimal places")
+        return Decimal((sign, digits[:-surplus] or (0,), -self.places))
+
+    @staticmethod
+    def _with_point(text: str) -> str:
+        if "." in text and not re.fullmatch(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]*)?", text):
+            raise Refused("not a number with a decimal comma")
+        return text.replace(".", "").replace(",", ".")
+
+
+@dataclass(frozen=True)
+class Choice(Kind):
+    values: tuple[str, ...]
+
+    @property
+    def sql_type(self) -> str:
+        return "text"
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.values)
+
+    @property
+    def core(self) -> bytes:
+        return b"(?:" + b"|".join(re.escape(value.encode()) for value in self.values) + b")"
+
+    def read(self, text: str) -> str:
+        text = text.strip(BLANKS)
+        if text not in self._known:
+            raise Refused("none of " + ", ".join(self.values[:12]))
+        return text
+
+
+@dataclass(frozen=True)
+class Code(Kind):
+    """A fixed number of capital letters, such as a currency."""
+
+    letters: int = 3
+
+    @property
+    def sql_type(self) -> str:
+        return "text"
+
+    @property
+    def core(self) -> bytes:
+        return rb"[A-Z]{%d}" % self.letters
+
+    def read(self, text: str) -> str:
+        text = text.strip(BLANKS).upper()
+        if not re.fullmatch(rf"[A-Z]{{{self.letters}}}", text):
+            raise Refused(f"not {self.letters} letters")
+        return text
+
+
+@dataclass(frozen=True)
+class Timestamp(Kind):
+    """A time. Without a zone it is read in PENSTOCK_TIMEZONE, always by Postgres, never here.
+
+    `format` is a strptime pattern for files that do not write ISO 8601.
+    """
+
+    format: str | None = None
+
+    @property
+    def sql_type(self) -> str:
+        return "timestamptz"
+
+    @property
+    def core(self) -> bytes:
+        if self.format:
+            return NEVER  # rewritten to ISO 8601 by the careful lane
+        return _DAY + rb"(?:[T ]" + _CLOCK + _ZONE + rb"?)?"
+
+    def read(self, text: str) -> str:
+        text = text.strip(BLANKS)
+        if self.format:
+            return self._declared(text)
+        match = _TIME.fullmatch(text)
+        if not match:
+            raise Refused("not a time such as 2010-12-01 08:26:00")
+        year, month, day, hour, minute, second, fraction, zone = match.groups()
+        if zone and hour is None:
+            raise Refused("a zone without a time of day")
+        clock = (int(hour or 0), int(minute or 0), int(second or 0), int((fraction or "0").ljust(6, "0")))
+        try:
+            moment = datetime(int(year), int(month), int(day), *clock)  # noqa: DTZ001  Postgres applies the zone
+        except ValueError as error:
+            raise Refused(f"no such time: {error}") from error
+        return moment.isoformat(" ") + (zone or "")
+
+    def _declared(self, text: str) -> str:
+        assert self.format is not None
+        try:
+            moment = datetime.strptime(text, self.format)  # noqa: DTZ007  Postgres applies the zone
+        except ValueError as error:
+            raise Refused(f"not a time written as {self.format}") from error
+        if not 1 <= moment.year <= 9999:
+            raise Refused("no such year")
+        return moment.isoformat(" ")
+
+
+@dataclass(frozen=True)
+class Boolean(Kind):
+    @property
+    def sql_type(self) -> str:
+        return "boolean"
+
+    @property
+    def core(self) -> bytes:
+        return b"(?:true|false|t|f|yes|no|1|0)"
+
+    def read(self, text: str) -> str:
+        text = text.strip(BLANKS).lower()
+        if text in {"true", "t", "yes", "y", "1", "on"}:
+            return "true"
+        if text in {"false", "f", "no", "n", "0", "off"}:
+            return "false"
+        raise Refused("neither true nor false")

@@ -1,0 +1,47 @@
+"""Refused lines as CSV that is safe to open in a spreadsheet."""
+
+import csv
+import io
+from collections.abc import Iterator
+from uuid import UUID
+
+from penstock import database
+from penstock.settings import Settings
+
+HEADER = ("line", "byte_offset", "field", "reason", "content")
+PAGE = 1000
+# A spreadsheet takes a cell that begins like this for a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def reject_lines(settings: Settings, import_id: UUID) -> Iterator[str]:
+    """Yield CSV text by pages, in the order of the file."""
+    yield _written([HEADER])
+    last = (0, 0)
+    while rows := _page(settings, import_id, last):
+        last = (rows[-1][1], rows[-1][0])
+        yield _written([tuple(_safe(cell) for cell in row[1:]) for row in rows])
+
+
+def _page(settings: Settings, import_id: UUID, after: tuple[int, int]) -> list[tuple[int, int, int, str, str, bytes]]:
+    with database.connection(settings) as connection:
+        return connection.execute(
+            """select id, line, byte_offset, field, reason, line_content
+               from raw.import_rejects where import_id = %s and (line, id) > (%s, %s) order by line, id limit %s""",
+            (import_id, *after, PAGE),
+        ).fetchall()
+
+
+def _safe(cell: object) -> object:
+    """Text as it came, with a quote before what a spreadsheet would run; bytes that are no text as \\xNN."""
+    if isinstance(cell, bytes):
+        cell = cell.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
+        return "'" + cell
+    return cell
+
+
+def _written(rows: list[tuple[object, ...]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_MINIMAL).writerows(rows)
+    return text.getvalue()

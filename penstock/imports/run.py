@@ -1,0 +1,201 @@
+"""An import from its first byte to its last event, in steps that may stop anywhere.
+
+`waiting` → (planned) → `loading` → `forming` → `appending` → `completed`; or `failed` (the file cannot be read),
+`aborted` (more rejects than asked for) or, later, `undone`. Every step is a transaction that moves the account
+together with the rows, so a run that is killed goes on where the last step ended.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import BinaryIO
+from uuid import UUID
+
+from penstock import database
+from penstock.database import Connection
+from penstock.errors import InvalidInput
+from penstock.imports import ledger
+from penstock.imports.chunks import Chunk, chunks
+from penstock.imports.files import open_file
+from penstock.imports.formats import detect
+from penstock.imports.ledger import Import
+from penstock.imports.options import Options
+from penstock.imports.plan import make_plan
+from penstock.imports.reading import read_pieces
+from penstock.imports.staging import Staging
+from penstock.imports.stream import Meter
+from penstock.imports.target import Facts, find_target
+from penstock.settings import Settings
+
+FACTS_A_STEP = 5_000
+
+
+def advance_import(settings: Settings, import_id: UUID, *, seconds: float | None = None) -> Import:
+    """Work on an import until it is final or `seconds` have passed; gives it as it then stands.
+
+    Call it again until `is_final`. Safe to call twice at once and after any crash.
+    """
+    runner = _Runner(settings, import_id, None if seconds is None else time.monotonic() + seconds)
+    with database.connection(settings) as connection:
+        while True:
+            imported = ledger.read_import(connection, import_id)
+            if imported.is_final or runner.out_of_time:
+                return imported
+            runner.step(connection, imported)
+
+
+@dataclass
+class _Runner:
+    settings: Settings
+    import_id: UUID
+    deadline: float | None
+    worked: bool = False
+
+    @property
+    def out_of_time(self) -> bool:
+        """At least one step is made, or a short time would make no progress at all."""
+        return self.worked and self.deadline is not None and time.monotonic() >= self.deadline
+
+    def step(self, connection: Connection, imported: Import) -> None:
+        steps = {"waiting": self.plan, "loading": self.load, "forming": self.form, "appending": self.append}
+        try:
+            steps[imported.state](connection, imported)
+        except InvalidInput as error:
+            self.fail(connection, str(error))
+        self.worked = True
+
+    def fail(self, connection: Connection, reason: str) -> None:
+        with connection.transaction():
+            imported = ledger.read_import(connection, self.import_id, lock=True)
+            if imported.plan:
+                Staging(imported.id, imported.read_plan).drop(connection)
+            ledger.end(connection, imported.id, "failed", error=reason)
+
+    def plan(self, connection: Connection, imported: Import) -> None:
+        with open_file(self.settings, imported.content_sha256) as file:
+            options = Options.read(imported.options)
+            layout = detect(file, options)
+            plan = make_plan(find_target(imported.target), layout, options)
+        with connection.transaction():
+            if ledger.read_import(connection, imported.id, lock=True).state != "waiting":
+                return
+            if isinstance(plan.target.into, Facts):
+                Staging(imported.id, plan).create(connection)
+            ledger.move(
+                connection,
+                imported.id,
+                plan=plan.as_json(),
+                state="loading",
+                offset_bytes=layout.body,
+                next_line=layout.first_line,
+            )
+
+    def load(self, connection: Connection, imported: Import) -> None:
+        with open_file(self.settings, imported.content_sha256) as file:
+            if self._is_lost(connection, imported):
+                with connection.transaction():
+                    ledger.start_over(connection, imported.id)
+                return
+            if self._load_from(connection, imported, file):
+                ledger.move(connection, imported.id, state="forming", source_bytes=imported.size_bytes)
+
+    def _load_from(self, connection: Connection, imported: Import, file: BinaryIO) -> bool:
+        """Load chunk by chunk; gives whether the end of the file was reached."""
+        plan, meter = imported.read_plan, Meter()
+        offset, line = imported.offset_bytes, imported.next_line
+        for chunk in chunks(read_pieces(file, plan, offset, line, meter), offset, line):
+            if not self._load_chunk(connection, chunk, meter):
+                return False
+            self.worked = True
+            if self.out_of_time:
+                return False
+        return True
+
+    def _load_chunk(self, connection: Connection, chunk: Chunk, meter: Meter) -> bool:
+        with connection.transaction():
+            imported = ledger.read_import(connection, self.import_id, lock=True)
+            if imported.state != "loading" or imported.offset_bytes != chunk.from_offset:
+                return False  # somebody else has advanced it: begin from where it stands now
+            copied = Staging(imported.id, imported.read_plan).copy(
+                connection, chunk, imported.staged, self.settings.timezone
+            )
+            assert copied == chunk.records, f"Postgres counted {copied} rows, we counted {chunk.records}"
+            ledger.write_rejects(connection, imported.id, chunk.rejects)
+            rejects = len(chunk.rejects)
+            ledger.move(
+                connection,
+                imported.id,
+                offset_bytes=chunk.to_offset,
+                next_line=chunk.next_line,
+                source_bytes=meter.consumed,
+                rows_read_by=copied + rejects,
+                rejected_by=rejects,
+                pending_by=copied,
+                staged_by=copied,
+            )
+            if imported.reject_limit is not None and imported.rejected + rejects > imported.reject_limit:
+                self._abort(connection, imported)
+                return False
+        return True
+
+    def _abort(self, connection: Connection, imported: Import) -> None:
+        Staging(imported.id, imported.read_plan).drop(connection)
+        reason = f"more than {imported.reject_limit} rejected lines"
+        ledger.end(connection, imported.id, "aborted", error=reason)
+
+    def _is_lost(self, connection: Connection, imported: Import) -> bool:
+        plan = imported.read_plan
+        return isinstance(plan.target.into, Facts) and Staging(imported.id, plan).is_lost(connection, imported)
+
+    def form(self, connection: Connection, imported: Import) -> None:
+        plan = imported.read_plan
+        facts = plan.target.into
+        assert isinstance(facts, Facts)
+        staging = Staging(imported.id, plan)
+        with connection.transaction():
+            imported = ledger.read_import(connection, imported.id, lock=True)
+            if imported.state != "forming":
+                return
+            if staging.is_lost(connection, imported):
+                ledger.start_over(connection, imported.id)
+                return
+            number, lines = staging.form_facts(connection, facts)
+            assert lines == imported.staged, f"{lines} of {imported.staged} staged rows became facts"
+            ledger.move(connection, imported.id, state="appending", progress={"facts": number, "appended": 0})
+
+    def append(self, connection: Connection, imported: Import) -> None:
+        plan = imported.read_plan
+        facts = plan.target.into
+        assert isinstance(facts, Facts)
+        staging = Staging(imported.id, plan)
+        with connection.transaction():
+            imported = ledger.read_import(connection, imported.id, lock=True)
+            if imported.state != "appending":
+                return
+            if staging.is_lost(connection, imported):
+                ledger.start_over(connection, imported.id)
+                return
+            number, after = imported.progress["facts"], imported.progress["appended"]
+            upto = min(after + FACTS_A_STEP, number)
+            counts = staging.append(connection, imported, facts, after, upto)
+            self._account(connection, imported, counts, upto)
+            if upto == number:
+                staging.drop(connection)
+                ledger.end(connection, imported.id, "completed")
+
+    @staticmethod
+    def _account(connection: Connection, imported: Import, counts: dict[str, int], upto: int) -> None:
+        lines = counts["loaded"] + counts["duplicate"] + counts["conflict"]
+        result = {
+            "facts": imported.result.get("facts", 0) + counts["facts"],
+            "events": imported.result.get("events", 0) + counts["events"],
+        }
+        ledger.move(
+            connection,
+            imported.id,
+            loaded_by=counts["loaded"],
+            duplicate_by=counts["duplicate"],
+            rejected_by=counts["conflict"],
+            pending_by=-lines,
+            result=result,
+            progress={**imported.progress, "appended": upto},
+        )

@@ -1,0 +1,189 @@
+"""The staged rows of one import: unlogged tables of its own, typed, in the order of the file.
+
+`staging.import_<id>` has the columns of the file; `…_rows` is the view that reads them as the target's fields;
+`…_runs` maps the order to line numbers; `…_facts` holds the events to be. All are dropped at the end. Whatever turns
+a staged value into the final one is SQL in the view, so that both lanes are read in the same way.
+"""
+
+from uuid import UUID
+
+from psycopg import sql
+
+from penstock.database import Connection
+from penstock.imports.chunks import Chunk
+from penstock.imports.ledger import Import
+from penstock.imports.plan import Plan
+from penstock.imports.target import Facts
+
+COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, YMD'; set local statement_timeout = 0"
+
+
+class Staging:
+    def __init__(self, import_id: UUID, plan: Plan) -> None:
+        base = f"import_{import_id.hex}"
+        self._base = base
+        self._plan = plan
+        self.lines = sql.Identifier("staging", base)
+        self.rows = sql.Identifier("staging", f"{base}_rows")
+        self.runs = sql.Identifier("staging", f"{base}_runs")
+        self.facts = sql.Identifier("staging", f"{base}_facts")
+        self.order = sql.Identifier("staging", f"{base}_ord")
+        self._names = column_names(plan)
+
+    def create(self, connection: Connection) -> None:
+        self.drop(connection)
+        # a large cache: each COPY begins with a setval, so that no value of an aborted one is left over
+        connection.execute(sql.SQL("create sequence {} cache 10000").format(self.order))
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(_type(column.kind.sql_type)))
+            for name, column in zip(self._names, self._plan.columns, strict=True)
+        )
+        connection.execute(
+            sql.SQL("create unlogged table {} (ord bigint not null default nextval({}), {})").format(
+                self.lines, sql.Literal(f"staging.{self._base}_ord"), columns
+            )
+        )
+        connection.execute(
+            sql.SQL("create unlogged table {} (first_ord bigint primary key, line bigint not null)").format(self.runs)
+        )
+        connection.execute(sql.SQL("create view {} as select {}").format(self.rows, self._reading()))
+
+    def _reading(self) -> sql.Composed:
+        """Every field of the target as an expression over the staged columns."""
+        plan = self._plan
+        staged = {column.field: (name, column) for name, column in zip(self._names, plan.columns, strict=True)}
+        parts = []
+        for item in plan.target.fields:
+            type_ = item.kind.sql_type
+            if item.name in staged:
+                name, column = staged[item.name]
+                value: sql.Composable = sql.SQL(column.kind.sql(f"l.{name}"))
+                if item.name in plan.defaults:
+                    default = sql.Literal(plan.defaults[item.name])
+                    value = sql.SQL("coalesce({}, {}::{})").format(value, default, sql.SQL(type_))
+            else:
+                fixed = plan.constants.get(item.name, plan.defaults.get(item.name))
+                value = sql.SQL("{}::{}").format(sql.Literal(fixed), sql.SQL(type_))
+            parts.append(sql.SQL("{} as {}").format(value, sql.Identifier(item.name)))
+        return sql.SQL("l.ord, {} from {} as l").format(sql.SQL(", ").join(parts), self.lines)
+
+    def drop(self, connection: Connection) -> None:
+        connection.execute(sql.SQL("drop view if exists {}").format(self.rows))
+        connection.execute(sql.SQL("drop table if exists {}, {}, {}").format(self.lines, self.runs, self.facts))
+        connection.execute(sql.SQL("drop sequence if exists {}").format(self.order))
+
+    def is_lost(self, connection: Connection, imported: Import) -> bool:
+        """Whether a crash of the server has emptied what the account says is staged."""
+        found = connection.execute("select to_regclass(%s)", (f"staging.{self._base}",)).fetchone()
+        if found is None or found[0] is None:
+            return True
+        if not imported.staged:
+            return False
+        row = connection.execute(sql.SQL("select exists (select from {})").format(self.lines)).fetchone()
+        return row is None or not row[0]
+
+    def copy(self, connection: Connection, chunk: Chunk, staged: int, timezone: str) -> int:
+        """Add a chunk's records after the `staged` ones; gives how many Postgres counted."""
+        connection.execute(sql.SQL(COPY_SESSION).format(sql.Literal(timezone)))
+        connection.execute("select setval(%s, %s, false)", (f"staging.{self._base}_ord", staged + 1))
+        copied = copy_records(connection, self.lines, self._names, self._plan, chunk.parts)
+        with (
+            connection.cursor() as cursor,
+            cursor.copy(sql.SQL("copy {} (first_ord, line) from stdin").format(self.runs)) as copy,
+        ):
+            for records, line in chunk.runs:
+                copy.write_row((staged + 1 + records, line))
+        return copied
+
+    def form_facts(self, connection: Connection, facts: Facts) -> tuple[int, int]:
+        """Select the facts from the staged rows; gives how many facts and how many lines went into them."""
+        connection.execute("set local statement_timeout = 0")
+        connection.execute("set local work_mem = '128MB'")
+        connection.execute(sql.SQL("analyze {}").format(self.lines))
+        connection.execute(sql.SQL("drop table if exists {}").format(self.facts))
+        select = sql.SQL(facts.select).format(rows=self.rows)
+        connection.execute(
+            sql.SQL(
+                """create unlogged table {facts} as
+                   select row_number() over (order by f.first_ord) as n, f.*,
+                     (select r.line + f.first_ord - r.first_ord from {runs} as r where r.first_ord <= f.first_ord
+                      order by r.first_ord desc limit 1) as first_line,
+                     null::text as fate
+                   from ({select}) as f"""
+            ).format(facts=self.facts, runs=self.runs, select=select)
+        )
+        connection.execute(sql.SQL("alter table {} add primary key (n)").format(self.facts))
+        connection.execute(sql.SQL("analyze {}").format(self.facts))
+        row = connection.execute(
+            sql.SQL("select count(*), coalesce(sum(lines), 0)::bigint from {}").format(self.facts)
+        ).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    def append(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> "dict[str, int]":
+        """Append a range of facts; gives the counts of `staging.append_facts`."""
+        connection.execute("set local statement_timeout = 0")
+        cursor = connection.execute(
+            """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
+               from staging.append_facts(%s, %s, %s::regclass, %s, %s, %s)""",
+            (imported.id, imported.actor, f"staging.{self._base}_facts", after, upto, facts.repeat),
+        )
+        row = cursor.fetchone()
+        assert row is not None
+        counts = dict(zip(("loaded", "duplicate", "conflict", "facts", "events"), map(int, row), strict=True))
+        if counts["conflict"]:
+            self._reject_conflicts(connection, imported, facts, after, upto)
+        return counts
+
+    def _reject_conflicts(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> None:
+        """Every line of a fact that the store has with another content is refused."""
+        statement = """
+            insert into raw.import_rejects (import_id, line, field, reason)
+            select %(import)s, (select s.line + r.ord - s.first_ord from {runs} as s where s.first_ord <= r.ord
+                          order by s.first_ord desc limit 1),
+              {name}, concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with another content')
+            from {facts} as c
+            join {rows} as r on {match}
+            where c.n > %(after)s and c.n <= %(upto)s and c.fate = 'conflict' and {alone}
+        """
+        for alone, match in (("c.lines = 1", "r.ord = c.first_ord"), ("c.lines > 1", "r.{by} = c.aggregate_id")):
+            by = sql.Identifier(facts.by)
+            connection.execute(
+                sql.SQL(statement).format(
+                    runs=self.runs,
+                    facts=self.facts,
+                    rows=self.rows,
+                    name=sql.Literal(facts.by),
+                    match=sql.SQL(match).format(by=by),
+                    alone=sql.SQL(alone),
+                ),
+                {"import": imported.id, "after": after, "upto": upto},
+            )
+
+
+def column_names(plan: Plan) -> list[str]:
+    """The staged columns' names: the field's, or one for a column that is passed over."""
+    return [column.field or f"ignored_{place}" for place, column in enumerate(plan.columns)]
+
+
+def copy_records(
+    connection: Connection, table: sql.Composable, names: list[str], plan: Plan, parts: list[bytes]
+) -> int:
+    optional = [name for name, column in zip(names, plan.columns, strict=True) if not column.required]
+    force_null = sql.SQL(", force_null ({})").format(_listed(optional)) if optional else sql.SQL("")
+    statement = sql.SQL("copy {} ({}) from stdin with (format csv, encoding 'utf8', delimiter {}{})").format(
+        table, _listed(names), sql.Literal(plan.layout.delimiter), force_null
+    )
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for part in parts:
+                copy.write(part)
+        return cursor.rowcount
+
+
+def _listed(names: list[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _type(name: str) -> str:
+    return name

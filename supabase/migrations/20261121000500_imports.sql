@@ -1,0 +1,136 @@
+-- Files that came in, and what became of every line.
+--   raw.imports          one row a file and target: how it is read, how far, the counts
+--   raw.import_rejects   every line that was refused: number, field, reason, the line as it came
+--   raw.import_chunks    which stretch of a file went into a table in which way, for `undo`
+--   raw.import_changes   what a table's row was before an import changed it, for `undo`
+-- A chunk of a file is one transaction that moves the offset, the counts and the rows together; that is what makes
+-- an import resumable at any point. Staged rows live in unlogged tables of their own, staging.import_<id>_…: a crash
+-- of the server empties them, the count shows it, and the import starts over. read = loaded + rejected + duplicate
+-- + pending at any time; pending are rows that are staged and not yet events, none of them at the end.
+
+create table raw.imports (
+  id uuid not null default gen_random_uuid(),
+  target text not null,
+  source_name text not null,
+  content_sha256 text not null,
+  size_bytes bigint not null,
+  options jsonb not null default '{}',
+  fingerprint text not null,
+  plan jsonb,
+  state text not null default 'waiting',
+  error text,
+  offset_bytes bigint not null default 0,
+  source_bytes bigint not null default 0,
+  next_line bigint not null default 1,
+  rows_read bigint not null default 0,
+  loaded bigint not null default 0,
+  rejected bigint not null default 0,
+  duplicate bigint not null default 0,
+  pending bigint not null default 0,
+  updated bigint not null default 0,
+  staged bigint not null default 0,
+  progress jsonb not null default '{}',
+  result jsonb not null default '{}',
+  reject_limit bigint,
+  actor text not null default 'import',
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default clock_timestamp(),
+  finished_at timestamptz,
+  constraint imports_pkey primary key (id),
+  constraint imports_state_check
+    check (state in ('waiting', 'loading', 'forming', 'appending', 'completed', 'failed', 'aborted', 'undone')),
+  constraint imports_account_check check (rows_read = loaded + rejected + duplicate + pending)
+);
+-- the same file read in the same way for the same target is one import, unless that one failed or was taken back
+create unique index imports_fingerprint_idx on raw.imports (target, fingerprint)
+  where state not in ('failed', 'aborted', 'undone');
+create index imports_created_at_idx on raw.imports (created_at desc, id);
+comment on table raw.imports is 'One row for each imported file: how it is read, how far it is, and the account of its rows.';
+comment on column raw.imports.fingerprint is 'Of the content and of how it is read: the same again adds nothing.';
+comment on column raw.imports.offset_bytes is 'Where the next chunk begins, in the unpacked content as UTF-8.';
+comment on column raw.imports.source_bytes is 'How much of the file as it lies there has been read, for the progress.';
+comment on column raw.imports.updated is 'How many of the loaded rows changed a row that was there.';
+alter table raw.imports enable row level security;
+grant select, insert, update, delete on raw.imports to service_role;
+
+create table raw.import_rejects (
+  id bigint generated always as identity,
+  import_id uuid not null,
+  line bigint not null,
+  byte_offset bigint,
+  field text,
+  reason text not null,
+  line_content bytea,
+  constraint import_rejects_pkey primary key (id),
+  constraint import_rejects_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
+);
+create index import_rejects_import_id_line_idx on raw.import_rejects (import_id, line, id);
+comment on table raw.import_rejects is 'Every refused line of a file, with its number, the field, the reason, and its bytes as they came.';
+comment on column raw.import_rejects.line_content is 'The first 8 KiB of the line.';
+alter table raw.import_rejects enable row level security;
+grant select, insert, update, delete on raw.import_rejects to service_role;
+
+create table raw.import_chunks (
+  import_id uuid not null,
+  from_offset bigint not null,
+  to_offset bigint not null,
+  from_line bigint not null,
+  compared boolean not null,
+  constraint import_chunks_pkey primary key (import_id, from_offset),
+  constraint import_chunks_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
+);
+comment on table raw.import_chunks is 'How each stretch of a file went into a table: copied (every row was new) or compared with what was there.';
+alter table raw.import_chunks enable row level security;
+grant select, insert, update, delete on raw.import_chunks to service_role;
+
+create table raw.import_changes (
+  id bigint generated always as identity,
+  import_id uuid not null,
+  key jsonb not null,
+  before jsonb,
+  constraint import_changes_pkey primary key (id),
+  constraint import_changes_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
+);
+create index import_changes_import_id_idx on raw.import_changes (import_id, id);
+comment on table raw.import_changes is 'Rows that a compared chunk added (`before` is null) or changed.';
+alter table raw.import_changes enable row level security;
+grant select, insert, update, delete on raw.import_changes to service_role;
+
+create function staging.money(amount numeric) returns text
+language sql immutable
+set search_path = ''
+as $$ select round(amount, greatest(3, scale(trim_scale(amount))))::text $$;
+comment on function staging.money(numeric) is 'An amount as payloads carry it: exact, with at least three places.';
+revoke execute on function staging.money(numeric) from public, anon, authenticated;
+grant execute on function staging.money(numeric) to service_role;
+
+create function staging.moment(at timestamptz) returns text
+language sql stable
+set search_path = ''
+as $$
+  select case
+    when date_trunc('second', at) = at then to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    else to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+  end
+$$;
+comment on function staging.moment(timestamptz) is 'A time as payloads carry it: RFC 3339 in UTC.';
+revoke execute on function staging.moment(timestamptz) from public, anon, authenticated;
+grant execute on function staging.moment(timestamptz) to service_role;
+
+-- The id of an imported event follows from what it says, so that the same fact has the same id in every run. It
+-- begins with the time of the fact (as UUIDv7 does), which keeps the ids of a file together in the index; the rest
+-- is a hash. Version 8: the layout is ours.
+create function staging.fact_id(aggregate_type text, aggregate_id text, event_type text, occurred_at timestamptz, salt text)
+returns uuid
+language sql immutable
+set search_path = ''
+as $$
+  select (
+    lpad(to_hex(greatest(0, (extract(epoch from occurred_at) * 1000)::bigint)), 12, '0') || '8' || substr(hash, 1, 3)
+    || '8' || substr(hash, 4, 15)
+  )::uuid
+  from md5(concat_ws(E'\x1f', aggregate_type, aggregate_id, event_type, coalesce(salt, ''))) as hash
+$$;
+comment on function staging.fact_id(text, text, text, timestamptz, text) is 'The id of an imported event: the same fact, the same id.';
+revoke execute on function staging.fact_id(text, text, text, timestamptz, text) from public, anon, authenticated;
+grant execute on function staging.fact_id(text, text, text, timestamptz, text) to service_role;

@@ -1,0 +1,159 @@
+-- From staged facts to events, many streams in one call. A fact is one row of a table staging.import_<id>_facts.
+--   staging.judge_facts    what each fact is: fresh, a duplicate, or in conflict with what is stored
+--   staging.append_facts   judge a range of facts, then append the fresh ones
+-- The heads of new streams are inserted before anything is judged: whoever inserts a head has won the stream, and
+-- two imports of one file at once cannot both append an order. Heads are taken in one order by everybody, so that
+-- two batches cannot wait for each other.
+
+create function staging.lock_heads(facts regclass, after bigint, upto bigint) returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  execute format(
+    'insert into public.streams (aggregate_id, aggregate_type, version)
+     select distinct f.aggregate_id, f.aggregate_type, 0 from %s as f where f.n > $1 and f.n <= $2 order by 1, 2
+     on conflict on constraint streams_pkey do nothing', facts) using after, upto;
+  execute format(
+    'select count(*) from (
+       select from public.streams as s
+       where (s.aggregate_id, s.aggregate_type) in
+         (select f.aggregate_id, f.aggregate_type from %s as f where f.n > $1 and f.n <= $2)
+       order by s.aggregate_id, s.aggregate_type for update) as heads', facts) using after, upto;
+end $$;
+comment on function staging.lock_heads(regclass, bigint, bigint) is 'Take the heads of the streams of a range of facts; new streams get a head at version 0.';
+revoke execute on function staging.lock_heads(regclass, bigint, bigint) from public, anon, authenticated;
+
+create function staging.judge_facts(facts regclass, after bigint, upto bigint, repeat text) returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  execute format(case repeat
+    -- a fact is the birth of its stream: one that exists holds the same fact, or another
+    when 'stream' then
+      'update %1$s as f
+       set fate = case
+         when coalesce(s.version, 0) = 0 then ''fresh''
+         when e.event_type = f.event_type and (e.metadata ->> ''digest'' = f.digest or e.payload = f.payload)
+         then ''duplicate''
+         else ''conflict''
+       end
+       from %1$s as g
+       left join public.streams as s on s.aggregate_id = g.aggregate_id and s.aggregate_type = g.aggregate_type
+       left join public.event_store as e
+         on e.aggregate_id = g.aggregate_id and e.version = 1 and e.aggregate_type = g.aggregate_type
+       where g.n > $1 and g.n <= $2 and f.n = g.n'
+    -- a fact is a state: nothing new if the stream, or the line before in this file, says the same
+    when 'latest' then
+      'update %1$s as f
+       set fate = case when f.payload = g.known then ''duplicate'' else ''fresh'' end
+       from (
+         select h.n, coalesce(
+           lag(h.payload) over (partition by h.aggregate_type, h.aggregate_id order by h.n),
+           (select e.payload from public.event_store as e
+            where e.aggregate_id = h.aggregate_id and e.aggregate_type = h.aggregate_type
+              and e.event_type = h.event_type
+            order by e.version desc limit 1)
+         ) as known
+         from %1$s as h where h.n > $1 and h.n <= $2
+       ) as g
+       where f.n = g.n'
+    -- a fact has an id of its own
+    when 'id' then
+      'update %1$s as f
+       set fate = case
+         when g.place = 1 and e.id is null then ''fresh''
+         when e.id is null and f.payload = g.known then ''duplicate''
+         when e.aggregate_id = f.aggregate_id and e.aggregate_type = f.aggregate_type
+           and e.event_type = f.event_type and e.payload = f.payload then ''duplicate''
+         else ''conflict''
+       end
+       from (
+         select h.n, h.id, row_number() over same_id as place, first_value(h.payload) over same_id as known
+         from %1$s as h where h.n > $1 and h.n <= $2
+         window same_id as (partition by h.id order by h.n)
+       ) as g
+       left join public.event_store as e on e.id = g.id
+       where f.n = g.n'
+  end, facts) using after, upto;
+end $$;
+comment on function staging.judge_facts(regclass, bigint, bigint, text) is 'Set `fate` of a range of facts: fresh, duplicate or conflict. `repeat`: stream, latest or id.';
+revoke execute on function staging.judge_facts(regclass, bigint, bigint, text) from public, anon, authenticated;
+
+create function staging.append_facts(
+  import_id uuid, actor text, facts regclass, after bigint, upto bigint, repeat text,
+  out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
+  out facts_loaded bigint, out events bigint
+)
+language plpgsql
+security definer
+set search_path = ''
+-- a fresh table has no statistics worth the name: guesses would end in nested loops
+set enable_nestloop = off
+set enable_mergejoin = off
+set work_mem = '64MB'
+as $$
+begin
+  perform staging.lock_heads(facts, after, upto);
+  -- a statement of its own: its snapshot must be younger than the locks
+  perform staging.judge_facts(facts, after, upto, repeat);
+  perform ops.hold_floor();
+
+  execute format(
+    'with fresh as (
+       select f.*, 1 + cardinality(f.more) as size,
+         sum(1 + cardinality(f.more)) over (partition by f.aggregate_type, f.aggregate_id order by f.n) as reaches
+       from %1$s as f where f.n > $1 and f.n <= $2 and f.fate = ''fresh''
+     ), heads as (
+       update public.streams as s set version = s.version + added.size
+       from (select g.aggregate_id, g.aggregate_type, sum(g.size)::integer as size from fresh as g group by 1, 2) as added
+       where s.aggregate_id = added.aggregate_id and s.aggregate_type = added.aggregate_type
+       returning s.aggregate_id, s.aggregate_type, s.version - added.size as before
+     )
+     insert into public.event_store
+       (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
+     select nextval(''public.event_store_position_seq''), q.id, q.aggregate_type, q.aggregate_id, q.event_type,
+       q.payload, q.metadata, q.version, q.schema_version
+     from (
+       select
+         case when t.place = 1 and g.id is not null then g.id else staging.fact_id(g.aggregate_type, g.aggregate_id,
+           t.event_type, g.occurred_at, case when $5 <> ''stream'' then concat_ws(''/'', $3, g.first_ord, t.place) end)
+         end as id,
+         g.aggregate_type, g.aggregate_id, t.event_type,
+         case when t.place = 1 then g.payload else ''{}''::jsonb end as payload,
+         jsonb_build_object(
+           ''correlation_id'', $3, ''causation_id'', concat(''import:'', $3, ''#line '', g.first_line), ''actor'', $4,
+           ''source'', ''import'', ''occurred_at'', staging.moment(g.occurred_at)
+         ) || case when g.digest is null or t.place > 1 then ''{}'' else jsonb_build_object(''digest'', g.digest) end
+         || coalesce(g.metadata, ''{}'') as metadata,
+         h.before + g.reaches - g.size + t.place as version,
+         case when t.place = 1 then g.schema_version else 1 end as schema_version
+       from fresh as g
+       join heads as h on h.aggregate_id = g.aggregate_id and h.aggregate_type = g.aggregate_type
+       cross join unnest(g.event_type || g.more) with ordinality as t (event_type, place)
+       order by g.n, t.place
+     ) as q', facts) using after, upto, import_id, actor, repeat;
+  get diagnostics events = row_count;
+
+  -- heads taken for facts that were all in conflict
+  execute format(
+    'delete from public.streams as s using %s as f
+     where f.n > $1 and f.n <= $2 and s.aggregate_id = f.aggregate_id and s.aggregate_type = f.aggregate_type
+       and s.version = 0', facts) using after, upto;
+
+  execute format(
+    'select
+       coalesce(sum(f.lines) filter (where f.fate = ''fresh''), 0),
+       coalesce(sum(f.lines) filter (where f.fate = ''duplicate''), 0),
+       coalesce(sum(f.lines) filter (where f.fate = ''conflict''), 0),
+       count(*) filter (where f.fate = ''fresh'')
+     from %s as f where f.n > $1 and f.n <= $2', facts)
+  into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded using after, upto;
+end $$;
+comment on function staging.append_facts(uuid, text, regclass, bigint, bigint, text) is
+  'Append a range of staged facts to their streams, exactly once, in the order of the file; counts what became of their lines.';
+revoke execute on function staging.append_facts(uuid, text, regclass, bigint, bigint, text) from public, anon, authenticated;
+grant execute on function staging.append_facts(uuid, text, regclass, bigint, bigint, text) to service_role;

@@ -1,0 +1,108 @@
+"""Order lines through the real path: file, staging, events."""
+
+import gzip
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from penstock.imports import advance_import, create_import, rejects_csv
+from penstock.settings import Settings
+
+HEADER = b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+LINES = HEADER + (
+    b"536365,85123A,WHITE HANGING HEART T-LIGHT HOLDER,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom\n"
+    b"536366,22633,HAND WARMER UNION JACK,6,2010-12-01 08:28:00,1.85,,United Kingdom\n"
+    b'536365,71053,"WHITE ""METAL"" LANTERN",6,2010-12-01 08:25:00,3.39,17850.0,United Kingdom\n'
+    b"C536379,D,Discount,-1,2010-12-01 09:41:00,27.50,14527.0,United Kingdom\n"
+    b"536367,84406B,CREAM CUPID,8,not a time,2.75,17850.0,United Kingdom\n"
+    b"536367,84406B,CREAM CUPID,8,2010-12-01 09:41:00,0.0,17850.0,United Kingdom\n"
+)
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    return Settings(database_url=settings.database_url, environment="local", storage_folder=tmp_path / "uploads")
+
+
+def test_lines_become_orders_and_every_line_is_accounted_for(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    created, repeated = create_import(settings, "orders", LINES)
+    done = advance_import(settings, created.id)
+    assert (done.state, done.error, repeated) == ("completed", None, False)
+    assert (done.rows_read, done.loaded, done.rejected, done.duplicate, done.pending) == (6, 3, 3, 0, 0)
+    rows = connection.execute(
+        """select aggregate_id, event_type, version, payload, metadata ->> 'occurred_at', metadata ->> 'causation_id'
+           from public.event_store order by position"""
+    ).fetchall()
+    assert [row[:3] for row in rows] == [
+        ("536365", "OrderPlaced", 1),
+        ("536365", "OrderCompleted", 2),
+        ("536366", "OrderPlaced", 1),
+        ("536366", "OrderCompleted", 2),
+    ]
+    assert rows[0][3] == {
+        "order_id": "536365",
+        "customer_id": "17850",
+        "currency": "GBP",
+        "country": "United Kingdom",
+        "placed_at": "2010-12-01T08:25:00Z",
+        "total": "35.640",
+        "items": [
+            {
+                "product_id": "85123A",
+                "name": "WHITE HANGING HEART T-LIGHT HOLDER",
+                "category": None,
+                "quantity": 6,
+                "unit_price": "2.550",
+            },
+            {
+                "product_id": "71053",
+                "name": 'WHITE "METAL" LANTERN',
+                "category": None,
+                "quantity": 6,
+                "unit_price": "3.390",
+            },
+        ],
+    }
+    assert rows[0][4:] == ("2010-12-01T08:25:00Z", f"import:{done.id}#line 2")
+    assert rows[2][3]["customer_id"] is None
+    assert rows[2][5] == f"import:{done.id}#line 3"
+
+
+def test_rejects_tell_line_field_reason_and_content(settings: Settings) -> None:
+    created, _ = create_import(settings, "orders", LINES)
+    advance_import(settings, created.id)
+    lines = "".join(rejects_csv(settings, created.id)).splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == ["5", "6", "7"]
+    assert ',order_id,"a cancellation (C…)' in lines[1] or ",order_id,a cancellation (C…)" in lines[1]
+    assert ",ordered_at,not a time such as" in lines[2]
+    assert ",unit_price,not more than 0," in lines[3]
+
+
+def test_the_same_file_again_is_the_same_import(settings: Settings, connection: psycopg.Connection) -> None:
+    created, _ = create_import(settings, "orders", LINES)
+    advance_import(settings, created.id)
+    again, repeated = create_import(settings, "orders", LINES)
+    assert (again.id, repeated, again.state) == (created.id, True, "completed")
+
+
+def test_the_same_orders_in_another_file_are_duplicates(settings: Settings, connection: psycopg.Connection) -> None:
+    first, _ = create_import(settings, "orders", LINES)
+    advance_import(settings, first.id)
+    second, _ = create_import(settings, "orders", gzip.compress(LINES))
+    done = advance_import(settings, second.id)
+    assert (done.state, done.rows_read, done.loaded, done.rejected, done.duplicate) == ("completed", 6, 0, 3, 3)
+    assert connection.execute("select count(*) from public.event_store").fetchone() == (4,)
+
+
+def test_an_order_stored_with_another_content_is_refused_line_by_line(settings: Settings) -> None:
+    first, _ = create_import(settings, "orders", LINES)
+    advance_import(settings, first.id)
+    changed, _ = create_import(settings, "orders", LINES.replace(b",6,2010-12-01 08:26", b",7,2010-12-01 08:26"))
+    done = advance_import(settings, changed.id)
+    assert (done.state, done.loaded, done.rejected, done.duplicate) == ("completed", 0, 5, 1)
+    text = "".join(rejects_csv(settings, changed.id))
+    assert "2,,order_id,order 536365 is stored already with another content," in text
+    assert "4,,order_id,order 536365 is stored already with another content," in text
