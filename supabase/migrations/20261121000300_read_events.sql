@@ -5,6 +5,7 @@
 -- a shared advisory lock whose key carries the sequence value that it saw; its positions will all lie above that value.
 -- A reader takes the sequence value, then the lowest published floor, and reads no further than the lower of the two.
 -- Appends never wait for each other or for readers, and readers stall behind nothing but an append in flight.
+-- Both read public.current_events, so that old payloads arrive in their newest version.
 
 create function ops.safe_position() returns bigint
 language plpgsql volatile
@@ -39,7 +40,7 @@ language sql stable
 set search_path = ''
 as $$
   select e.*
-  from public.event_store as e
+  from public.current_events as e
   where e.aggregate_id = read_stream.aggregate_id and e.aggregate_type = read_stream.aggregate_type
     and e.version > after_version
   order by e.version
@@ -61,7 +62,7 @@ begin
   -- a statement of its own, so that its snapshot is younger than the floors; in one statement events get lost
   return query
   select e.*
-  from public.event_store as e
+  from public.current_events as e
   where e.position > after and e.position <= safe and (event_types is null or e.event_type = any(event_types))
   order by e.position
   limit max_count;
