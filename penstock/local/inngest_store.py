@@ -1,8 +1,8 @@
 """What the local Inngest stand-in remembers: one SQLite file, opened by one process, used by one thread.
 
-What a transaction (`with store.db:`) has committed survives `kill -9`. The table `steps` is also the queue: a
-row with `due` and without `memo` is work that waits. The row named `step`, Inngest's own name for it, is the
-call that discovers what comes next; the others are planned steps and timers. A cron is a row without a run.
+What a transaction (`with store.db:`) has committed survives `kill -9`. The table `steps` is also the queue: a row
+with `due` and without `memo` is work that waits. The row named `step`, Inngest's own name for it, is the call that
+discovers what comes next; the others are planned steps and timers. A cron is such a row without a run.
 """
 
 import os
@@ -17,19 +17,23 @@ create table if not exists events (id text primary key, event_id text, name text
 create index if not exists events_by_event_id on events (event_id);
 create index if not exists events_by_time on events (received);
 create table if not exists runs (id text primary key, function_id text, status text, batch_key text,
-  parent_run text, parent_step text, created real, ended real, output text);
+  parent_run text, parent_step text, event text, created real, ended real, output text);
 create index if not exists runs_by_end on runs (ended);
 create index if not exists runs_open_batches on runs (function_id, batch_key) where status = 'Batching';
-create table if not exists run_events (run_id text, seq integer, event text, primary key (run_id, seq));
+create table if not exists run_events (run_id text, seq integer, event text, primary key (run_id, seq)) without rowid;
 create index if not exists run_events_by_event on run_events (event);
-create table if not exists steps (run_id text, step_id text, op text, name text, opts text, attempt integer
-  default 0, due real, memo text, done real, error text, primary key (run_id, step_id)) without rowid;
+create table if not exists steps (run_id text, step_id text, op text, name text, opts text, attempt integer default 0,
+  due real, memo text, done real, error text, primary key (run_id, step_id)) without rowid;
 create index if not exists steps_due on steps (due) where memo is null;
 create index if not exists steps_waiting on steps (name) where op = 'WaitForEvent' and memo is null;
 create table if not exists seen (key text primary key, at real) without rowid;
 create index if not exists seen_by_time on seen (at);
 """
-RUN = "select r.*, (select event from run_events where run_id = r.id and seq = 0) as event from runs r "
+LAST_RUNS = """
+select id, function_id, status, datetime(created, 'unixepoch') as began, round(ended - created, 3) as seconds,
+  (select group_concat(name || iif(memo is null, ' attempt ' || (attempt + 1), ' done') || ifnull(' ' || error, ''),
+   ', ') from steps where run_id = r.id and (step_id <> 'step' or due is not null)) as steps, output
+from runs r order by rowid desc limit 50"""
 
 
 def ulid(now: float, entropy: bytes = b"") -> str:
@@ -45,101 +49,94 @@ class Store:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         self.db = sqlite3.connect(path, timeout=2, check_same_thread=False)
         self.db.row_factory = sqlite3.Row
-        settings = "auto_vacuum = incremental", "locking_mode = exclusive", "journal_mode = wal", "synchronous = 1"
-        for setting in settings:
-            self.db.execute(f"pragma {setting}")
+        for pragma in (
+            "auto_vacuum = incremental",
+            "locking_mode = exclusive",
+            "journal_mode = wal",
+            "synchronous = 1",
+        ):
+            self.db.execute(f"pragma {pragma}")
         self.db.executescript(SCHEMA)
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return self.db.execute(sql, values).fetchall()
 
-    def first(self, sql: str, *values: object) -> sqlite3.Row | None:
-        return next(iter(self.rows(sql, *values)), None)
-
     def write(self, sql: str, *values: object) -> bool:
         """Run one statement of the open transaction; tell whether it changed a row."""
         return self.db.execute(sql, values).rowcount > 0
 
-    def first_time(self, key: str, now: float) -> bool:
-        return self.write("insert or ignore into seen values (?, ?)", key, now)
-
     def add_event(self, internal_id: str, event_id: str, name: str, body: str, now: float) -> str:
         """Store an event unless its id came within 24 hours; return the internal id of the first."""
-        sql = "select id from events where event_id = ? and received > ?"
-        if known := self.first(sql, event_id, now - DAY):
+        for known in self.rows("select id from events where event_id = ? and received > ?", event_id, now - DAY):
             return str(known["id"])
         self.write("insert or ignore into events values (?, ?, ?, ?, ?)", internal_id, event_id, name, body, now)
         return internal_id
 
     def join_run(self, function_id: str, key: str, event: str, now: float, due: float, *parent: str) -> tuple[str, int]:
-        """Add the event to the function's open batch or begin a run, a batch if it is due later: (id, size)."""
-        batch = "select id from runs where function_id = ? and batch_key = ? and status = 'Batching'"
-        if due > now and (run := self.first(batch, function_id, key)):
-            run_id, size = run["id"], self.rows("select count(*) from run_events where run_id = ?", run["id"])[0][0]
-        else:
-            status, parents = "Batching" if due > now else "Scheduled", parent or (None, None)
-            run_id, size = ulid(now), 0
-            sql = "insert into runs values (?, ?, ?, ?, ?, ?, ?, null, null)"
-            self.write(sql, run_id, function_id, status, key, *parents, now)
-            self.plan(run_id, "step", "Discover", "", "{}", due)
+        """Begin a run, or if it is due later join the batch that is open under the key: (run id, its size)."""
+        run_id, size, batch = ulid(now), 0, due > now
+        sql = "select id from runs where function_id = ? and batch_key = ? and status = 'Batching' and ?"
+        for run in self.rows(sql, function_id, key, batch):
+            run_id, size = run["id"], len(self.rows("select 1 from run_events where run_id = ?", run["id"]))
+        if not size:
+            values = (
+                run_id,
+                function_id,
+                "Batching" if batch else "Running",
+                key,
+                *(parent or (None, None)),
+                event,
+                now,
+            )
+            self.write("insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, null, null)", *values)
+            self.plan(run_id, "step", "Discover", "function", "{}", due)
         self.write("insert into run_events values (?, ?, ?)", run_id, size, event)
         return run_id, size + 1
 
-    def end_run(self, run_id: str, status: str, output: str, now: float) -> sqlite3.Row:
-        self.write("update runs set status = ?, output = ?, ended = ? where id = ?", status, output, now, run_id)
-        self.write("delete from steps where run_id = ? and memo is null", run_id)
-        return self.rows("select * from runs where id = ?", run_id)[0]
-
-    def due(self) -> list[tuple[float, str, str]]:
-        sql = "select due, run_id, step_id from steps where memo is null and due is not null"
-        return [(row[0], row[1], row[2]) for row in self.rows(sql)]
-
-    def waiting(self, event_name: str) -> list[sqlite3.Row]:
-        return self.rows("select * from steps where op = 'WaitForEvent' and memo is null and name = ?", event_name)
-
-    def pending(self, run_id: str) -> int:
-        sql = "select count(*) from steps where run_id = ? and step_id <> 'step' and memo is null"
-        return int(self.rows(sql, run_id)[0][0])
-
-    def moves_on(self, run_id: str, step_id: str) -> bool:
-        """Tell whether a step's end lets its run go on: no parallel sibling is pending, or they race."""
-        sql = 'select 1 from steps where run_id = ? and step_id = ? and opts like \'%"parallelMode": "race"%\''
-        return not self.pending(run_id) or bool(self.rows(sql, run_id, step_id))
-
-    def plan(self, run_id: str, step_id: str, op: str, name: str, opts: str, due: float | None) -> bool:
+    def plan(self, run_id: str, step_id: str, op: str, name: str, opts: str, due: float) -> bool:
         sql = "insert or ignore into steps (run_id, step_id, op, name, opts, due) values (?, ?, ?, ?, ?, ?)"
         return self.write(sql, run_id, step_id, op, name, opts, due)
 
-    def reschedule(self, run_id: str, step_id: str, due: float, attempt: int = 0, error: str = "") -> None:
+    def reschedule(self, run_id: str, step_id: str, due: float, attempt: int = 0, error: str | None = None) -> None:
         sql = "update steps set due = ?, attempt = ?, error = ? where run_id = ? and step_id = ?"
         self.write(sql, due, attempt, error, run_id, step_id)
 
-    def clear(self, run_id: str, step_id: str, due: float) -> None:
+    def clear(self, job: sqlite3.Row) -> None:
         """Take a call off the queue, unless someone has asked for it anew since it was read."""
-        sql = "update steps set due = null, attempt = 0 where run_id = ? and step_id = ? and due = ?"
-        self.write(sql, run_id, step_id, due)
+        sql = "update steps set due = null, attempt = 0, error = null where run_id = ? and step_id = ? and due = ?"
+        self.write(sql, job["run_id"], job["step_id"], job["due"])
 
     def memoize(self, run_id: str, step_id: str, op: str, name: str, memo: str, now: float) -> bool:
-        """Keep a step's result; the first one stays. False if there is one, or if the run has ended."""
+        """Keep a step's result, the first for good; True if the run can go on: no sibling is pending, or they race."""
         sql = """insert into steps (run_id, step_id, op, name, opts, memo, done)
                  select id, ?, ?, ?, '{}', ?, ? from runs where id = ? and ended is null
                  on conflict (run_id, step_id) do update
                  set memo = excluded.memo, done = excluded.done, due = null where memo is null"""
-        return self.write(sql, step_id, op, name, memo, now, run_id)
+        race = 'select opts from steps where run_id = ? and step_id = ? and opts like \'%"parallelMode": "race"%\''
+        kept = self.write(sql, step_id, op, name, memo, now, run_id)
+        return kept and (not self.pending(run_id) or bool(self.rows(race, run_id, step_id)))
+
+    def pending(self, run_id: str) -> int:
+        return len(self.rows("select 1 from steps where run_id = ? and step_id <> 'step' and memo is null", run_id))
 
     def queued(self, run_id: str, step_id: str) -> sqlite3.Row | None:
         """The work behind a queue entry; None when it is done or its run has ended."""
         sql = """select s.*, r.function_id, r.status from steps s left join runs r on r.id = s.run_id
                  where s.run_id = ? and step_id = ? and memo is null and due is not null and ended is null"""
-        return self.first(sql, run_id, step_id)
+        return next(iter(self.rows(sql, run_id, step_id)), None)
 
-    def memos(self, run_id: str) -> list[tuple[str, str]]:
+    def memos(self, run_id: str) -> dict[str, str]:
         sql = "select step_id, memo from steps where run_id = ? and memo is not null order by done, step_id"
-        return [(row[0], row[1]) for row in self.rows(sql, run_id)]
+        return {row[0]: row[1] for row in self.rows(sql, run_id)}
 
     def events(self, run_id: str) -> list[str]:
         sql = "select body from run_events r join events e on e.id = r.event where run_id = ? order by seq"
         return [row[0] for row in self.rows(sql, run_id)]
+
+    def end_run(self, run_id: str, status: str, output: str, now: float) -> sqlite3.Row:
+        self.write("update runs set status = ?, output = ?, ended = ? where id = ?", status, output, now, run_id)
+        self.write("delete from steps where run_id = ? and memo is null", run_id)
+        return self.rows("select * from runs where id = ?", run_id)[0]
 
     def purge(self, now: float) -> bool:
         """Drop one portion of what ended a day ago, sooner while the file is too large. True: call again."""
@@ -147,26 +144,11 @@ class Store:
         before = now if (pages - free) * size > KEEP_BYTES else now - DAY
         with self.db:
             ended = [(row[0],) for row in self.rows("select id from runs where ended < ? limit 500", before)]
-            for table in ("steps where run_id", "run_events where run_id", "runs where id"):
-                self.db.executemany(f"delete from {table} = ?", ended)  # noqa: S608 - the three names above
+            for column in ("steps where run_id", "run_events where run_id", "runs where id"):
+                self.db.executemany(f"delete from {column} = ?", ended)  # noqa: S608 - the three names above
             sql = """delete from events where id in (select id from events e where received < ? and not exists
                      (select 1 from run_events where event = e.id) order by received limit 2000)"""
             more = self.write(sql, before) or bool(ended)
             self.write("delete from seen where at < ?", now - DAY)
         self.db.execute("pragma incremental_vacuum(2000)").fetchall()
         return more
-
-    def runs_of_event(self, event: str) -> list[sqlite3.Row]:
-        sql = """where r.id in (select run_id from run_events x join events e on e.id = x.event
-                 where ? in (e.id, e.event_id))"""
-        return self.rows(RUN + sql, event)
-
-    def last_runs(self) -> list[sqlite3.Row]:
-        sql = """select id, function_id, status, datetime(created, 'unixepoch') as began,
-                 round(ended - created, 3) as seconds, (select group_concat(name || iif(memo is null,
-                   ' attempt ' || (attempt + 1), ' done') || ifnull(' ' || error, ''), ', ')
-                 from steps where run_id = r.id) as steps, output from runs r order by rowid desc limit 50"""
-        return self.rows(sql)
-
-    def last_events(self) -> list[sqlite3.Row]:
-        return self.rows("select id, name, body from events order by rowid desc limit 50")

@@ -1,0 +1,162 @@
+"""What the local Inngest stand-in knows of Inngest's messages: registrations, events, steps, retry times.
+
+Everything is checked on the way in, and what is not known is refused with its place and value: a feature that was
+silently ignored would behave otherwise on the real server.
+"""
+
+import hashlib
+import json
+import re
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from croniter import croniter  # type: ignore[import-untyped]
+
+from penstock.local.inngest_store import ulid
+
+Json = dict[str, Any]
+MAX_EVENT, MAX_EVENTS, MAX_STEPS = 256 * 1024, 5_000, 1_000
+FAILED = "inngest/function.failed"
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+PATH = r"(?:event|async)(?:\.\w+)+"
+VALUE = rf"{PATH}|'[^'\"\\]*'|-?\d+|true|false|null"
+TERM = rf"\s*({PATH})\s*==\s*({VALUE})\s*"
+# What is known of a message: a pattern for the JSON text of each field. Anything else is refused.
+EXPRESSION = f'"{TERM}(&&{TERM})*"'
+TEXT, KEY, DURATION, OBJECT = '".{1,512}"', f'"({VALUE})"', r'"(\d+(ms|[smhdw]))+"', r"\{.*\}"
+STEP = {"id": TEXT, "name": TEXT, "retries": {"attempts": r"1?\d|20"}, "runtime": {"type": '"http"', "url": TEXT}}
+FUNCTION: Json = {
+    "id": TEXT,
+    "name": TEXT,
+    "triggers": [{"event": rf'"({FAILED}|(?!inngest/).+)"', "expression": EXPRESSION, "cron": TEXT}],
+    "steps": {"step": STEP},
+    "concurrency": [{"key": KEY, "limit": r"[1-9]\d*", "scope": '"(fn|env|account)"'}],
+    "batchEvents": {"maxSize": r"[1-9]\d?|100", "timeout": DURATION, "key": KEY},
+    "idempotency": KEY,
+}
+EVENT = {"name": '"(?!inngest/).{1,512}"', "data": OBJECT, "user": OBJECT, "id": TEXT, "ts": r"\d{1,13}", "v": TEXT}
+
+
+class Refused(ValueError):
+    """Something that this stand-in does not know or cannot read; the text names it."""
+
+
+def check(value: Any, shape: Any, where: str) -> None:
+    """Refuse what does not fit the shape and name the field; None and an empty list or object mean absent."""
+    if value in (None, [], {}):
+        return
+    if isinstance(shape, str) or not isinstance(value, type(shape)):
+        text = json.dumps(value, ensure_ascii=False)
+        if not isinstance(shape, str) or not re.fullmatch(shape, text, re.DOTALL):
+            raise Refused(f"{where}: {text[:200]} is not known to this stand-in")
+        return
+    for field, inner in value.items() if isinstance(shape, dict) else enumerate(value):
+        if isinstance(shape, dict) and field not in shape:
+            raise Refused(f"{where}.{field} is not known to this stand-in")
+        check(inner, shape[field] if isinstance(shape, dict) else shape[0], f"{where}.{field}")
+
+
+def seconds(text: str) -> float:
+    return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ms|[smhdw])", text))
+
+
+def next_firing(cron: str, after: float) -> float:
+    zone, fields = re.findall(r"^(?:TZ=(\S+) +)?(.*)", cron)[0]
+    try:
+        if len(fields.split()) != 5:
+            raise Refused("five fields are needed")
+        return float(croniter(fields, datetime.fromtimestamp(after, ZoneInfo(zone or "UTC"))).get_next(float))
+    except (ValueError, KeyError) as error:
+        raise Refused(f"the cron {cron!r} is not known: {error}") from error
+
+
+def value_of(operand: str, scope: Any) -> str:
+    """Return the JSON text of a literal or of what a path leads to; empty if it leads nowhere."""
+    if not re.fullmatch(PATH, operand):
+        return json.dumps(operand[1:-1]) if operand.startswith("'") else operand
+    for part in operand.split("."):
+        if not isinstance(scope, dict) or part not in scope:
+            return ""
+        scope = scope[part]
+    return json.dumps(scope)
+
+
+def holds(expression: str | None, event: Json, new: Json | None = None) -> bool:
+    """Evaluate `a == b && c == d`; false where a path leads nowhere. `new` is the event that a step waited for."""
+    scope = {"event": event, "async": new}
+    pairs = [(value_of(a, scope), value_of(b, scope)) for a, b in re.findall(TERM, expression or "")]
+    return all(a == b != "" for a, b in pairs)
+
+
+def read_events(body: bytes, seed: str, now: float) -> list[tuple[str, Json]]:
+    """Read one event or a list as (internal id, event); the same seed gives the same internal ids."""
+    try:
+        items = json.loads(body, parse_constant=lambda name: check(name, "", "number"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(f"the body is not JSON: {error}") from error
+    items = items if isinstance(items, list) else [items]
+    if not 0 < len(items) <= MAX_EVENTS:
+        raise Refused(f"a request carries 1 to {MAX_EVENTS} events, not {len(items)}")
+    return [read_event(item, f"{seed} {index}", f"event {index}", now) for index, item in enumerate(items)]
+
+
+def read_event(item: Any, seed: str, where: str, now: float) -> tuple[str, Json]:
+    if not isinstance(item, dict) or not item.get("name"):
+        raise Refused(f"{where} is not an object with a name")
+    check(item, EVENT, where)
+    try:
+        size = len(json.dumps(item, ensure_ascii=False).encode())
+    except UnicodeEncodeError as error:
+        raise Refused(f"{where} holds text that is not Unicode: {error.reason}") from error
+    if size > MAX_EVENT:
+        raise Refused(f"{where} has {size} bytes, more than {MAX_EVENT}")
+    millis = seed.partition(",")[0]
+    seeded = millis.isdigit() and len(millis) < 15
+    internal_id = ulid(int(millis) / 1000, hashlib.sha256(seed.encode()).digest()) if seeded else ulid(now)
+    event = make_event(item["name"], item.get("data"), item.get("id") or internal_id, now)
+    return internal_id, event | {key: item[key] for key in ("user", "ts", "v") if item.get(key)}
+
+
+def make_event(name: str, data: Json | None, event_id: str, now: float) -> Json:
+    return {"name": name, "data": data or {}, "user": {}, "id": event_id, "ts": int(now * 1000)}
+
+
+def problem(name: str, message: str) -> Json:
+    return {"name": name, "message": message, "stack": ""}
+
+
+def retry_time(header: str, now: float) -> float | None:
+    """Read Retry-After, seconds or an ISO time, held between a second and a day as on the real server."""
+    with suppress(ValueError):
+        at = now + int(header) if header.isdigit() else datetime.fromisoformat(header).timestamp()
+        return min(max(at, now + 1), now + 86_400)
+    return None
+
+
+def attempts_of(function: Json) -> int:
+    return int(function["steps"]["step"].get("retries", {}).get("attempts", 4)) + 1
+
+
+def places_of(function: Json, event: Json) -> list[tuple[str, int]]:
+    """The concurrency limits that a call for this event takes a place under, as (name, limit)."""
+    limits = [(limit, limit.get("key")) for limit in function.get("concurrency") or []]
+    owners = [function["id"] if limit.get("scope", "fn") == "fn" else "all" for limit, _ in limits]
+    values = [f"{key} {value_of(key, {'event': event})}" if key else "" for _, key in limits]
+    return [(f"{o} {v}", limit["limit"]) for o, v, (limit, _) in zip(owners, values, limits, strict=True)]
+
+
+def due_time(kind: str, op: Json, opts: Json, now: float, steps: int) -> float:
+    """When to look at a planned step again; refuses a step that is not known, or one too many."""
+    if steps >= MAX_STEPS:
+        raise Refused(f"a run has at most {MAX_STEPS} steps")
+    if kind == "StepPlanned":
+        return now
+    if kind == "Sleep":
+        text = opts.get("duration") or op["name"]
+        return datetime.fromisoformat(text).timestamp() if "T" in text else now + seconds(text)
+    if kind not in ("WaitForEvent", "InvokeFunction"):
+        raise Refused(f"{kind} is not known to this stand-in")
+    check(opts.get("if"), EXPRESSION, "if")
+    return now + seconds(opts.get("timeout") or "365d")
