@@ -1,0 +1,27 @@
+"""Projections: events into rows, exactly once, and rebuilt from zero while others read."""
+
+from penstock.projections.projection import (
+    Projection,
+    PythonProjection,
+    SqlProjection,
+    find_projection,
+    projections,
+    register,
+)
+from penstock.projections.runner import Advanced, advance, advance_all, wait_for
+
+PROJECTIONS = projections()
+
+__all__ = [
+    "PROJECTIONS",
+    "Advanced",
+    "Projection",
+    "PythonProjection",
+    "SqlProjection",
+    "advance",
+    "advance_all",
+    "find_projection",
+    "projections",
+    "register",
+    "wait_for",
+]

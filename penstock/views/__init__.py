@@ -1,0 +1,19 @@
+"""Views: the figures that people read, page by page, and how fresh they are."""
+
+from penstock.views.freshness import Freshness, list_views
+from penstock.views.pages import MAX_PAGE, Page, read_view
+from penstock.views.refresh import Refreshed, refresh_view
+from penstock.views.registry import VIEWS, View, find_view
+
+__all__ = [
+    "MAX_PAGE",
+    "VIEWS",
+    "Freshness",
+    "Page",
+    "Refreshed",
+    "View",
+    "find_view",
+    "list_views",
+    "read_view",
+    "refresh_view",
+]

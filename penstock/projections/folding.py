@@ -1,0 +1,106 @@
+"""Fold a range of positions into rows, and park the event that cannot be read.
+
+The same for the live tables and for the copy of a rebuild: only the search path differs.
+"""
+
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import class_row
+
+from penstock.database import Connection
+from penstock.errors import InvalidInput
+from penstock.event_store import RecordedEvent
+from penstock.event_store.streams import EVENT_COLUMNS
+from penstock.projections.projection import Projection, PythonProjection
+
+LIVE: Final = "public"
+
+# Data (22), a constraint (23), or more than an index or a row can hold (54): the event's fault. All else is not.
+_UNREADABLE_CLASSES: Final = frozenset({"22", "23", "54"})
+_UNREADABLE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, ArithmeticError, InvalidInput)
+
+# UTC, because a time without an offset must mean the same at every rebuild. No JIT: it costs more than it gives here.
+_PREPARE: Final = """
+select set_config('search_path', %s, true), set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),
+  set_config('jit', 'off', true), set_config('work_mem', %s, true)
+"""
+_COUNT: Final = """
+select count(*), min(e.position) from public.event_store as e
+where e.position > %(after)s and e.position <= %(upto)s and e.event_type = any(%(event_types)s)
+"""
+_READ: Final = f"""
+select {EVENT_COLUMNS} from public.event_store as e
+where e.position > %(after)s and e.position <= %(upto)s and e.event_type = any(%(event_types)s)
+order by e.position
+"""  # noqa: S608
+_PARK: Final = """
+insert into ops.dead_letters as d (kind, source, reference, reason, payload)
+select 'event', %(source)s, e.position::text, left(%(reason)s, 1000), jsonb_build_object(
+  'id', e.id, 'aggregate_type', e.aggregate_type, 'aggregate_id', e.aggregate_id, 'version', e.version,
+  'event_type', e.event_type
+)
+from public.event_store as e
+where e.position = %(position)s and not exists (
+  select from ops.dead_letters as d
+  where d.kind = 'event' and d.source = %(source)s and d.reference = e.position::text and d.resolution = 'dropped'
+)
+on conflict (kind, source, reference) where resolved_at is null
+do update set reason = excluded.reason, attempts = d.attempts + 1
+"""
+
+
+class Unreadable(Exception):
+    """Somewhere in the range is an event that the projection cannot read; nothing of the range was applied."""
+
+
+def prepare(connection: Connection, schema: str, *, work_mem: str = "64MB") -> None:
+    """Settings for the rest of the transaction: unqualified names mean `schema` first."""
+    path = LIVE if schema == LIVE else f"{schema}, {LIVE}"
+    connection.execute(_PREPARE, (f"{path}, pg_temp", work_mem))
+
+
+def fold_range(connection: Connection, projection: Projection, after: int, upto: int) -> int:
+    """Apply the events after `after` up to `upto`; returns how many there were.
+
+    Raises `Unreadable` if one of several cannot be read; one that stands alone is parked instead.
+    """
+    span = {"after": after, "upto": upto, "event_types": list(projection.event_types)}
+    found, first = connection.execute(_COUNT, span).fetchone() or (0, 0)
+    if not found:
+        return 0
+    try:
+        with connection.transaction():
+            _fold(connection, projection, span)
+    except psycopg.Error as error:
+        if (error.sqlstate or "")[:2] not in _UNREADABLE_CLASSES:
+            raise
+        fault: Exception = error
+    except _UNREADABLE_ERRORS as error:
+        fault = error
+    else:
+        return int(found)
+    if found > 1:
+        raise Unreadable from fault
+    connection.execute(_PARK, {"source": projection.name, "position": first, "reason": _reason(fault)})
+    return 1
+
+
+def _fold(connection: Connection, projection: Projection, span: dict[str, Any]) -> None:
+    if isinstance(projection, PythonProjection):
+        projection.apply(connection, _read(connection, span))
+        return
+    for statement in projection.statements:
+        # unprepared, so that each range is planned for its own size
+        connection.execute(statement, span, prepare=False)
+
+
+def _read(connection: Connection, span: dict[str, Any]) -> list[RecordedEvent]:
+    with connection.cursor(binary=True, row_factory=class_row(RecordedEvent)) as cursor:
+        return cursor.execute(_READ, span).fetchall()
+
+
+def _reason(fault: Exception) -> str:
+    if isinstance(fault, psycopg.Error):
+        return fault.diag.message_primary or str(fault)
+    return f"{type(fault).__name__}: {fault}"

@@ -1,0 +1,85 @@
+"""What a projection is, and the registry of all of them.
+
+A projection is one short module in `penstock/projections/read_models/` that calls `register`. It names the read models
+that it alone writes (tables in `public`, made by a migration) and turns events into their rows, either by SQL over a
+range of positions or by a Python function over a page of events. The runner keeps the checkpoint, so a projection
+sees each event once, in order, in the transaction of its rows; the same code fills the copy of a rebuild.
+
+Two things make a rebuild equal what was folded piece by piece. A row must come out the same however the events are
+cut into ranges; and whether an event can be read must depend on that event alone.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeAlias
+
+from penstock.database import Connection
+from penstock.errors import NotFound
+from penstock.event_store import RecordedEvent
+
+SOURCE = "public.event_store"
+
+
+@dataclass(frozen=True)
+class SqlProjection:
+    """Events into rows by SQL, a range of positions at a time.
+
+    Each statement reads `public.event_store`, qualified, restricted to `position > %(after)s and position <=
+    %(upto)s`, and names its read models unqualified. It runs in UTC. An error of SQLSTATE class 22 or 23 says that an
+    event in the range cannot be read: the runner finds it and parks it.
+    """
+
+    name: str
+    tables: tuple[str, ...]
+    event_types: tuple[str, ...]
+    statements: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PythonProjection:
+    """Events into rows by `apply(connection, events)`, a page at a time, in order, upcast to their newest shape.
+
+    `apply` names its read models unqualified and must not commit. A `KeyError`, `ValueError`, `TypeError`,
+    `ArithmeticError`, `InvalidInput` or an SQL error of class 22 or 23 says that an event cannot be read.
+    """
+
+    name: str
+    tables: tuple[str, ...]
+    event_types: tuple[str, ...]
+    apply: Callable[[Connection, Sequence[RecordedEvent]], None]
+
+
+Projection: TypeAlias = SqlProjection | PythonProjection
+
+_registry: dict[str, Projection] = {}
+
+
+def register(projection: Projection) -> Projection:
+    """Make a projection known by its name, which is also its subscription."""
+    if _registry.setdefault(projection.name, projection) is not projection:
+        raise ValueError(f"a projection named {projection.name!r} is registered already")
+    return projection
+
+
+def find_projection(name: str) -> Projection:
+    """The projection of that name, or `NotFound`."""
+    try:
+        return projections()[name]
+    except KeyError:
+        raise NotFound(f"no projection is named {name!r}; there are {', '.join(sorted(_registry))}") from None
+
+
+def projections() -> Mapping[str, Projection]:
+    """All projections by name: those of the modules in `read_models`, and what else was registered."""
+    _load_modules()
+    return _registry
+
+
+@cache
+def _load_modules() -> None:
+    package = importlib.import_module("penstock.projections.read_models")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")

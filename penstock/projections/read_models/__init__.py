@@ -1,0 +1,1 @@
+"""The projections: one module each, found by itself. See `penstock.projections.projection`."""

@@ -1,0 +1,71 @@
+"""Customers, registered or seen on an order.
+
+A registration replaces name, email and country of an earlier one. Orders add a customer nobody has registered, and
+that customer's country; once registered, only the times of the first and last order still come from them.
+"""
+
+from penstock.projections import reading
+from penstock.projections.projection import SqlProjection, register
+
+_ADVANCE = f"""
+with registered as (
+  select distinct on (r.customer_id collate "C")
+    r.customer_id, r.name, r.email, r.country, min(r.registered_at) over (partition by r.customer_id) as registered_at
+  from (
+    select
+      e.aggregate_id as customer_id, e.position,
+      nullif(e.payload ->> 'name', '') as name,
+      nullif(e.payload ->> 'email', '') as email,
+      nullif(e.payload ->> 'country', '') as country,
+      coalesce({reading.time("e.payload ->> 'registered_at'")}, {reading.OCCURRED_AT}, e.created_at) as registered_at
+    from public.event_store as e
+    where e.position > %(after)s and e.position <= %(upto)s
+      and e.aggregate_type = 'customer' and e.event_type = 'CustomerRegistered'
+  ) as r
+  order by r.customer_id collate "C", r.position desc
+),
+seen as (
+  select
+    o.customer_id, min(o.placed_at) as first_order_at, max(o.placed_at) as last_order_at,
+    (array_agg(o.country order by o.position desc) filter (where o.country is not null))[1] as country
+  from (
+    select
+      {reading.identifier("e.payload", "customer_id")} as customer_id, e.position,
+      nullif(e.payload ->> 'country', '') as country,
+      {reading.PLACED_AT} as placed_at
+    from public.event_store as e
+    where e.position > %(after)s and e.position <= %(upto)s
+      and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
+  ) as o
+  where o.customer_id is not null
+  group by o.customer_id
+)
+insert into customers as c (customer_id, name, email, country, registered_at, first_order_at, last_order_at)
+select
+  coalesce(r.customer_id, s.customer_id), r.name, r.email,
+  case when r.customer_id is null then s.country else r.country end,
+  r.registered_at, s.first_order_at, s.last_order_at
+from registered as r
+full join seen as s on s.customer_id = r.customer_id
+order by 1
+on conflict on constraint customers_pkey do update set
+  name = case when excluded.registered_at is null then c.name else excluded.name end,
+  email = case when excluded.registered_at is null then c.email else excluded.email end,
+  country = case
+    when excluded.registered_at is not null then excluded.country
+    when c.registered_at is not null then c.country
+    else coalesce(excluded.country, c.country)
+  end,
+  registered_at = least(c.registered_at, excluded.registered_at),
+  first_order_at = least(c.first_order_at, excluded.first_order_at),
+  last_order_at = greatest(c.last_order_at, excluded.last_order_at)
+"""  # noqa: S608
+
+PROJECTION = register(
+    SqlProjection(
+        name="customers",
+        tables=("customers",),
+        event_types=("CustomerRegistered", "OrderPlaced"),
+        statements=(_ADVANCE,),
+    )
+)

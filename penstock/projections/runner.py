@@ -1,0 +1,105 @@
+"""Advance projections: from the checkpoint to the safe position, rows and checkpoint in one transaction.
+
+An event that a projection cannot read does not stop it. The range is halved until the event stands alone; then it
+becomes a dead letter (kind `event`, source = the projection, reference = its position), and the checkpoint goes on.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from penstock.database import Connection, connection, transaction
+from penstock.errors import WaitTimedOut
+from penstock.event_store import lock_checkpoint, move_checkpoint, read_checkpoint, safe_position
+from penstock.projections.folding import LIVE, Unreadable, fold_range, prepare
+from penstock.projections.projection import Projection, find_projection, projections
+from penstock.settings import Settings
+
+STRIDE: Final = 20_000
+POLL_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """Where a projection stands. `events` counts those of its types that this call dealt with, parked ones included."""
+
+    position: int
+    events: int
+    caught_up: bool
+
+
+def advance(settings: Settings, name: str, *, seconds: float = 20.0) -> Advanced:
+    """Apply what is new to one projection until it has caught up or `seconds` are over.
+
+    Safe to call at any time and twice at once: the checkpoint is locked, and each event is applied exactly once.
+    """
+    projection = find_projection(name)
+    deadline = time.monotonic() + seconds
+    stride, events = STRIDE, 0
+    while True:
+        step = _step(settings, projection, stride)
+        events += step.events
+        if step.caught_up or time.monotonic() >= deadline:
+            return Advanced(step.position, events, step.caught_up)
+        stride = step.next_stride
+
+
+def advance_all(settings: Settings, *, seconds: float = 20.0) -> Mapping[str, Advanced]:
+    """Advance every projection, one after the other; `seconds` is for each."""
+    return {name: advance(settings, name, seconds=seconds) for name in projections()}
+
+
+def wait_for(settings: Settings, name: str, position: int, *, seconds: float) -> None:
+    """Return once the projection has dealt with `position`; else raise `WaitTimedOut` with where it stands."""
+    find_projection(name)
+    deadline = time.monotonic() + seconds
+    pause = POLL_SECONDS
+    while True:
+        with connection(settings) as borrowed:
+            present = read_checkpoint(borrowed, name)
+        if present >= position:
+            return
+        if time.monotonic() + pause > deadline:
+            raise WaitTimedOut(
+                f"{name} stands at position {present}, not yet at {position}",
+                retry_after=1,
+                projection=name,
+                position=present,
+                wanted=position,
+            )
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.25)
+
+
+@dataclass(frozen=True)
+class _Step:
+    position: int
+    events: int
+    caught_up: bool
+    next_stride: int
+
+
+def _step(settings: Settings, projection: Projection, stride: int) -> _Step:
+    with connection(settings) as borrowed:
+        position, safe = read_checkpoint(borrowed, projection.name), safe_position(borrowed)
+    if position >= safe:
+        return _Step(position, 0, caught_up=True, next_stride=stride)
+    try:
+        with transaction(settings) as locked:
+            return _apply_next(locked, projection, stride)
+    except Unreadable:
+        return _Step(position, 0, caught_up=False, next_stride=max(1, stride // 2))
+
+
+def _apply_next(connection: Connection, projection: Projection, stride: int) -> _Step:
+    after = lock_checkpoint(connection, projection.name)
+    # In a statement of its own, before the one that reads rows: only then are all up to it visible to that one.
+    safe = safe_position(connection)
+    upto = min(safe, after + stride)
+    if upto <= after:
+        return _Step(after, 0, caught_up=True, next_stride=stride)
+    prepare(connection, LIVE)
+    events = fold_range(connection, projection, after, upto)
+    move_checkpoint(connection, projection.name, upto)
+    return _Step(upto, events, caught_up=upto == safe, next_stride=min(STRIDE, stride * 2))

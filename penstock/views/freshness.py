@@ -1,0 +1,37 @@
+"""How fresh each view is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from penstock.database import Connection, translated
+from penstock.views.registry import VIEWS, Kind, View
+
+_REFRESHED = "select refreshed_at, duration_ms from ops.views where view = %s"
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """Whatever was committed before `refreshed_at` is in the view. `duration_ms` is that of the last refresh.
+
+    A table is kept by a projection or the daily ETL, and `refreshed_at` is when that last did something; None: never.
+    """
+
+    name: str
+    kind: Kind
+    refreshed_at: datetime | None
+    duration_ms: int | None
+
+
+def list_views(connection: Connection) -> list[Freshness]:
+    """Every readable view and how fresh it is."""
+    return [freshness(connection, view) for view in VIEWS.values()]
+
+
+def freshness(connection: Connection, view: View) -> Freshness:
+    """How fresh one view is."""
+    with translated():
+        if view.fresh_by is None:
+            row = connection.execute(_REFRESHED, (view.name,)).fetchone() or (None, None)
+        else:
+            row = (*(connection.execute(view.fresh_by.encode()).fetchone() or (None,)), None)
+    return Freshness(view.name, view.kind, *row)

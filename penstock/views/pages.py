@@ -1,0 +1,95 @@
+"""Read a view page by page, by key: no page is slower than the first, and a refresh in between repeats or skips no row
+that stayed where it was.
+"""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg import DataError, sql
+from psycopg.rows import dict_row
+
+from penstock.database import Connection, translated
+from penstock.errors import InvalidInput
+from penstock.views.freshness import freshness
+from penstock.views.registry import Key, View, find_view
+
+MAX_PAGE: Final = 1000
+
+
+@dataclass(frozen=True)
+class Page:
+    """`next` goes into `after` for the page that follows; None on the last page."""
+
+    rows: list[dict[str, Any]]
+    next: str | None
+    refreshed_at: datetime | None
+
+
+def read_view(connection: Connection, name: str, *, after: str | None = None, limit: int = 100) -> Page:
+    """At most `limit` rows: months, days and hours newest first, products by revenue.
+
+    Raises `NotFound` for an unknown name and `InvalidInput` for a limit beyond 1 to 1,000 or an `after` that is not
+    from a page of this view.
+    """
+    view = find_view(name)
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidInput(f"{limit} is not from 1 to {MAX_PAGE}", field="limit")
+    start = _decode(view, after) if after is not None else None
+    fresh = freshness(connection, view)
+    rows = _select(connection, view, start, limit + 1)
+    more = len(rows) > limit
+    return Page(rows[:limit], _encode(view, rows[limit - 1]) if more else None, fresh.refreshed_at)
+
+
+def _select(connection: Connection, view: View, start: dict[str, str] | None, count: int) -> list[dict[str, Any]]:
+    query = sql.SQL("select * from {} where {} order by {} limit {}").format(
+        sql.Identifier("public", view.name),
+        _beyond(view.keys) if start else sql.SQL("true"),
+        sql.SQL(", ").join(_ordered(key) for key in view.keys),
+        sql.Literal(count),
+    )
+    with translated(), connection.cursor(row_factory=dict_row) as cursor:
+        try:
+            return cursor.execute(query, start).fetchall()
+        except DataError as error:
+            raise _foreign_cursor(view) from error
+
+
+def _ordered(key: Key) -> sql.Composable:
+    return sql.Identifier(key.column) + sql.SQL(" desc" if key.descending else "")
+
+
+def _beyond(keys: tuple[Key, ...]) -> sql.Composable:
+    """Past the start in the first key, or level with it there and past it in the rest; keys may differ in direction."""
+    first, rest = keys[0], keys[1:]
+    column, start = sql.Identifier(first.column), sql.Placeholder(first.column)
+    value = start + sql.SQL("::" + first.type)
+    past = column + sql.SQL(" < " if first.descending else " > ") + value
+    if not rest:
+        return past
+    return sql.SQL("({} or ({} = {} and {}))").format(past, column, value, _beyond(rest))
+
+
+def _encode(view: View, row: dict[str, Any]) -> str:
+    values = [view.name, *(str(row[key.column]) for key in view.keys)]
+    return base64.urlsafe_b64encode(json.dumps(values, ensure_ascii=False).encode()).decode().rstrip("=")
+
+
+def _decode(view: View, cursor: str) -> dict[str, str]:
+    try:
+        values = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise _foreign_cursor(view) from error
+    if not isinstance(values, list) or len(values) != len(view.keys) + 1 or values[0] != view.name:
+        raise _foreign_cursor(view)
+    if not all(isinstance(value, str) and "\x00" not in value for value in values):
+        raise _foreign_cursor(view)
+    return {key.column: value for key, value in zip(view.keys, values[1:], strict=True)}
+
+
+def _foreign_cursor(view: View) -> InvalidInput:
+    return InvalidInput(f"not the `next` of a page of {view.name}", field="after")

@@ -1,0 +1,128 @@
+-- Materialized views: figures over all orders, as fresh as their last refresh, and the one function that refreshes them.
+-- Revenue is the total of orders whose status is `completed`; months begin in ops.business_timezone().
+-- Each has a plain unique index and is populated here, so that every refresh can be concurrent: readers never wait.
+-- The zone is asked for in a subquery of its own, once for a refresh instead of once for a row.
+
+create materialized view public.monthly_revenue as
+select
+  date_trunc('month', o.placed_at at time zone (select ops.business_timezone()))::date as month,
+  count(*) as order_count,
+  sum(o.total) as revenue,
+  round(sum(o.total) / count(*), 6) as avg_order_value,
+  count(distinct o.customer_id) as unique_customers
+from public.orders as o
+where o.status = 'completed'
+group by 1
+with data;
+create unique index monthly_revenue_month_key on public.monthly_revenue (month);
+comment on materialized view public.monthly_revenue is
+  'Completed orders by the month in which they were placed. Orders without a customer count as orders, not as customers.';
+
+create materialized view public.user_cohorts as
+with monthly as (
+  select
+    o.customer_id,
+    date_trunc('month', o.placed_at at time zone (select ops.business_timezone()))::date as month,
+    sum(o.total) as revenue
+  from public.orders as o
+  where o.status = 'completed' and o.customer_id is not null
+  group by 1, 2
+),
+counted as (
+  select m.customer_id, m.month, m.revenue, min(m.month) over (partition by m.customer_id) as cohort_month
+  from monthly as m
+)
+select
+  c.cohort_month,
+  (12 * (extract(year from c.month) - extract(year from c.cohort_month))
+    + extract(month from c.month) - extract(month from c.cohort_month))::integer as months_since,
+  count(*) as customers,
+  sum(c.revenue) as revenue
+from counted as c
+group by 1, 2
+with data;
+create unique index user_cohorts_cohort_month_months_since_key on public.user_cohorts (cohort_month, months_since);
+comment on materialized view public.user_cohorts is
+  'Customers by the month of their first completed order: how many ordered again n months later, and for how much.';
+
+create materialized view public.product_performance as
+with sold as (
+  -- by order first: counting rows of this is cheaper than a distinct count over all lines
+  select
+    i.product_id, i.order_id, o.placed_at,
+    max(i.name) as name, max(i.category) as category,
+    sum(i.quantity) as units, sum(i.amount) as revenue
+  from public.order_items as i
+  inner join public.orders as o on o.order_id = i.order_id
+  where o.status = 'completed'
+  group by i.product_id, i.order_id, o.placed_at
+)
+select
+  s.product_id,
+  coalesce(max(p.name), max(s.name)) as product_name,
+  coalesce(max(p.category), max(s.category), 'uncategorized') as category,
+  sum(s.units)::bigint as units_sold,
+  sum(s.revenue) as revenue,
+  count(*) as order_count,
+  max(s.placed_at) as last_sold_at
+from sold as s
+left join public.products as p on p.product_id = s.product_id
+group by s.product_id
+with data;
+create unique index product_performance_product_id_key on public.product_performance (product_id);
+create index product_performance_revenue_product_id_idx on public.product_performance (revenue desc, product_id);
+comment on materialized view public.product_performance is
+  'What was sold of each product in completed orders. Name and category as listed, else as order lines give them.';
+
+revoke all on public.monthly_revenue, public.user_cohorts, public.product_performance
+from public, anon, authenticated, service_role;
+grant select on public.monthly_revenue, public.user_cohorts, public.product_performance to service_role, analyst;
+
+create table ops.views (
+  view text not null,
+  refreshed_at timestamptz not null,
+  duration_ms bigint not null,
+  constraint views_pkey primary key (view)
+);
+comment on table ops.views is
+  'The materialized views in `public` that refresh_materialized_view may refresh: add a row to register your own.';
+comment on column ops.views.refreshed_at is 'When the last refresh began: whatever was committed before is in the view.';
+alter table ops.views enable row level security;
+revoke all on ops.views from public, anon, authenticated;
+grant select on ops.views to service_role;
+insert into ops.views (view, refreshed_at, duration_ms)
+values ('monthly_revenue', now(), 0), ('user_cohorts', now(), 0), ('product_performance', now(), 0);
+
+-- `security definer`, because only a view's owner may refresh it. The name reaches the statement only if it is registered.
+create function public.refresh_materialized_view(view_name text) returns jsonb
+language plpgsql volatile
+security definer
+set search_path = ''
+as $$
+declare
+  called_at constant timestamptz := clock_timestamp();
+  registered ops.views;
+  coalesced boolean;
+begin
+  -- The row lock is held until the refresh is committed: never two at once. Who waited here sees the newer row.
+  select v.* into registered from ops.views as v where v.view = view_name for update;
+  if not found then
+    raise exception 'no materialized view % is registered', coalesce(quote_literal(view_name), 'null')
+      using errcode = 'PK007', hint = 'ops.views lists those that may be refreshed.';
+  end if;
+
+  coalesced := registered.refreshed_at > called_at;
+  if not coalesced then
+    registered.refreshed_at := clock_timestamp();
+    execute format('refresh materialized view concurrently public.%I', view_name);
+    registered.duration_ms := ceil(1000 * extract(epoch from clock_timestamp() - registered.refreshed_at));
+    update ops.views as v set refreshed_at = registered.refreshed_at, duration_ms = registered.duration_ms
+    where v.view = view_name;
+  end if;
+  return jsonb_build_object('view', view_name, 'refreshed_at', registered.refreshed_at,
+    'duration_ms', registered.duration_ms, 'coalesced', coalesced);
+end $$;
+comment on function public.refresh_materialized_view(text) is
+  'Refresh a registered materialized view while others read it. Waits for a refresh that runs already, and answers with it if it began after this call (`coalesced`). Raises PK007 for another name.';
+revoke execute on function public.refresh_materialized_view(text) from public, anon, authenticated;
+grant execute on function public.refresh_materialized_view(text) to service_role;
