@@ -20,7 +20,7 @@ class Reject:
     """A refused line: `line` and `offset` of its first byte, and the line as it came."""
 
     line: int
-    offset: int
+    offset: int | None
     field: str | None
     reason: str
     content: bytes
@@ -120,4 +120,4 @@ def _unquoted(match: re.Match[str]) -> str | None:
 
 
 def _quoted(value: str | None) -> bytes:
-    return b"" if value is None else b'"' + value.replace('"', '""').encode() + b'"'
+    return b"" if not value else b'"' + value.replace('"', '""').encode() + b'"'

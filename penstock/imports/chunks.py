@@ -1,5 +1,6 @@
 """Pieces of a file gathered into chunks, each of which becomes one transaction."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -7,12 +8,13 @@ from penstock.imports.careful import Reject
 from penstock.imports.piece import Piece
 
 CHUNK_BYTES = 4 << 20
-CHUNK_REJECTS = 20_000
+CHUNK_REACH = 32 << 20
 
 
 @dataclass
 class Chunk:
-    """`runs` are (records before it in the chunk, line) wherever counting lines starts anew."""
+    """`runs` are (records before it in the chunk, line) wherever counting lines starts anew; `origins` has the
+    lines as they came of records that the careful lane has written anew."""
 
     from_offset: int
     from_line: int
@@ -23,10 +25,12 @@ class Chunk:
     parts: list[bytes] = field(default_factory=list)
     runs: list[tuple[int, int]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    origins: dict[int, bytes] = field(default_factory=dict)
 
     def add(self, piece: Piece) -> None:
         if piece.reject:
             self.rejects.append(piece.reject)
+            self.size += len(piece.reject.content)
         elif piece.records:
             self._add_records(piece)
         self.to_offset, self.next_line = piece.end, piece.next_line
@@ -34,13 +38,20 @@ class Chunk:
     def _add_records(self, piece: Piece) -> None:
         if not self.runs or piece.line - self.runs[-1][1] != self.records - self.runs[-1][0]:
             self.runs.append((self.records, piece.line))
+        if piece.origin is not None:
+            self.origins[self.records] = piece.origin
         self.parts.append(piece.data)
         self.records += piece.records
         self.size += len(piece.data)
 
     @property
     def is_full(self) -> bool:
-        return self.size >= CHUNK_BYTES or len(self.rejects) >= CHUNK_REJECTS
+        return self.size >= CHUNK_BYTES or self.to_offset - self.from_offset >= CHUNK_REACH
+
+    def line_of(self, record: int) -> int:
+        """The line in which a record of the chunk begins."""
+        before, line = self.runs[bisect_right(self.runs, record, key=lambda run: run[0]) - 1]
+        return line + record - before
 
 
 def chunks(pieces: Iterator[Piece], offset: int, line: int) -> Iterator[Chunk]:

@@ -26,6 +26,9 @@ _DAY = (
 _CLOCK = rb"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?"
 _ZONE = rb"(?:Z|[+-](?:0\d|1[0-3]):?[0-5]\d)"
 
+_NO_BLANK_BEHIND = rb"(?<![\x09-\x0d\x20])"
+_WHOLE_FLOAT = re.compile(r"([0-9]+)\.0+")
+_EMAIL = re.compile(r'[^@\s\x00"]{1,64}@[^@\s\x00".]+(?:\.[^@\s\x00".]+)+')
 _INTEGER = re.compile(r"([+-]?)([0-9]{1,40})(?:\.0+)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,60}(?:\.[0-9]{0,60})?|\.[0-9]{1,60})(?:[eE][+-]?[0-9]{1,2})?")
 _TIME = re.compile(
@@ -41,7 +44,10 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Kind:
-    """`core` is a pattern that holds neither quote, delimiter, backslash nor line end."""
+    """`core` is a pattern that holds neither quote, delimiter, backslash nor line end.
+
+    `exact` asks for a pattern of texts that are the value already, because no SQL will look at them again.
+    """
 
     @property
     def sql_type(self) -> str:
@@ -51,10 +57,15 @@ class Kind:
     def core(self) -> bytes:
         raise NotImplementedError
 
-    def bare(self, delimiter: bytes) -> bytes:
+    @property
+    def column_type(self) -> str:
+        """The type for a table's column; staging may use a wider one."""
+        return self.sql_type
+
+    def bare(self, delimiter: bytes, *, exact: bool = False) -> bytes:
         return self.core
 
-    def quoted(self) -> bytes:
+    def quoted(self, *, exact: bool = False) -> bytes:
         return b'"' + self.core + b'"'
 
     def read(self, text: str) -> str:
@@ -66,7 +77,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Text(Kind):
-    """Any characters but NUL. Blanks around it go when it is read from staging."""
+    """Any characters but NUL, without the blanks around it."""
 
     at_most: int = 2000
 
@@ -74,17 +85,20 @@ class Text(Kind):
     def sql_type(self) -> str:
         return "text"
 
-    def bare(self, delimiter: bytes) -> bytes:
+    def bare(self, delimiter: bytes, *, exact: bool = False) -> bytes:
         # no backslash: a lone \. ends COPY's input before Postgres 18. A first byte above the blank: never empty.
         inner = rb'",\\\x00\r\n' if delimiter == b"," else rb'"\\\x00\r\n' + re.escape(delimiter)
-        return rb"[^\x01-\x20" + inner + rb"][^" + inner + rb"]{0,%d}+" % (self.at_most - 1)
+        text = rb"[^\x01-\x20" + inner + rb"][^" + inner + rb"]{0,%d}+" % (self.at_most - 1)
+        return text + _NO_BLANK_BEHIND if exact else text
 
-    def quoted(self) -> bytes:
-        plain = rb'[^\x00-\x20"\\][^"\\\x00\r\n]{0,%d}+"' % (self.at_most - 1)
-        with_quotes = rb'(?:[^\x00-\x20"\\]|"")(?:[^"\\\x00\r\n]|""){0,%d}+"' % (self.at_most - 1)
+    def quoted(self, *, exact: bool = False) -> bytes:
+        end = _NO_BLANK_BEHIND + b'"' if exact else b'"'
+        plain = rb'[^\x00-\x20"\\][^"\\\x00\r\n]{0,%d}+' % (self.at_most - 1) + end
+        with_quotes = rb'(?:[^\x00-\x20"\\]|"")(?:[^"\\\x00\r\n]|""){0,%d}+' % (self.at_most - 1) + end
         return rb'"(?:' + plain + rb"|" + with_quotes + rb")"
 
     def read(self, text: str) -> str:
+        text = text.strip(BLANKS)
         if len(text) > self.at_most:
             raise Refused(f"longer than {self.at_most} characters")
         if "\x00" in text:
@@ -102,30 +116,49 @@ class Identifier(Text):
     at_most: int = 200
     refuse: tuple[str, str] | None = None  # first characters that are refused, and the reason
 
-    def bare(self, delimiter: bytes) -> bytes:
-        return self._guard + super().bare(delimiter)
+    def bare(self, delimiter: bytes, *, exact: bool = False) -> bytes:
+        return self._guard(b"", exact) + super().bare(delimiter, exact=exact)
 
-    def quoted(self) -> bytes:
-        return b'(?!"' + self._first + b")" + super().quoted() if self.refuse else super().quoted()
+    def quoted(self, *, exact: bool = False) -> bytes:
+        return self._guard(b'"', exact) + super().quoted(exact=exact)
 
-    @property
-    def _first(self) -> bytes:
-        return b"[" + re.escape(self.refuse[0].encode()) + b"]" if self.refuse else b""
-
-    @property
-    def _guard(self) -> bytes:
-        return b"(?!" + self._first + b")" if self.refuse else b""
+    def _guard(self, quote: bytes, exact: bool) -> bytes:
+        refused = b"(?!" + quote + b"[" + re.escape(self.refuse[0].encode()) + b"])" if self.refuse else b""
+        return refused + b"(?!" + quote + rb"\d++\.0)" if exact else refused
 
     def read(self, text: str) -> str:
-        text = super().read(text.strip(BLANKS))
-        if self.refuse and text[:1] and text[0] in self.refuse[0]:
+        text = super().read(text)
+        if self.refuse and text.startswith(tuple(self.refuse[0])):
             raise Refused(self.refuse[1])
-        return text
+        whole = _WHOLE_FLOAT.fullmatch(text)
+        return whole[1] if whole else text
 
     def sql(self, column: str) -> str:
         trimmed = super().sql(column)
         whole = f"regexp_replace({trimmed}, '^([0-9]+)\\.0+$', '\\1')"
         return f"case when strpos({column}, '.0') > 0 then {whole} else {trimmed} end"
+
+
+@dataclass(frozen=True)
+class Email(Kind):
+    """Something@somewhere.tld, without blanks."""
+
+    at_most: int = 254
+
+    @property
+    def sql_type(self) -> str:
+        return "text"
+
+    @property
+    def core(self) -> bytes:
+        part = rb'[^@\x00-\x20\x7f-\xff\\",;|.]'
+        return rb"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}+@(?:" + part + rb"{1,20}+\.){1,4}+" + part + rb"{2,20}+"
+
+    def read(self, text: str) -> str:
+        text = text.strip(BLANKS)
+        if len(text) > self.at_most or not _EMAIL.fullmatch(text):
+            raise Refused("not an e-mail address")
+        return text
 
 
 @dataclass(frozen=True)
@@ -174,6 +207,10 @@ class Number(Kind):
     @property
     def sql_type(self) -> str:
         return "numeric"
+
+    @property
+    def column_type(self) -> str:
+        return f"numeric({self.digits + self.places},{self.places})"
 
     @property
     def core(self) -> bytes:

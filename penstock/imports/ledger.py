@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from penstock.database import Connection
 from penstock.errors import NotFound
 from penstock.imports.careful import Reject
+from penstock.imports.chunks import Chunk
 from penstock.imports.files import StoredFile
 from penstock.imports.options import Options
 from penstock.imports.plan import Plan
@@ -180,6 +181,15 @@ def start_over(connection: Connection, import_id: UUID) -> None:
         staged=0,
         progress={},
         result={},
+    )
+
+
+def write_chunk(connection: Connection, import_id: UUID, chunk: Chunk, *, compared: bool) -> None:
+    """Note which stretch of the file went into a table in which way, for `undo`."""
+    connection.execute(
+        """insert into raw.import_chunks (import_id, from_offset, to_offset, from_line, compared)
+           values (%s, %s, %s, %s, %s)""",
+        (import_id, chunk.from_offset, chunk.to_offset, chunk.from_line, compared),
     )
 
 

@@ -10,6 +10,7 @@ class Piece:
     """`data` is `records` records for COPY, the first of which stands in `line`; or it is empty, with a reject.
 
     `end` and `next_line` say where reading goes on after this piece. Neither data nor reject: blank lines.
+    `origin`: the line as it came, when `data` was written anew.
     """
 
     data: bytes
@@ -18,3 +19,4 @@ class Piece:
     end: int
     next_line: int
     reject: Reject | None = None
+    origin: bytes | None = None

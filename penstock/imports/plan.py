@@ -13,7 +13,7 @@ from penstock.errors import InvalidInput
 from penstock.imports.formats import Layout
 from penstock.imports.kinds import Kind, Number, Refused, Text, Timestamp
 from penstock.imports.options import Options
-from penstock.imports.target import Target, find_target
+from penstock.imports.target import Table, Target, find_target
 
 IGNORED = Text(at_most=1 << 20)
 
@@ -26,12 +26,13 @@ class Column:
     field: str | None
     kind: Kind
     required: bool
+    exact: bool
 
     def bare(self, delimiter: bytes) -> bytes:
-        return self.kind.bare(delimiter)
+        return self.kind.bare(delimiter, exact=self.exact)
 
     def quoted(self) -> bytes:
-        return self.kind.quoted()
+        return self.kind.quoted(exact=self.exact)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Plan:
     def is_table(self) -> bool:
         return self.layout.format == "csv"
 
+    @property
+    def is_direct(self) -> bool:
+        """Rows go to their table as they are, without a view that reads them."""
+        return isinstance(self.target.into, Table)
+
     def kind_of(self, name: str) -> Kind:
         kind = self.target.by_name[name].kind
         profile = next((item for item in self.target.profiles if item.name == self.profile), None)
@@ -84,8 +90,8 @@ class Plan:
 
     def _column(self, name: str, field: str | None) -> Column:
         if field is None:
-            return Column(name, None, IGNORED, required=False)
-        return Column(name, field, self.kind_of(field), field in self.required)
+            return Column(name, None, IGNORED, required=False, exact=False)
+        return Column(name, field, self.kind_of(field), field in self.required, exact=self.is_direct)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

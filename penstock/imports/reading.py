@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from penstock.imports.careful import Judge, Reject
+from penstock.imports.careful import KEPT, Judge, Reject
 from penstock.imports.jsonl import Records, odd_records
 from penstock.imports.lanes import Odd, Span, Splitter, build_lane
 from penstock.imports.piece import Piece
@@ -38,4 +38,4 @@ def _judged(odd: Odd, judge: Callable[[Odd], bytes | Reject | None]) -> Piece:
     end, next_line = odd.offset + odd.size, odd.line + odd.lines
     if isinstance(verdict, Reject):
         return Piece(b"", 0, odd.line, end, next_line, verdict)
-    return Piece(verdict or b"", int(verdict is not None), odd.line, end, next_line)
+    return Piece(verdict or b"", int(verdict is not None), odd.line, end, next_line, origin=odd.data[:KEPT])

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 from uuid import UUID
 
+import psycopg
+
 from penstock import database
 from penstock.database import Connection
 from penstock.errors import InvalidInput
@@ -23,6 +25,7 @@ from penstock.imports.plan import make_plan
 from penstock.imports.reading import read_pieces
 from penstock.imports.staging import Staging
 from penstock.imports.stream import Meter
+from penstock.imports.tables import TableWriter, check_table
 from penstock.imports.target import Facts, find_target
 from penstock.settings import Settings
 
@@ -49,6 +52,7 @@ class _Runner:
     import_id: UUID
     deadline: float | None
     worked: bool = False
+    writer: TableWriter | None = None
 
     @property
     def out_of_time(self) -> bool:
@@ -59,7 +63,7 @@ class _Runner:
         steps = {"waiting": self.plan, "loading": self.load, "forming": self.form, "appending": self.append}
         try:
             steps[imported.state](connection, imported)
-        except InvalidInput as error:
+        except (InvalidInput, psycopg.DataError) as error:
             self.fail(connection, str(error))
         self.worked = True
 
@@ -78,7 +82,9 @@ class _Runner:
         with connection.transaction():
             if ledger.read_import(connection, imported.id, lock=True).state != "waiting":
                 return
-            if isinstance(plan.target.into, Facts):
+            if plan.is_direct:
+                check_table(connection, plan.target, plan)
+            else:
                 Staging(imported.id, plan).create(connection)
             ledger.move(
                 connection,
@@ -96,11 +102,23 @@ class _Runner:
                     ledger.start_over(connection, imported.id)
                 return
             if self._load_from(connection, imported, file):
+                self._end_loading(connection, imported)
+
+    def _end_loading(self, connection: Connection, imported: Import) -> None:
+        with connection.transaction():
+            now = ledger.read_import(connection, imported.id, lock=True)
+            if now.state != "loading":
+                return
+            if imported.read_plan.is_direct:
+                ledger.end(connection, imported.id, "completed", source_bytes=imported.size_bytes)
+            else:
                 ledger.move(connection, imported.id, state="forming", source_bytes=imported.size_bytes)
 
     def _load_from(self, connection: Connection, imported: Import, file: BinaryIO) -> bool:
         """Load chunk by chunk; gives whether the end of the file was reached."""
         plan, meter = imported.read_plan, Meter()
+        if plan.is_direct and self.writer is None:
+            self.writer = TableWriter(imported, plan, self.settings.timezone)
         offset, line = imported.offset_bytes, imported.next_line
         for chunk in chunks(read_pieces(file, plan, offset, line, meter), offset, line):
             if not self._load_chunk(connection, chunk, meter):
@@ -115,27 +133,39 @@ class _Runner:
             imported = ledger.read_import(connection, self.import_id, lock=True)
             if imported.state != "loading" or imported.offset_bytes != chunk.from_offset:
                 return False  # somebody else has advanced it: begin from where it stands now
-            copied = Staging(imported.id, imported.read_plan).copy(
-                connection, chunk, imported.staged, self.settings.timezone
-            )
-            assert copied == chunk.records, f"Postgres counted {copied} rows, we counted {chunk.records}"
+            counts = self._write_chunk(connection, imported, chunk)
             ledger.write_rejects(connection, imported.id, chunk.rejects)
-            rejects = len(chunk.rejects)
             ledger.move(
                 connection,
                 imported.id,
                 offset_bytes=chunk.to_offset,
                 next_line=chunk.next_line,
                 source_bytes=meter.consumed,
-                rows_read_by=copied + rejects,
-                rejected_by=rejects,
-                pending_by=copied,
-                staged_by=copied,
+                rows_read_by=chunk.records + len(chunk.rejects),
+                rejected_by=len(chunk.rejects),
+                **counts,
             )
-            if imported.reject_limit is not None and imported.rejected + rejects > imported.reject_limit:
+            if imported.reject_limit is not None and imported.rejected + len(chunk.rejects) > imported.reject_limit:
                 self._abort(connection, imported)
                 return False
         return True
+
+    def _write_chunk(self, connection: Connection, imported: Import, chunk: Chunk) -> dict[str, int]:
+        """Write the records where they belong; gives how the account moves."""
+        if self.writer:
+            written = self.writer.write(connection, chunk)
+            chunk.rejects += written.rejects
+            chunk.records -= len(written.rejects)
+            ledger.write_chunk(connection, imported.id, chunk, compared=written.compared)
+            return {
+                "loaded_by": written.added + written.updated,
+                "updated_by": written.updated,
+                "duplicate_by": written.duplicate,
+            }
+        staging = Staging(imported.id, imported.read_plan)
+        copied = staging.copy(connection, chunk, imported.staged, self.settings.timezone)
+        assert copied == chunk.records, f"Postgres counted {copied} rows, we counted {chunk.records}"
+        return {"pending_by": copied, "staged_by": copied}
 
     def _abort(self, connection: Connection, imported: Import) -> None:
         Staging(imported.id, imported.read_plan).drop(connection)
@@ -144,7 +174,7 @@ class _Runner:
 
     def _is_lost(self, connection: Connection, imported: Import) -> bool:
         plan = imported.read_plan
-        return isinstance(plan.target.into, Facts) and Staging(imported.id, plan).is_lost(connection, imported)
+        return not plan.is_direct and Staging(imported.id, plan).is_lost(connection, imported)
 
     def form(self, connection: Connection, imported: Import) -> None:
         plan = imported.read_plan

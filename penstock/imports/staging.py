@@ -35,7 +35,7 @@ class Staging:
         # a large cache: each COPY begins with a setval, so that no value of an aborted one is left over
         connection.execute(sql.SQL("create sequence {} cache 10000").format(self.order))
         columns = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(_type(column.kind.sql_type)))
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(column.kind.sql_type))
             for name, column in zip(self._names, self._plan.columns, strict=True)
         )
         connection.execute(
@@ -84,7 +84,7 @@ class Staging:
 
     def copy(self, connection: Connection, chunk: Chunk, staged: int, timezone: str) -> int:
         """Add a chunk's records after the `staged` ones; gives how many Postgres counted."""
-        connection.execute(sql.SQL(COPY_SESSION).format(sql.Literal(timezone)))
+        open_copy_session(connection, timezone)
         connection.execute("select setval(%s, %s, false)", (f"staging.{self._base}_ord", staged + 1))
         copied = copy_records(connection, self.lines, self._names, self._plan, chunk.parts)
         with (
@@ -161,6 +161,11 @@ class Staging:
             )
 
 
+def open_copy_session(connection: Connection, timezone: str) -> None:
+    """How this transaction reads times without a zone; Supabase's default date style is another."""
+    connection.execute(sql.SQL(COPY_SESSION).format(sql.Literal(timezone)))
+
+
 def column_names(plan: Plan) -> list[str]:
     """The staged columns' names: the field's, or one for a column that is passed over."""
     return [column.field or f"ignored_{place}" for place, column in enumerate(plan.columns)]
@@ -183,7 +188,3 @@ def copy_records(
 
 def _listed(names: list[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
-
-
-def _type(name: str) -> str:
-    return name

@@ -88,11 +88,12 @@ create table raw.import_changes (
   import_id uuid not null,
   key jsonb not null,
   before jsonb,
+  after jsonb not null,
   constraint import_changes_pkey primary key (id),
   constraint import_changes_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
 );
 create index import_changes_import_id_idx on raw.import_changes (import_id, id);
-comment on table raw.import_changes is 'Rows that a compared chunk added (`before` is null) or changed.';
+comment on table raw.import_changes is 'Rows that a compared chunk added (`before` is null) or changed, and how it left them.';
 alter table raw.import_changes enable row level security;
 grant select, insert, update, delete on raw.import_changes to service_role;
 
