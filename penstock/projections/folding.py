@@ -16,8 +16,8 @@ from penstock.projections.projection import Projection, PythonProjection
 
 LIVE: Final = "public"
 
-# Data (22), a constraint (23), or more than an index or a row can hold (54): the event's fault. All else is not.
-_UNREADABLE_CLASSES: Final = frozenset({"22", "23", "54"})
+# Data (22), a constraint (23), more than a row can hold (54), an upcaster's refusal (P0): the event's fault. Else not.
+_UNREADABLE_CLASSES: Final = frozenset({"22", "23", "54", "P0"})
 _UNREADABLE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, ArithmeticError, InvalidInput)
 
 # UTC, because a time without an offset must mean the same at every rebuild. No JIT: it costs more than it gives here.
@@ -30,7 +30,7 @@ select count(*), min(e.position) from public.event_store as e
 where e.position > %(after)s and e.position <= %(upto)s and e.event_type = any(%(event_types)s)
 """
 _READ: Final = f"""
-select {EVENT_COLUMNS} from public.event_store as e
+select {EVENT_COLUMNS} from public.current_events as e
 where e.position > %(after)s and e.position <= %(upto)s and e.event_type = any(%(event_types)s)
 order by e.position
 """  # noqa: S608

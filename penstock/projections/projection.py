@@ -20,16 +20,14 @@ from penstock.database import Connection
 from penstock.errors import NotFound
 from penstock.event_store import RecordedEvent
 
-SOURCE = "public.event_store"
-
 
 @dataclass(frozen=True)
 class SqlProjection:
     """Events into rows by SQL, a range of positions at a time.
 
-    Each statement reads `public.event_store`, qualified, restricted to `position > %(after)s and position <=
-    %(upto)s`, and names its read models unqualified. It runs in UTC. An error of SQLSTATE class 22 or 23 says that an
-    event in the range cannot be read: the runner finds it and parks it.
+    Each statement reads `public.current_events` (the store, upcast), qualified, with `position > %(after)s and
+    position <= %(upto)s`, and names its read models unqualified. It runs in UTC. An error of SQLSTATE class 22 or 23
+    says that an event in the range cannot be read: the runner finds it and parks it.
     """
 
     name: str

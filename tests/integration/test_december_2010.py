@@ -81,4 +81,5 @@ def test_hours_products_and_items_add_up_to_the_month(december: psycopg.Connecti
         "select sum(total_revenue) from daily_analytics",
     ):
         assert december.execute(query).fetchone() == (Decimal("823746.140"),), query
-    assert december.execute("select sum(order_count), sum(placed_count) from revenue_by_hour").fetchone() == (1559, 1559)
+    counts = december.execute("select sum(order_count), sum(placed_count) from revenue_by_hour").fetchone()
+    assert counts == (1559, 1559)

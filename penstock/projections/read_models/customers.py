@@ -18,7 +18,7 @@ with registered as (
       nullif(e.payload ->> 'email', '') as email,
       nullif(e.payload ->> 'country', '') as country,
       coalesce({reading.time("e.payload ->> 'registered_at'")}, {reading.OCCURRED_AT}, e.created_at) as registered_at
-    from public.event_store as e
+    from public.current_events as e
     where e.position > %(after)s and e.position <= %(upto)s
       and e.aggregate_type = 'customer' and e.event_type = 'CustomerRegistered'
   ) as r
@@ -33,7 +33,7 @@ seen as (
       {reading.identifier("e.payload", "customer_id")} as customer_id, e.position,
       nullif(e.payload ->> 'country', '') as country,
       {reading.PLACED_AT} as placed_at
-    from public.event_store as e
+    from public.current_events as e
     where e.position > %(after)s and e.position <= %(upto)s
       and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
   ) as o

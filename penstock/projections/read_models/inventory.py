@@ -20,7 +20,7 @@ with changes as materialized (
     nullif(e.payload ->> 'reason', '') as reason,
     {reading.identifier("e.payload", "order_id")} as order_id,
     coalesce({reading.OCCURRED_AT}, e.created_at) as occurred_at
-  from public.event_store as e
+  from public.current_events as e
   where e.position > %(after)s and e.position <= %(upto)s
     and e.aggregate_type = 'inventory' and e.event_type in ('InventoryAdjusted', 'StockReserved')
 ),

@@ -40,7 +40,7 @@ _ADVANCE = f"""
 with placed as materialized (
   select distinct on (e.aggregate_id collate "C")
     e.aggregate_id as order_id, e.position, e.version, e.payload, e.metadata, e.created_at
-  from public.event_store as e
+  from public.current_events as e
   left join lateral (select o.order_id from orders as o where o.order_id = e.aggregate_id limit 1) as known on true
   where e.position > %(after)s and e.position <= %(upto)s
     and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced' and known.order_id is null
@@ -49,7 +49,7 @@ with placed as materialized (
 step_events as materialized (
   select e.aggregate_id as order_id, e.position, e.version, e.event_type,
     e.metadata ->> 'occurred_at' as occurred_at, e.created_at
-  from public.event_store as e
+  from public.current_events as e
   where e.position > %(after)s and e.position <= %(upto)s
     and e.aggregate_type = 'order' and e.event_type in ({", ".join(f"'{name}'" for name in _STEPS)})
 ),

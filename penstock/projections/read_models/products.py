@@ -15,7 +15,7 @@ with listed as (
     nullif(e.payload ->> 'category', '') as category,
     (e.payload ->> 'unit_price')::numeric as unit_price,
     coalesce({reading.OCCURRED_AT}, e.created_at) as listed_at
-  from public.event_store as e
+  from public.current_events as e
   where e.position > %(after)s and e.position <= %(upto)s
     and e.aggregate_type = 'product' and e.event_type = 'ProductListed'
   order by e.aggregate_id collate "C", e.position desc
@@ -30,7 +30,7 @@ seen as (
       {reading.identifier("item.value", "product_id")} as product_id, e.position, item.ordinality as line,
       nullif(item.value ->> 'name', '') as name,
       nullif(item.value ->> 'category', '') as category
-    from public.event_store as e
+    from public.current_events as e
     cross join lateral {reading.elements("e.payload", "items")} as item
     where e.position > %(after)s and e.position <= %(upto)s
       and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
