@@ -141,4 +141,4 @@ def test_the_bare_view_costs_no_more_than_the_table(connection: Connection) -> N
     plans = [
         connection.execute(query.format(name)).fetchall() for name in ("public.event_store", "public.current_events")
     ]
-    assert str(plans[0]).replace("Key: e.", "Key: ") == str(plans[1])
+    assert str(plans[0]) == str(plans[1]).replace("Key: e.", "Key: ")
