@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from penstock.imports.careful import Reject
 from penstock.imports.piece import Piece
@@ -13,19 +14,36 @@ CHUNK_REACH = 32 << 20
 
 @dataclass
 class Chunk:
-    """`runs` are (records before it in the chunk, line) wherever counting lines starts anew; `origins` has the
-    lines as they came of records that the careful lane has written anew."""
+    """A stretch of the file. Call `stream` or `read` once; until then only the `from_` fields are known.
 
+    `runs` are (records before it in the chunk, line) wherever counting lines starts anew; `origins` has the lines as
+    they came of records that the careful lane has written anew.
+    """
+
+    pieces: Iterator[Piece]
     from_offset: int
     from_line: int
-    to_offset: int = 0
-    next_line: int = 0
+    to_offset: int
+    next_line: int
     records: int = 0
     size: int = 0
     parts: list[bytes] = field(default_factory=list)
     runs: list[tuple[int, int]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     origins: dict[int, bytes] = field(default_factory=dict)
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield the records' bytes as they are read: while Postgres takes one part, the next is being checked."""
+        while not self.is_full and (piece := next(self.pieces, None)):
+            self.add(piece)
+            if piece.records:
+                yield piece.data
+
+    def read(self) -> "Chunk":
+        """Read what is left to read; afterwards `parts` and all counts are complete."""
+        for _ in self.stream():
+            pass
+        return self
 
     def add(self, piece: Piece) -> None:
         if piece.reject:
@@ -55,11 +73,10 @@ class Chunk:
 
 
 def chunks(pieces: Iterator[Piece], offset: int, line: int) -> Iterator[Chunk]:
-    chunk = Chunk(offset, line)
-    for piece in pieces:
-        chunk.add(piece)
-        if chunk.is_full:
-            yield chunk
-            chunk = Chunk(chunk.to_offset, chunk.next_line)
-    if chunk.to_offset > chunk.from_offset:
+    """Cut the pieces of a file into chunks. Each must have been read when the next is asked for."""
+    first = next(pieces, None)
+    while first:
+        chunk = Chunk(chain([first], pieces), offset, line, offset, line)
         yield chunk
+        offset, line = chunk.to_offset, chunk.next_line
+        first = next(pieces, None)

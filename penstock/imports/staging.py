@@ -5,6 +5,7 @@
 a staged value into the final one is SQL in the view, so that both lanes are read in the same way.
 """
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from psycopg import sql
@@ -86,7 +87,7 @@ class Staging:
         """Add a chunk's records after the `staged` ones; gives how many Postgres counted."""
         open_copy_session(connection, timezone)
         connection.execute("select setval(%s, %s, false)", (f"staging.{self._base}_ord", staged + 1))
-        copied = copy_records(connection, self.lines, self._names, self._plan, chunk.parts)
+        copied = copy_records(connection, self.lines, self._names, self._plan, chunk.stream())
         with (
             connection.cursor() as cursor,
             cursor.copy(sql.SQL("copy {} (first_ord, line) from stdin").format(self.runs)) as copy,
@@ -172,7 +173,7 @@ def column_names(plan: Plan) -> list[str]:
 
 
 def copy_records(
-    connection: Connection, table: sql.Composable, names: list[str], plan: Plan, parts: list[bytes]
+    connection: Connection, table: sql.Composable, names: list[str], plan: Plan, parts: Iterable[bytes]
 ) -> int:
     optional = [name for name, column in zip(names, plan.columns, strict=True) if not column.required]
     force_null = sql.SQL(", force_null ({})").format(_listed(optional)) if optional else sql.SQL("")

@@ -7,6 +7,7 @@ the chunk is halved until the row is found; it becomes a reject with Postgres' w
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import psycopg
@@ -66,8 +67,6 @@ class TableWriter:
     def write(self, connection: Connection, chunk: Chunk) -> Written:
         """Write the chunk's records; the caller's transaction commits them."""
         open_copy_session(connection, self._timezone)
-        if not chunk.records:
-            return Written()
         if self._is_plain and self.misses < MISSES and (added := self._copy_straight(connection, chunk)) is not None:
             return Written(added=added)
         return self._write_compared(connection, chunk)
@@ -76,20 +75,21 @@ class TableWriter:
         """Gives None when the table did not take all of it."""
         try:
             with connection.transaction():
-                return copy_records(connection, self._table, self._file_columns, self._plan, chunk.parts)
+                return copy_records(connection, self._table, self._file_columns, self._plan, chunk.stream())
         except _REFUSALS as error:
             self.misses += isinstance(error, psycopg.errors.UniqueViolation)
+            chunk.read()
             return None
 
     def _write_compared(self, connection: Connection, chunk: Chunk) -> Written:
         written = Written(compared=True)
         try:
             with connection.transaction():
-                self._compare(connection, chunk.parts, written)
+                self._compare(connection, chunk.parts or chunk.stream(), written)
                 return written
         except _REFUSALS:
             written = Written(compared=True)
-            records = self._records(chunk)
+            records = self._records(chunk.read())
             self._halve(connection, chunk, records, 0, len(records), written)
             return written
 
@@ -118,7 +118,7 @@ class TableWriter:
         whole = build_lane(self._plan.columns, layout.delimiter.encode(), layout.line_end.encode()).whole
         return [match.group() for match in whole.finditer(b"".join(chunk.parts))][: chunk.records]
 
-    def _compare(self, connection: Connection, parts: list[bytes], written: Written) -> None:
+    def _compare(self, connection: Connection, parts: Iterable[bytes], written: Written) -> None:
         """Through a temporary table: add what is new, change what differs, leave the rest alone."""
         rows = self._fill_temporary(connection, parts)
         self._keep_last_lines(connection)
@@ -148,7 +148,7 @@ class TableWriter:
                 ).format(key=key, same_key=self._same_key("c", "d"))
             )
 
-    def _fill_temporary(self, connection: Connection, parts: list[bytes]) -> int:
+    def _fill_temporary(self, connection: Connection, parts: Iterable[bytes]) -> int:
         connection.execute("drop table if exists pg_temp.import_chunk, pg_temp.import_differing")
         # the table's own types, so that a value meets here what it would meet there
         named = [sql.SQL("t.{}").format(sql.Identifier(name)) for name in self._columns]
