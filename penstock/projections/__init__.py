@@ -8,6 +8,7 @@ from penstock.projections.projection import (
     projections,
     register,
 )
+from penstock.projections.rebuilding import Rebuilt, rebuild
 from penstock.projections.runner import Advanced, advance, advance_all, wait_for
 
 PROJECTIONS = projections()
@@ -17,11 +18,13 @@ __all__ = [
     "Advanced",
     "Projection",
     "PythonProjection",
+    "Rebuilt",
     "SqlProjection",
     "advance",
     "advance_all",
     "find_projection",
     "projections",
+    "rebuild",
     "register",
     "wait_for",
 ]

@@ -3,6 +3,7 @@
 The same for the live tables and for the copy of a rebuild: only the search path differs.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
@@ -50,6 +51,14 @@ do update set reason = excluded.reason, attempts = d.attempts + 1
 """
 
 
+@dataclass(frozen=True)
+class Folded:
+    """How many events of its types a projection found in a range, and the position of the one that was parked."""
+
+    events: int
+    parked: int | None = None
+
+
 class Unreadable(Exception):
     """Somewhere in the range is an event that the projection cannot read; nothing of the range was applied."""
 
@@ -60,15 +69,15 @@ def prepare(connection: Connection, schema: str, *, work_mem: str = "64MB") -> N
     connection.execute(_PREPARE, (f"{path}, pg_temp", work_mem))
 
 
-def fold_range(connection: Connection, projection: Projection, after: int, upto: int) -> int:
-    """Apply the events after `after` up to `upto`; returns how many there were.
+def fold_range(connection: Connection, projection: Projection, after: int, upto: int) -> Folded:
+    """Apply the events after `after` up to `upto`.
 
     Raises `Unreadable` if one of several cannot be read; one that stands alone is parked instead.
     """
     span = {"after": after, "upto": upto, "event_types": list(projection.event_types)}
     found, first = connection.execute(_COUNT, span).fetchone() or (0, 0)
     if not found:
-        return 0
+        return Folded(0)
     try:
         with connection.transaction():
             _fold(connection, projection, span)
@@ -79,11 +88,11 @@ def fold_range(connection: Connection, projection: Projection, after: int, upto:
     except _UNREADABLE_ERRORS as error:
         fault = error
     else:
-        return int(found)
+        return Folded(found)
     if found > 1:
         raise Unreadable from fault
     connection.execute(_PARK, {"source": projection.name, "position": first, "reason": _reason(fault)})
-    return 1
+    return Folded(1, parked=first)
 
 
 def _fold(connection: Connection, projection: Projection, span: dict[str, Any]) -> None:

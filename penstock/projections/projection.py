@@ -11,6 +11,7 @@ cut into ranges; and whether an event can be read must depend on that event alon
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -57,6 +58,8 @@ _registry: dict[str, Projection] = {}
 
 def register(projection: Projection) -> Projection:
     """Make a projection known by its name, which is also its subscription."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,50}", projection.name):
+        raise ValueError(f"{projection.name!r} is no name for a projection: a-z, 0-9 and _, beginning with a letter")
     if _registry.setdefault(projection.name, projection) is not projection:
         raise ValueError(f"a projection named {projection.name!r} is registered already")
     return projection

@@ -100,6 +100,6 @@ def _apply_next(connection: Connection, projection: Projection, stride: int) -> 
     if upto <= after:
         return _Step(after, 0, caught_up=True, next_stride=stride)
     prepare(connection, LIVE)
-    events = fold_range(connection, projection, after, upto)
+    events = fold_range(connection, projection, after, upto).events
     move_checkpoint(connection, projection.name, upto)
     return _Step(upto, events, caught_up=upto == safe, next_stride=min(STRIDE, stride * 2))

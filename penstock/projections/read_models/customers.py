@@ -48,7 +48,7 @@ select
 from registered as r
 full join seen as s on s.customer_id = r.customer_id
 order by 1
-on conflict on constraint customers_pkey do update set
+on conflict (customer_id) do update set
   name = case when excluded.registered_at is null then c.name else excluded.name end,
   email = case when excluded.registered_at is null then c.email else excluded.email end,
   country = case

@@ -51,7 +51,7 @@ select c.product_id, sum(c.on_hand_change), sum(c.reserved_change), max(c.positi
 from changes as c
 group by c.product_id
 order by c.product_id
-on conflict on constraint inventory_current_pkey do update set
+on conflict (product_id) do update set
   on_hand = i.on_hand + excluded.on_hand,
   reserved = i.reserved + excluded.reserved,
   position = excluded.position,

@@ -147,7 +147,7 @@ select
   sum(c.placed), sum(c.completed), coalesce(sum(c.completed * c.total) filter (where c.completed <> 0), 0)
 from changes as c
 group by 1
-on conflict on constraint revenue_by_hour_pkey do update set
+on conflict (hour) do update set
   placed_count = r.placed_count + excluded.placed_count,
   order_count = r.order_count + excluded.order_count,
   revenue = r.revenue + excluded.revenue

@@ -47,7 +47,7 @@ select
 from listed as l
 full join seen as s on s.product_id = l.product_id
 order by 1
-on conflict on constraint products_pkey do update set
+on conflict (product_id) do update set
   name = case when excluded.listed_at is null then coalesce(excluded.name, p.name) else excluded.name end,
   category = case
     when excluded.listed_at is null then coalesce(excluded.category, p.category) else excluded.category
