@@ -115,10 +115,10 @@ begin
   if version is not null then
     -- 2. publish the floor before drawing a position, once a transaction (20261121000300_read_events.sql says why).
     -- Written as a condition because plpgsql evaluates that without a query of its own.
-    if current_setting('penstock.floor_held', true) is distinct from '1'
+    if current_setting('penstock.floor_held', true) is distinct from pg_current_xact_id()::text
       and (pg_advisory_xact_lock_shared(
           (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0)) is null
-        or set_config('penstock.floor_held', '1', true) is null)
+        or set_config('penstock.floor_held', pg_current_xact_id()::text, true) is null)
     then
       raise exception 'the floor could not be published';
     end if;
@@ -198,10 +198,10 @@ begin
   end if;
 
   if version is not null then
-    if current_setting('penstock.floor_held', true) is distinct from '1'
+    if current_setting('penstock.floor_held', true) is distinct from pg_current_xact_id()::text
       and (pg_advisory_xact_lock_shared(
           (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0)) is null
-        or set_config('penstock.floor_held', '1', true) is null)
+        or set_config('penstock.floor_held', pg_current_xact_id()::text, true) is null)
     then
       raise exception 'the floor could not be published';
     end if;

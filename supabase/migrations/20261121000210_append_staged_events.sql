@@ -32,10 +32,10 @@ set search_path = ''
 as $$
 begin
   -- once a transaction: a rolled back savepoint takes the lock and the mark back together
-  if current_setting('penstock.floor_held', true) is distinct from '1' then
+  if current_setting('penstock.floor_held', true) is distinct from pg_current_xact_id()::text then
     perform pg_advisory_xact_lock_shared(
       (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0));
-    perform set_config('penstock.floor_held', '1', true);
+    perform set_config('penstock.floor_held', pg_current_xact_id()::text, true);
   end if;
 end $$;
 comment on function ops.hold_floor() is 'Publish the floor below which this transaction draws no position. Call it before nextval.';

@@ -19,6 +19,10 @@ begin
     raise exception 'safe_position needs read committed: a fixed snapshot is older than the locks it would look at'
       using errcode = 'PK004';
   end if;
+  if pg_is_in_recovery() then
+    raise exception 'safe_position needs the primary: a standby does not know which appends are in flight'
+      using errcode = 'PK004';
+  end if;
   -- the order matters: an append that this misses among the locks draws its positions above `highest`
   highest := coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0);
   select min(((l.classid::bigint & 65535) << 32) | l.objid::bigint) into lowest_floor
