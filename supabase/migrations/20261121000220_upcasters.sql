@@ -8,12 +8,13 @@
 create table ops.upcasters (
   event_type text not null,
   schema_version integer not null,
-  upcaster regprocedure not null,
+  upcaster text not null,
   generation integer not null,
   constraint upcasters_pkey primary key (event_type, schema_version),
   constraint upcasters_schema_version_check check (schema_version > 0)
 );
 comment on table ops.upcasters is 'The SQL function that turns a payload of this type and version into one of the next version.';
+comment on column ops.upcasters.upcaster is 'Its name with schema and argument: a column of type regprocedure would stop pg_upgrade.';
 comment on column ops.upcasters.generation is 'Grows with each registration; a snapshot of another generation is not used.';
 alter table ops.upcasters enable row level security;
 create policy upcasters_read on ops.upcasters for select to service_role, analyst using (true);
@@ -40,7 +41,7 @@ begin
   with calls as (
     select
       u.event_type, u.schema_version,
-      (select string_agg(format('%s(', n.upcaster::oid::regproc), '' order by n.schema_version desc)
+      (select string_agg(format('%s(', n.upcaster::regprocedure::oid::regproc), '' order by n.schema_version desc)
         || 'e.payload' || repeat(')', count(*)::integer)
       from ops.upcasters as n
       where n.event_type = u.event_type and n.schema_version >= u.schema_version) as call
@@ -103,7 +104,7 @@ begin
   end if;
 
   insert into ops.upcasters as u (event_type, schema_version, upcaster, generation)
-  select event_type, schema_version, upcaster, coalesce(max(g.generation), 0) + 1 from ops.upcasters as g
+  select event_type, schema_version, upcaster::text, coalesce(max(g.generation), 0) + 1 from ops.upcasters as g
   on conflict on constraint upcasters_pkey do update set upcaster = excluded.upcaster, generation = excluded.generation;
   execute format('grant execute on function %s to service_role, analyst', upcaster);
   perform ops.rewrite_current_events();

@@ -112,5 +112,5 @@ def _query(query: str) -> bytes:
 
 def _normal(value: object) -> object:
     if isinstance(value, str) and re.match(r"\s*(SELECT|WITH)\b", value):
-        return " ".join(re.sub(r"\b[a-z_0-9]+\.(?=[a-z_])", "", value).split())
+        return " ".join(re.sub(r"\b[a-z_0-9]+\.(?=[a-z_\"])", "", value).split())
     return value

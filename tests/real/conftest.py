@@ -1,6 +1,7 @@
 """Marks every test of this folder `real` and lends the clusters that several suites share."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,8 @@ def figures() -> Figures:
     return MEASURED
 
 
-@pytest.fixture(scope="session")
-def supabase_cluster() -> Iterator[Cluster]:
+@contextmanager
+def cluster_like_hosted() -> Iterator[Cluster]:
     """Debian's Postgres 15 with pg_cron, and a database as a hosted project has it before the first migration."""
     settings = {"shared_preload_libraries": "pg_cron", "cron.database_name": CRON_DATABASE}
     with running_cluster(15, settings) as cluster:
@@ -45,11 +46,22 @@ def supabase_cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(scope="session")
-def hosted_dsn(supabase_cluster: Cluster) -> str:
-    """That database after `supabase db push`, as its owner `postgres`, who is no superuser."""
-    dsn = supabase_cluster.dsn(CRON_DATABASE, user="postgres")
+def push(cluster: Cluster) -> str:
+    """`supabase db push` as the database's owner `postgres`, who is no superuser; returns that role's DSN."""
+    dsn = cluster.dsn(CRON_DATABASE, user="postgres")
     said = demand("db", "push", f"--remote={dsn}", "--include-seed", "--skip-vault", "--yes")
-    assert f"Applying migration {VERSIONS[0]}" in said
+    assert f"Applying migration {VERSIONS[-1]}" in said
     assert "Seeding data from supabase/seed.sql" in said
     return dsn
+
+
+@pytest.fixture(scope="session")
+def supabase_cluster() -> Iterator[Cluster]:
+    with cluster_like_hosted() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def hosted_dsn(supabase_cluster: Cluster) -> str:
+    """The DSN of the database that `supabase db push` migrated."""
+    return push(supabase_cluster)
