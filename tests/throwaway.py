@@ -30,6 +30,7 @@ CARELESS = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_connections": "200",
+    "max_prepared_transactions": "10",
     "max_wal_size": "512MB",
 }
 
