@@ -49,6 +49,11 @@ def dumps(value: object) -> str:
     return json.dumps(value, default=_encode, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
+def plain(value: object) -> Any:
+    """The value as what JSON knows: dicts, lists, texts, numbers; for whoever encodes it without this module."""
+    return json.loads(dumps(value))
+
+
 def check(value: object, *, field: str, depth: int = 0) -> None:
     """Refuse what Postgres' jsonb cannot store, naming the place as `field.key[index]`."""
     if depth > MAX_DEPTH:

@@ -44,6 +44,7 @@ class Settings:
     inngest_dev: str | None = None
     inngest_serve_origin: str | None = None
     max_body_bytes: int = 4_500_000
+    relay_interval_ms: int = 200
 
     @property
     def is_local(self) -> bool:
@@ -71,6 +72,7 @@ class Settings:
             inngest_dev=env.get("INNGEST_DEV") or None,
             inngest_serve_origin=env.get("INNGEST_SERVE_ORIGIN") or None,
             max_body_bytes=_whole_number(env, "PENSTOCK_MAX_BODY_BYTES", 4_500_000, faults, at_least=1024),
+            relay_interval_ms=_whole_number(env, "RELAY_INTERVAL_MS", 200, faults, at_most=60_000),
         )
         if not settings.is_local:
             faults += _production_faults(settings, env)
@@ -83,6 +85,14 @@ class Settings:
 def get_settings() -> Settings:
     """The settings of this process. Read at first use, not at import: a build has no secrets."""
     return Settings.from_env()
+
+
+def business_timezone() -> str:
+    """The zone alone, for what is fixed when the app is imported, maybe without the other settings: the schedules.
+
+    A wrong one is UTC here; `from_env` says what is wrong with it.
+    """
+    return _timezone(os.environ, [])
 
 
 def _production_faults(settings: Settings, env: Mapping[str, str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Fixtures for all tests: each database is a clone of one migrated template, so tests may commit and race."""
 
+import os
 from collections.abc import Iterator
 
 import psycopg
@@ -8,6 +9,9 @@ import pytest
 from penstock import database
 from penstock.settings import Settings
 from tests import throwaway
+
+# Before anything imports the functions: their client takes its mode from it once.
+os.environ["INNGEST_DEV"] = "1"
 
 
 def pytest_configure(config: pytest.Config) -> None:

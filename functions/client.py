@@ -1,0 +1,139 @@
+"""The Inngest client that all functions share, the errors they may raise, and the relay's two ways to be woken.
+
+Built without network and without secrets, since a deployment imports the app before it has any: `INNGEST_DEV` (`1` or
+an address) makes it a development client, anything else one for Inngest Cloud or, with `INNGEST_BASE_URL`, for a
+self-hosted server. `registered` holds every function of this package (see `functions/__init__.py`).
+"""
+
+import logging
+import os
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+import inngest
+
+from penstock import json_codec
+from penstock.errors import InvalidInput, PenstockError, Unavailable
+from penstock.event_store.relay import EVENT_PREFIX, OutgoingEvent, Relayed, relay
+from penstock.event_store.waker import Waker
+from penstock.operations import runs
+from penstock.operations.redaction import error_text, redact
+from penstock.settings import Settings, get_settings
+
+APP_ID = "penstock"
+SEND_SECONDS = 10.0
+
+log = logging.getLogger("penstock.functions")
+registered: list[inngest.Function[Any]] = []
+
+
+class FunctionFailed(Exception):
+    """An error that nobody foresaw, its message free of secrets. Inngest tries again."""
+
+
+class SortErrors(inngest.MiddlewareSync):
+    """Tell Inngest what to do about an error, and give it nothing that JSON or discretion forbids.
+
+    A passing error is tried again when its `retry_after` is over, any other of Penstock's own never (the same input
+    would fail again), an unforeseen one as Inngest sees fit. Raising here makes it the run's error, also from a step.
+    """
+
+    def transform_output(self, result: inngest.TransformOutputResult) -> None:
+        if result.error is None:
+            if result.has_output():
+                result.output = json_codec.plain(result.output)
+            return
+        log.warning("%s", error_text(result.error))
+        if not isinstance(result.error, inngest.NonRetriableError | inngest.RetryAfterError | inngest.StepError):
+            raise sorted_error(result.error) from None
+
+
+def sorted_error(error: Exception) -> Exception:
+    """Inngest's error for one of ours; the text names the kind, so that it stays readable where only text is kept."""
+    if isinstance(error, Unavailable):
+        return inngest.RetryAfterError(error_text(error), timedelta(seconds=max(1.0, error.retry_after)))
+    if isinstance(error, PenstockError):
+        return inngest.NonRetriableError(error_text(error))
+    return FunctionFailed(error_text(error)).with_traceback(error.__traceback__)
+
+
+def _client() -> inngest.Inngest:
+    for name in ("INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK"):
+        if not os.environ.get(name):
+            # set but empty, the SDK would take it for a key: one with which anybody can sign
+            os.environ.pop(name, None)
+    return inngest.Inngest(
+        app_id=APP_ID,
+        logger=log,
+        middleware=[SortErrors],
+        # without a key the SDK refuses to serve even at build time; with a key that nobody knows, it refuses all calls
+        signing_key=os.environ.get("INNGEST_SIGNING_KEY") or f"signkey-unset-{secrets.token_hex(32)}",
+    )
+
+
+client = _client()
+
+
+def settings() -> Settings:
+    return get_settings()
+
+
+def listened_types() -> set[str]:
+    """The stored event types that some function listens to by a trigger `event/<EventType>`."""
+    triggers = (trigger for function in registered for trigger in function._triggers)
+    names = (trigger.event for trigger in triggers if isinstance(trigger, inngest.TriggerEvent))
+    return {name.removeprefix(EVENT_PREFIX) for name in names if name.startswith(EVENT_PREFIX)}
+
+
+def send(events: Sequence[OutgoingEvent]) -> None:
+    """Send to Inngest's event API, all or nothing known: an error may come after the events have arrived.
+
+    Raises `InvalidInput` if Inngest refuses the events themselves, `Unavailable` for all that may pass. The SDK's own
+    sender does not tell the two apart.
+    """
+    if client.is_production and not client.event_key:
+        raise Unavailable("INNGEST_EVENT_KEY is not set: no event can be sent", retry_after=60)
+    url = urljoin(client.event_api_origin, f"/e/{client.event_key or 'NO_EVENT_KEY_SET'}")
+    body = [{"name": event.name, "id": event.id, "ts": event.ts, "data": event.data} for event in events]
+    try:
+        response = _http().post(url, json=body, headers={"x-inngest-env": client.env} if client.env else {})
+    except httpx.HTTPError as error:
+        raise Unavailable(f"Inngest cannot be reached: {error_text(error)}", retry_after=5) from None
+    if response.status_code in _REFUSED:
+        raise InvalidInput(f"Inngest refuses the event: {redact(response.text)[:500]}", field="event")
+    if not response.is_success:
+        raise Unavailable(f"Inngest answers {response.status_code}: {redact(response.text)[:500]}", retry_after=5)
+
+
+_REFUSED = (400, 413)
+
+
+@cache
+def _http() -> httpx.Client:
+    return httpx.Client(timeout=SEND_SECONDS)
+
+
+def relay_once() -> Relayed:
+    """Tell Inngest of all events that it does not know of yet."""
+    began = datetime.now(UTC)
+    relayed = relay(settings(), send, listened_types())
+    runs.record_wake(settings(), "relay_events", began, relayed.events, {"position": relayed.position})
+    return relayed
+
+
+_waker = Waker(relay_once, lambda: settings().relay_interval_ms / 1000)
+
+
+def wake_relay() -> None:
+    """Say that events were appended: a thread relays soon, at most every `relay_interval_ms`. Never raises or waits."""
+    _waker.wake()
+
+
+def relay_now() -> None:
+    """The same without a thread, for hosts that freeze the process after the answer: call it as a background task."""
+    _waker.run_now()

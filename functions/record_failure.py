@@ -1,0 +1,55 @@
+"""Keep every Inngest run that failed for good as a dead letter, with the event that runs it again.
+
+A function of its own instead of `on_failure`, which gets one attempt and no more: when the database was the reason
+for the failure, this is retried until it is back.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import inngest
+
+from functions.client import APP_ID, client, registered, settings
+from penstock import database
+from penstock.operations import dead_letters, runs
+from penstock.operations.redaction import redact
+
+
+@client.create_function(
+    fn_id="record-failure",
+    trigger=inngest.TriggerEvent(event="inngest/function.failed"),
+    concurrency=[inngest.Concurrency(limit=1)],
+    retries=20,
+)
+def record_failure(ctx: inngest.ContextSync) -> dict[str, Any]:
+    function_id, run_id = str(ctx.event.data.get("function_id")), str(ctx.event.data.get("run_id"))
+    source = function_id.removeprefix(f"{APP_ID}-").replace("-", "_")
+    if source == "record_failure" or not function_id.startswith(f"{APP_ID}-"):
+        return {"recorded": False}
+    reason = _reason(ctx.event.data.get("error"))
+    runs.finish_run(settings(), runs.RunAccount(runs.run_id_of(run_id)), reason)
+    with database.transaction(settings()) as connection:
+        letter = dead_letters.park(connection, "run", source, run_id, reason, _payload(function_id, ctx.event))
+    return {"recorded": True, "dead_letter": str(letter), "source": source}
+
+
+def _reason(error: object) -> str:
+    if not isinstance(error, Mapping):
+        return "it failed without saying why"
+    message = str(error.get("message") or error.get("error") or "it failed without saying why")
+    return redact(message if ":" in message else f"{error.get('name') or 'Error'}: {message}")
+
+
+def _payload(function_id: str, failed: inngest.Event) -> dict[str, Any]:
+    event = failed.data.get("event")
+    event = dict(event) if isinstance(event, Mapping) else {}
+    return {"event": {"name": _event_name(function_id, event), "data": event.get("data") or {}}}
+
+
+def _event_name(function_id: str, event: Mapping[str, Any]) -> str | None:
+    """The event that starts such a run: a cron's own cannot be sent, the function's other trigger takes its place."""
+    name = event.get("name")
+    if isinstance(name, str) and not name.startswith("inngest/"):
+        return name
+    triggers = (trigger for function in registered if function.id == function_id for trigger in function._triggers)
+    return next((trigger.event for trigger in triggers if isinstance(trigger, inngest.TriggerEvent)), None)

@@ -1,0 +1,61 @@
+"""Coalesce many wakes into few turns of one piece of work.
+
+However often `wake` is called, one turn runs at a time, no two begin within `interval` seconds, and a wake that comes
+during a turn leads to one more: none is lost while the process lives. (What a dying process loses, cron finds.)
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+log = logging.getLogger("penstock.relay")
+
+
+class Waker:
+    def __init__(self, work: Callable[[], object], interval: Callable[[], float]) -> None:
+        self._work = work
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._wanted = False
+        self._running = False
+        self._not_before = 0.0
+
+    def wake(self) -> None:
+        """Have the work done by a background thread; returns at once."""
+        if self._want():
+            threading.Thread(target=self._turns, args=(None,), name="penstock-relay", daemon=True).start()
+
+    def run_now(self, *, seconds: float = 10.0) -> None:
+        """Do the work in this thread, unless another is at it, which then does one more turn.
+
+        For hosts that freeze a process between requests, where a thread of its own would not get on. Goes on for as
+        long as wakes come in, but begins no turn after `seconds`.
+        """
+        if self._want():
+            self._turns(seconds)
+
+    def _want(self) -> bool:
+        """Note that a turn is wanted; True if the caller has to see to it."""
+        with self._lock:
+            self._wanted = True
+            started, self._running = not self._running, True
+            return started
+
+    def _turns(self, seconds: float | None) -> None:
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while self._goes_on(deadline):
+            time.sleep(max(0.0, self._not_before - time.monotonic()))
+            with self._lock:
+                self._wanted = False
+            try:
+                self._work()
+            except Exception:
+                log.exception("the relay failed; the next append or the next minute's cron tries again")
+            self._not_before = time.monotonic() + self._interval()
+
+    def _goes_on(self, deadline: float | None) -> bool:
+        with self._lock:
+            in_time = deadline is None or time.monotonic() < deadline
+            self._running = self._wanted and in_time
+            return self._running

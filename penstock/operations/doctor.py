@@ -1,0 +1,106 @@
+"""Look whether everything that Penstock stands on is there and keeps up; `penstock doctor` shows the answers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from penstock import database
+from penstock.database import Connection
+from penstock.errors import PenstockError
+from penstock.operations.redaction import error_text
+from penstock.settings import Settings
+
+LATE_SECONDS = 300
+DEV_SERVER = "http://127.0.0.1:8288"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    ok: bool
+    message: str
+
+
+def run_checks(settings: Settings) -> list[Check]:
+    """All checks, in an order in which the first that fails explains those after it."""
+    return [*_database_checks(settings), _inngest(settings)]
+
+
+def _database_checks(settings: Settings) -> Iterator[Check]:
+    try:
+        with database.connection(settings) as connection:
+            yield Check("database", True, _server_version(connection))
+            pending = database.pending_migrations(connection)
+            if pending:
+                yield Check("migrations", False, f"{len(pending)} to apply, from {pending[0]} on: penstock migrate")
+                return
+            yield Check("migrations", True, "all applied")
+            yield from (check(connection, settings) for check in _CHECKS)
+    except PenstockError as error:
+        yield Check("database", False, error_text(error))
+
+
+def _server_version(connection: Connection) -> str:
+    return f"Postgres {_value(connection, 'show server_version')}"
+
+
+def _timezone(connection: Connection, settings: Settings) -> Check:
+    stored = _value(connection, "select ops.business_timezone()")
+    if stored == settings.timezone:
+        return Check("timezone", True, settings.timezone)
+    message = f"PENSTOCK_TIMEZONE is {settings.timezone}, the database has {stored}: penstock migrate sets it"
+    return Check("timezone", False, message)
+
+
+def _subscriptions(connection: Connection, settings: Settings) -> Check:
+    """Late: behind the store, and no step forward for five minutes."""
+    safe = _value(connection, "select ops.safe_position()")
+    rows = connection.execute(_LATE, {"safe": safe, "seconds": LATE_SECONDS}).fetchall()
+    late = [f"{name} is at {position} of {safe}" for name, position in rows]
+    return Check("subscriptions", not late, "; ".join(late) or f"all at or near position {safe}")
+
+
+def _dead_letters(connection: Connection, settings: Settings) -> Check:
+    letters = _value(connection, "select count(*) from ops.dead_letters where resolved_at is null")
+    return Check("dead letters", not letters, f"{letters} open: penstock retry" if letters else "none is open")
+
+
+def _failed_runs(connection: Connection, settings: Settings) -> Check:
+    failed = _value(
+        connection, "select count(*) from ops.runs where status = 'failed' and started_at > now() - interval '1 day'"
+    )
+    return Check("runs", not failed, f"{failed} failed within a day")
+
+
+_CHECKS: list[Callable[[Connection, Settings], Check]] = [_timezone, _subscriptions, _dead_letters, _failed_runs]
+
+# An event in the store that is younger than the lateness is nobody's fault yet.
+_LATE = """
+select s.subscription, s.position from ops.subscriptions as s
+where s.position < %(safe)s and s.updated_at < now() - make_interval(secs => %(seconds)s)
+  and exists (
+    select from public.event_store as e
+    where e.position > s.position and e.created_at < now() - make_interval(secs => %(seconds)s)
+  )
+order by s.subscription
+"""
+
+
+def _inngest(settings: Settings) -> Check:
+    """A development server must answer; Inngest Cloud is judged by its keys, which production refuses to miss."""
+    if not settings.inngest_dev:
+        return Check("inngest", True, "Inngest Cloud or self-hosted, by INNGEST_SIGNING_KEY and INNGEST_EVENT_KEY")
+    url = settings.inngest_dev if settings.inngest_dev.startswith("http") else DEV_SERVER
+    try:
+        httpx.get(url, timeout=3, trust_env=False)
+    except httpx.HTTPError as error:
+        return Check("inngest", False, f"no answer from {url}: {error_text(error)}")
+    return Check("inngest", True, f"a development server answers at {url}")
+
+
+def _value(connection: Connection, query: str) -> Any:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row[0]

@@ -1,0 +1,37 @@
+-- Recording work that comes many times a second without a row for each.
+--   ops.record_wake   adds a wake of a pipeline to its row of this minute, or begins one
+-- The rows stand in ops.runs beside all other runs; `details.wakes` counts what they hold together, and
+-- `details.busy_ms` is the time worked, since started_at to finished_at spans pauses too.
+
+create function ops.record_wake(
+  pipeline text, started_at timestamptz, rows_in bigint, details jsonb default '{}'
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_variable
+declare
+  ended constant timestamptz := clock_timestamp();
+  busy constant bigint := greatest(0, extract(epoch from ended - started_at) * 1000);
+begin
+  update ops.runs as r
+  set finished_at = ended, rows_in = r.rows_in + rows_in, rows_out = r.rows_out + rows_in,
+    details = r.details || details || jsonb_build_object(
+      'wakes', (r.details ->> 'wakes')::bigint + 1, 'busy_ms', (r.details ->> 'busy_ms')::bigint + busy)
+  where r.id = (
+    select l.id from ops.runs as l
+    where l.pipeline = pipeline and l.started_at > ended - interval '1 minute' and l.status = 'completed'
+      and l.details ? 'wakes' and l.details ? 'busy_ms'
+    order by l.started_at desc
+    limit 1
+  );
+  if not found then
+    insert into ops.runs (pipeline, status, started_at, finished_at, rows_in, rows_out, details)
+    values (pipeline, 'completed', started_at, ended, rows_in, rows_in,
+      details || jsonb_build_object('wakes', 1, 'busy_ms', busy));
+  end if;
+end $$;
+comment on function ops.record_wake(text, timestamptz, bigint, jsonb) is
+  'Adds one short run of a pipeline to its row of this minute in ops.runs, or begins one.';
+revoke execute on function ops.record_wake(text, timestamptz, bigint, jsonb) from public, anon, authenticated;
+grant execute on function ops.record_wake(text, timestamptz, bigint, jsonb) to service_role;

@@ -1,0 +1,26 @@
+"""Functions under test use the test's database, and what they send is caught."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from penstock.event_store.relay import OutgoingEvent
+from penstock.settings import Settings
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[OutgoingEvent]:
+    """Every event that the relay sent, in order."""
+    events: list[OutgoingEvent] = []
+
+    def send(batch: Sequence[OutgoingEvent]) -> None:
+        events.extend(batch)
+
+    monkeypatch.setattr("functions.client.send", send)
+    return events
+
+
+@pytest.fixture(autouse=True)
+def configured(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr("functions.client.get_settings", lambda: settings)
+    return settings

@@ -1,0 +1,161 @@
+"""What `/api/inngest` offers: every function of the package, under its file's name."""
+
+import importlib
+import os
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import inngest
+import pytest
+
+import functions
+from functions import client as client_module
+from penstock.projections import PROJECTIONS
+
+APPENDED = "penstock/events.appended"
+EVERY_MINUTE = "* * * * *"
+EXPECTED: dict[str, set[str]] = {
+    "relay-events": {EVERY_MINUTE, "penstock/relay.requested"},
+    "project-orders": {APPENDED, "*/5 * * * *"},
+    "project-customers": {APPENDED, "*/5 * * * *"},
+    "project-products": {APPENDED, "*/5 * * * *"},
+    "project-inventory": {APPENDED, "*/5 * * * *"},
+    "run-daily-etl": {"TZ=UTC 0 2 * * *", "etl/daily.requested"},
+    "refresh-views": {"*/15 * * * *", "views/refresh.requested"},
+    "import-file": {"import/file.requested"},
+    "receive-webhook": {EVERY_MINUTE, "webhook/delivery.received"},
+    "record-failure": {"inngest/function.failed"},
+    "purge-history": {"30 3 * * *", "penstock/purge.requested"},
+}
+
+
+def config(function: inngest.Function[Any]) -> dict[str, Any]:
+    """As the SDK sends it to Inngest."""
+    return function.get_config("http://127.0.0.1/api/inngest").main.model_dump(by_alias=True)
+
+
+def test_every_function_is_registered_with_its_triggers() -> None:
+    registered = {function.local_id: config(function) for function in functions.ALL}
+    triggers = {
+        name: {trigger.get("event") or trigger.get("cron") for trigger in found["triggers"]}
+        for name, found in registered.items()
+    }
+    assert triggers == EXPECTED
+
+
+def test_file_function_and_id_bear_one_name() -> None:
+    files = {module.name for module in pkgutil.iter_modules(functions.__path__)} - {"client", "advancing"}
+    assert {function.local_id.replace("-", "_") for function in functions.ALL} == files
+    for name in files:
+        assert getattr(importlib.import_module(f"functions.{name}"), name) in functions.ALL
+
+
+def test_every_projection_has_a_function_that_runs_one_at_a_time() -> None:
+    found = {function.local_id: config(function) for function in functions.ALL}
+    for name in PROJECTIONS:
+        (limit,) = found[f"project-{name}"]["concurrency"]
+        assert (limit["limit"], limit["key"]) == (1, None)
+
+
+def test_failures_are_recorded_with_many_retries() -> None:
+    (found,) = [config(function) for function in functions.ALL if function.local_id == "record-failure"]
+    assert found["steps"]["step"]["retries"]["attempts"] == 20
+
+
+@pytest.fixture
+def own_file() -> Iterator[Path]:
+    """What a user would add: one file."""
+    path = Path(functions.__path__[0]) / "greet_customer.py"
+    path.write_text(
+        "import inngest\n\nfrom functions.client import client\n\n\n"
+        '@client.create_function(fn_id="greet-customer", trigger=inngest.TriggerEvent(event="event/OrderPlaced"))\n'
+        "def greet_customer(ctx: inngest.ContextSync) -> str:\n"
+        "    return f\"Hello {ctx.event.data['payload']}\"\n"
+    )
+    yield path
+    path.unlink()
+
+
+def in_a_new_interpreter(code: str, **env: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=Path(functions.__path__[0]).parent,
+        env={"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_file_of_ones_own_is_found_and_its_event_type_listened_to(own_file: Path) -> None:
+    code = "import functions; print(sorted(functions.LISTENED_TYPES), len(functions.ALL))"
+    assert in_a_new_interpreter(code) == f"['OrderPlaced'] {len(EXPECTED) + 1}"
+
+
+def test_the_etl_runs_in_the_business_zone() -> None:
+    code = "from functions.run_daily_etl import run_daily_etl as f; print(f._triggers[0].cron)"
+    assert in_a_new_interpreter(code, PENSTOCK_TIMEZONE="Europe/Paris") == "TZ=Europe/Paris 0 2 * * *"
+
+
+IMPORT_WITHOUT_NETWORK = """
+import sys
+def refuse(event, arguments):
+    if event.startswith("socket."):
+        raise RuntimeError(event)
+sys.addaudithook(refuse)
+from functions.client import client
+print(client.is_production, client.event_api_origin.rstrip("/"), client.event_key, bool(client.signing_key))
+"""
+
+
+def test_the_client_is_built_without_secrets_and_network() -> None:
+    assert in_a_new_interpreter(IMPORT_WITHOUT_NETWORK) == "True https://inn.gs None True"
+
+
+def test_a_development_server_is_named_by_environment_alone() -> None:
+    given = in_a_new_interpreter(IMPORT_WITHOUT_NETWORK, INNGEST_DEV="http://127.0.0.1:9999")
+    assert given == "False http://127.0.0.1:9999 None True"
+    assert in_a_new_interpreter(IMPORT_WITHOUT_NETWORK, INNGEST_DEV="1").startswith("False http://127.0.0.1:8288")
+
+
+def test_a_self_hosted_server_is_named_by_environment_alone() -> None:
+    env = {"INNGEST_BASE_URL": "https://inngest.example", "INNGEST_EVENT_KEY": "k", "INNGEST_SIGNING_KEY": "signkey-ab"}
+    assert in_a_new_interpreter(IMPORT_WITHOUT_NETWORK, **env) == "True https://inngest.example k True"
+
+
+SERVE_AND_CALL = """
+import asyncio, hashlib, hmac, json, time, warnings
+warnings.simplefilter("ignore")
+import fastapi, httpx, inngest.fast_api, functions
+from functions.client import client
+app = fastapi.FastAPI()
+inngest.fast_api.serve(app, client, functions.ALL)
+async def call(key):
+    now = str(int(time.time()))
+    signature = hmac.new(key, b"{}" + now.encode(), hashlib.sha256).hexdigest()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://t") as http:
+        headers = {"x-inngest-signature": f"t={now}&s={signature}"}
+        url = "/api/inngest?fnId=penstock-relay-events&stepId=step"
+        return (await http.post(url, content=b"{}", headers=headers)).status_code
+print([asyncio.run(call(key)) for key in (b"", b"unset", b"None")])
+"""
+
+
+@pytest.mark.parametrize("empty", ["INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK", None])
+def test_without_a_signing_key_the_app_serves_and_refuses_every_call(empty: str | None) -> None:
+    """Set but empty is how `.env.example` leaves it: nobody may sign with the empty key."""
+    given = in_a_new_interpreter(SERVE_AND_CALL, **({empty: ""} if empty else {}))
+    assert given.endswith("[401, 401, 401]")
+
+
+def test_settings_are_read_at_the_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    marker = object()
+    monkeypatch.setattr(client_module, "get_settings", lambda: marker)
+    assert client_module.settings() is marker
