@@ -27,12 +27,13 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from penstock.local import STATE
 from penstock.local.postmaster import end_leftovers, living_postmaster
 from penstock.local.server_user import LocalServerFailed, ServerUser, copy_tree, server_user
 
 MAJOR = "18"
 SUPERUSER = "postgres"
-DEFAULT_FOLDER = Path(".penstock/postgres")
+DEFAULT_FOLDER = STATE / "postgres"
 START_SECONDS = 120
 LARGEST_LOG = 10_000_000
 # Below the range that systems hand out to outgoing connections, so that a kept port stays free.
@@ -92,6 +93,12 @@ class EmbeddedPostgres:
                 self._launch(user)
             self._create_database(database)
             return self.dsn(database)
+
+    def check(self) -> None:
+        """Raise if the server that was started here has ended."""
+        if living_postmaster(self.data) is None:
+            lines = self.log.read_text(errors="replace").splitlines()[-5:]
+            raise LocalServerFailed("\n  ".join([f"Postgres ended; the end of {self.log.resolve()}:", *lines]))
 
     def stop(self, seconds: int = 20) -> None:
         """Stop in fast mode; when that takes longer than `seconds`, at once. A stopped server is fine."""

@@ -32,20 +32,23 @@ def living_postmaster(data: Path) -> Postmaster | None:
         pid, port = int(lines[0]), int(lines[3])
     except (FileNotFoundError, IndexError, ValueError):
         return None
-    if pid not in [process.pid for process in processes(data)]:
+    if not _works_in(pid, data):
         return None
     return Postmaster(pid, port, lines[7].strip() if len(lines) > 7 else "starting")
 
 
 def processes(data: Path) -> list[psutil.Process]:
     """Every Postgres process of this cluster, postmaster and backends."""
-    return [process for process in psutil.process_iter(["name", "cwd", "status"]) if _is_at_work(process, data)]
+    return [process for process in psutil.process_iter() if _works_in(process.pid, data)]
 
 
-def _is_at_work(process: psutil.Process, data: Path) -> bool:
-    about = process.info
-    named = (about["name"] or "").startswith("postgres")
-    return named and about["cwd"] == str(data) and about["status"] != psutil.STATUS_ZOMBIE
+def _works_in(pid: int, data: Path) -> bool:
+    try:
+        process = psutil.Process(pid)
+        is_dead = process.status() == psutil.STATUS_ZOMBIE
+        return not is_dead and process.name().startswith("postgres") and process.cwd() == str(data)
+    except psutil.Error:
+        return False
 
 
 def end_leftovers(data: Path) -> None:

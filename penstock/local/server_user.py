@@ -42,6 +42,8 @@ class ServerUser:
             errors="replace",
             timeout=seconds,
             check=False,
+            # Ctrl-C is for us to act on: pg_ctl would take it as a wish to end the server it starts.
+            start_new_session=True,
             user=self.uid if self._is_other else None,
             group=self.gid if self._is_other else None,
             extra_groups=[] if self._is_other else None,

@@ -1,0 +1,233 @@
+"""`penstock up`: everything on one machine, until Ctrl-C.
+
+Starts Postgres (unless DATABASE_URL names one), applies the migrations, starts the Inngest stand-in (unless one
+answers at INNGEST_DEV) and the API, registers the API with Inngest, loads the sample, and prints the address of
+the dashboard when its figures are there. One thing that fails ends all of it, with one line that says which.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import httpx
+import psycopg
+
+from penstock import database
+from penstock.errors import SettingsError
+from penstock.local import PROJECT, STATE
+from penstock.local.children import Children, end_former
+from penstock.local.choices import Choices, choices
+from penstock.local.postgres import EmbeddedPostgres
+from penstock.local.sample import load_sample
+from penstock.local.server_user import LocalServerFailed
+from penstock.settings import Settings
+
+READY_SECONDS = 60
+WATCH_SECONDS = 0.5
+
+Say = Callable[[str], None]
+
+
+class Stopped(BaseException):
+    """Somebody asked us to stop. No error: nothing may swallow it on its way up."""
+
+
+class Signals:
+    """The first signal stops us in order; further ones are ignored, since stopping is bounded in time."""
+
+    ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self._is_held = False
+        self._came = False
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        for one in self.ALL:
+            signal.signal(one, signal.SIG_IGN)
+        self._came = True
+        if not self._is_held:
+            raise Stopped
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        former = {one: signal.signal(one, self.receive) for one in self.ALL}
+        try:
+            yield
+        finally:
+            for one, handler in former.items():
+                signal.signal(one, handler)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let something be finished that could not be undone while half done."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+        if self._came:
+            raise Stopped
+
+
+@dataclass
+class Run:
+    """What one run of `penstock up` holds on to."""
+
+    environment: Mapping[str, str]
+    wanted: Choices
+    children: Children
+    say: Say
+    postgres: EmbeddedPostgres | None = None
+
+    def check(self) -> None:
+        """Raise if a part has ended by itself."""
+        self.children.check()
+        if self.postgres:
+            self.postgres.check()
+
+
+def up(environment: Mapping[str, str], say: Say = print) -> None:
+    """Run until asked to stop; raise a `PenstockError` of one line when something cannot run."""
+    signals = Signals()
+    with signals.installed(), ExitStack() as stack:
+        try:
+            stack.enter_context(_only_one())
+            end_former(STATE / "children")
+            run = Run(environment, choices(environment), Children(STATE / "logs", STATE / "children", PROJECT), say)
+            _check_environment(run)
+            settings = _database(run, signals, stack)
+            stack.callback(run.children.stop)
+            _start(run, settings)
+            stack.enter_context(_recorded(run.wanted))
+            if run.wanted.sample:
+                load_sample(run.wanted.address, run.wanted.inngest.url, run.check, say)
+            say(f"\nPenstock is ready: {run.wanted.address}   (Ctrl-C stops it)")
+            _watch(run)
+        except Stopped:
+            say("\nstopping")
+
+
+def _check_environment(run: Run) -> None:
+    """Before anything starts; the database is not known yet."""
+    Settings.from_env({"DATABASE_URL": "postgresql://", **run.environment, **_local(run)})
+
+
+def _local(run: Run) -> dict[str, str]:
+    return {"PENSTOCK_ENV": "local", "INNGEST_DEV": run.wanted.inngest.url}
+
+
+def _database(run: Run, signals: Signals, stack: ExitStack) -> Settings:
+    url = run.environment.get("DATABASE_URL")
+    if not url:
+        run.postgres = EmbeddedPostgres(announce=run.say)
+        stack.callback(run.postgres.stop)
+        with signals.held():
+            url = run.postgres.start()
+        port = psycopg.conninfo.conninfo_to_dict(url)["port"]
+        run.say(f"Postgres   127.0.0.1:{port}, data in {_shown(run.postgres.folder)}")
+    settings = Settings.from_env({**run.environment, **_local(run), "DATABASE_URL": url})
+    _migrate(settings, run.say)
+    return settings
+
+
+def _migrate(settings: Settings, say: Say) -> None:
+    try:
+        with database.connect(settings.database_url) as connection:
+            applied = database.migrate(connection, timezone=settings.timezone)
+    except psycopg.ProgrammingError as error:
+        # A message about the URL may quote a part of it, which may be the password.
+        if error.sqlstate is None:
+            raise SettingsError("DATABASE_URL is no connection URL that Postgres understands") from None
+        raise
+    if applied:
+        say(f"migrations {len(applied)} applied")
+
+
+def _start(run: Run, settings: Settings) -> None:
+    wanted, children = run.wanted, run.children
+    environment = {
+        **run.environment,
+        **_local(run),
+        "DATABASE_URL": settings.database_url,
+        "PYTHONUNBUFFERED": "1",
+    }
+    if wanted.inngest.is_ours:
+        arguments = ["--port", str(wanted.inngest.port), "--database", str(STATE / "inngest.db")]
+        children.start("inngest", "penstock.local.inngest_server", arguments, environment)
+    arguments = ["app.main:app", "--host", "127.0.0.1", "--port", str(wanted.port)]
+    children.start("api", "uvicorn", [*arguments, "--timeout-graceful-shutdown", "3"], environment)
+    if wanted.inngest.is_ours:
+        _await(run, wanted.inngest.url, "inngest")
+    run.say(f"Inngest    {wanted.inngest.url}{', our stand-in' if wanted.inngest.is_ours else ''}")
+    _await(run, f"{wanted.address}/health", "api")
+    _register(wanted)
+    run.say(f"API        {wanted.address}/docs, logs in {_shown(STATE / 'logs')}")
+
+
+def _await(run: Run, url: str, name: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        run.check()
+        with suppress(httpx.HTTPError):
+            if httpx.get(url, timeout=5, trust_env=False).status_code < 500:
+                return
+        time.sleep(0.1)
+    raise LocalServerFailed(f"the {name} does not answer at {url}: see {run.children.log(name)}")
+
+
+def _register(wanted: Choices) -> None:
+    try:
+        answer = httpx.put(f"{wanted.address}/api/inngest", timeout=30, trust_env=False)
+    except httpx.HTTPError as error:
+        raise LocalServerFailed(f"the app could not register with Inngest: {error}") from error
+    if answer.status_code != 200:
+        raise LocalServerFailed(
+            f"Inngest at {wanted.inngest.url} did not take the app: {answer.status_code} {answer.text[:500]}"
+        )
+
+
+def _watch(run: Run) -> None:
+    while True:
+        run.check()
+        time.sleep(WATCH_SECONDS)
+
+
+@contextmanager
+def _recorded(wanted: Choices) -> Iterator[None]:
+    """For the other commands, which want to find what runs here."""
+    record = STATE / "up.json"
+    record.write_text(json.dumps({"address": wanted.address, "inngest": wanted.inngest.url}))
+    try:
+        yield
+    finally:
+        record.unlink(missing_ok=True)
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """One run a checkout: the kernel lets go of the lock whatever ends us."""
+    try:
+        STATE.mkdir(exist_ok=True)
+        with (STATE / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise LocalServerFailed(f"it runs already, as process {lock.read().strip()}") from None
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            yield
+    except OSError as error:
+        raise LocalServerFailed(f"{STATE}: {error}") from error
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)
