@@ -84,8 +84,6 @@ def retry(settings: Settings, letter_id: UUID, by_kind: Mapping[Kind, Retry]) ->
             by_kind[letter.kind](connection, letter)
             _resolve(connection, letter_id, "retried")
             return letter
-    except (NotFound, Conflict):
-        raise
     except Exception as error:
         _count_attempt(settings, letter_id, error_text(error))
         raise

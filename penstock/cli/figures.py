@@ -1,0 +1,63 @@
+"""Figures out: `penstock etl`, `refresh` and `rebuild`."""
+
+import argparse
+from dataclasses import asdict
+from datetime import datetime
+
+from penstock import database, etl, projections, views
+from penstock.cli.session import command_settings, print_json
+from penstock.operations import runs
+
+
+def compute_days(options: argparse.Namespace) -> None:
+    """Compute the days that were asked for, or those that are due."""
+    settings = command_settings()
+    if options.from_day:
+        first, last = options.from_day, options.to_day or options.from_day
+    else:
+        first, last = etl.due_days(settings, datetime.now(settings.zone).date())
+    with runs.record_run(settings, "run_daily_etl") as run:
+        days = etl.run_range(settings, first, last)["days"]
+        run.rows_out = days
+        run.details = {"from": first, "to": last}
+    if options.json:
+        print_json({"from": first, "to": last, "days": days})
+    else:
+        print(f"{days} days computed, from {first} to {last}")
+
+
+def refresh(options: argparse.Namespace) -> None:
+    """Refresh the named views, or all that can be refreshed."""
+    settings = command_settings()
+    names = options.views or [view.name for view in views.VIEWS.values() if view.kind == "materialized"]
+    for name in names:
+        views.find_view(name)
+    done = []
+    for name in names:
+        with runs.record_run(settings, "refresh_views") as run, database.connection(settings) as connection:
+            refreshed = views.refresh_view(connection, name)
+            run.details = {"view": name, "duration_ms": refreshed.duration_ms, "coalesced": refreshed.coalesced}
+        done.append(refreshed)
+        if not options.json:
+            print(f"{name} refreshed in {refreshed.duration_ms} ms", flush=True)
+    if options.json:
+        print_json([asdict(refreshed) for refreshed in done])
+
+
+def rebuild(options: argparse.Namespace) -> None:
+    """Fill the read models of one projection anew."""
+    settings = command_settings()
+    name = projections.find_projection(options.projection).name
+    with runs.record_run(settings, "rebuild") as run:
+        rebuilt = projections.rebuild(settings, name)
+        run.rows_in, run.rows_rejected = rebuilt.events, rebuilt.parked
+        run.rows_out = rebuilt.inserted
+        run.details = {"projection": name, **asdict(rebuilt)}
+    if options.json:
+        print_json({"projection": name, **asdict(rebuilt)})
+    else:
+        print(
+            f"{name} rebuilt from {rebuilt.events:,} events up to position {rebuilt.position:,}:"
+            f" {rebuilt.deleted:,} rows were wrong or gone, {rebuilt.inserted:,} put in place,"
+            f" {rebuilt.parked:,} events could not be read"
+        )

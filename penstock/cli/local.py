@@ -1,0 +1,15 @@
+"""`penstock up`, which needs the extra `local`."""
+
+import argparse
+
+from penstock.cli.session import environment
+from penstock.errors import SettingsError
+
+
+def up(options: argparse.Namespace) -> None:
+    """Run everything until Ctrl-C."""
+    try:
+        from penstock.local.up import up as run
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"`penstock up` needs the extra local ({error.name} is missing)") from None
+    run(environment(), lambda line: print(line, flush=True))

@@ -1,0 +1,93 @@
+"""Running it: `penstock migrate`, `relay`, `retry`, `runs` and `doctor`."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
+from uuid import UUID
+
+from penstock import database
+from penstock.cli.retrying import retry_letter
+from penstock.cli.session import command_settings, environment, print_json, print_rows, up_record
+from penstock.cli.upper_floor import relay_now
+from penstock.errors import InvalidInput, PenstockError, SettingsError
+from penstock.operations import dead_letters, doctor
+from penstock.operations.doctor import Check
+from penstock.operations.redaction import error_text
+from penstock.operations.runs import list_runs
+from penstock.settings import Settings
+
+_RUN_COLUMNS = ("started_at", "pipeline", "status", "duration_ms", "rows_in", "rows_out", "rows_rejected", "error")
+_LETTER_COLUMNS = ("id", "kind", "source", "reference", "attempts", "created_at", "reason")
+
+
+def migrate(options: argparse.Namespace) -> None:
+    """Apply what is missing, each migration in a transaction of its own."""
+    settings = command_settings()
+    with database.connect(settings.database_url) as connection:
+        applied = database.migrate(connection, timezone=settings.timezone)
+    print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
+
+
+def relay(options: argparse.Namespace) -> None:
+    """Tell Inngest now, instead of within the minute."""
+    relayed = relay_now(command_settings())
+    print(f"{relayed.events:,} events told, {relayed.sent:,} sent to listeners, up to position {relayed.position:,}")
+
+
+def retry(options: argparse.Namespace) -> int:
+    """Run dead letters again. Without ids it lists what is open; exit code 1 if one fails again."""
+    settings = command_settings()
+    with database.connection(settings) as connection:
+        letters = dead_letters.list_dead_letters(connection)
+    if not options.ids and not options.all:
+        rows = [asdict(letter) for letter in letters]
+        print_json(rows) if options.json else print_rows(rows, _LETTER_COLUMNS, empty="no dead letter is open")
+        return 0
+    ids = [letter.id for letter in letters] if options.all else [_uuid(text) for text in options.ids]
+    outcomes = [_outcome(settings, letter_id) for letter_id in ids]
+    print_json(outcomes) if options.json else print_rows(outcomes, ("id", "outcome"), empty="no dead letter is open")
+    return 0 if all(outcome["ok"] for outcome in outcomes) else 1
+
+
+def _outcome(settings: Settings, letter_id: UUID) -> Mapping[str, object]:
+    """One that fails again must not keep the others from their turn."""
+    try:
+        return {"id": letter_id, "ok": True, "outcome": retry_letter(settings, letter_id)}
+    except PenstockError as error:
+        return {"id": letter_id, "ok": False, "outcome": error_text(error)}
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidInput(f"{text!r} is not the id of a dead letter", field="id") from None
+
+
+def runs(options: argparse.Namespace) -> None:
+    """The last runs, the latest first."""
+    with database.connection(command_settings()) as connection:
+        found = [asdict(run) for run in list_runs(connection, pipeline=options.pipeline, limit=options.limit)]
+    print_json(found) if options.json else print_rows(found, _RUN_COLUMNS, empty="nothing ran yet")
+
+
+def diagnose(options: argparse.Namespace) -> int:
+    """All checks; the process says by its exit code whether one fails."""
+    checks = [_environment(), *doctor.run_checks(command_settings())]
+    if options.json:
+        print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<14} {check.message}")
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def _environment() -> Check:
+    """What the app itself would say at its start, with the environment of this shell."""
+    env = environment()
+    if up_record() and not env.get("DATABASE_URL"):
+        return Check("environment", True, "local, by `make up`")
+    try:
+        return Check("environment", True, Settings.from_env(env).environment)
+    except SettingsError as error:
+        return Check("environment", False, str(error))

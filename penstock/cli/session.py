@@ -1,0 +1,95 @@
+"""What commands share: the settings they run under, and how they print."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from penstock import json_codec
+from penstock.errors import SettingsError
+from penstock.settings import Settings
+
+ENV_FILE = Path(".env")
+
+
+def environment() -> dict[str, str]:
+    """The process' environment, on top of what a file `.env` says."""
+    return {**_env_file(ENV_FILE), **os.environ}
+
+
+def command_settings() -> Settings:
+    """DATABASE_URL, or else the embedded Postgres of a running `penstock up`.
+
+    Whoever holds the database's URL needs no key of ours, so what production asks of the app is not asked here.
+    """
+    env = environment()
+    if not env.get("DATABASE_URL"):
+        env["DATABASE_URL"] = _embedded_url()
+        env["INNGEST_DEV"] = env.get("INNGEST_DEV") or up_record().get("inngest", "")
+    return Settings.from_env({**env, "PENSTOCK_ENV": "local"})
+
+
+def _env_file(path: Path) -> dict[str, str]:
+    """Lines `NAME=value`; what is empty, a comment, or quoted around is read as shells do."""
+    if not path.is_file():
+        return {}
+    values = {}
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        text = line.strip().removeprefix("export ")
+        if not text or text.startswith("#"):
+            continue
+        name, separator, value = text.partition("=")
+        if not separator or not name.strip().isidentifier():
+            raise SettingsError(f"{path}, line {number}: not NAME=value")
+        values[name.strip()] = value.strip().removeprefix('"').removesuffix('"')
+    return values
+
+
+def up_record() -> dict[str, str]:
+    """What a running `penstock up` of this checkout says of itself: `address` and `inngest`."""
+    from penstock.local import STATE
+
+    try:
+        record: dict[str, str] = json.loads((STATE / "up.json").read_text())
+    except (FileNotFoundError, PermissionError):
+        return {}
+    return record
+
+
+def _embedded_url() -> str:
+    try:
+        from penstock.local.postgres import EmbeddedPostgres
+    except ModuleNotFoundError:
+        url = None
+    else:
+        url = EmbeddedPostgres().running_dsn()
+    if url is None:
+        raise SettingsError("no database: set DATABASE_URL, or start the local one with `make up`")
+    return url
+
+
+def print_json(value: object) -> None:
+    print(json.dumps(json.loads(json_codec.dumps(value)), ensure_ascii=False, indent=2))
+
+
+def print_rows(rows: Sequence[Mapping[str, object]], columns: Iterable[str], *, empty: str) -> None:
+    """A table for eyes; `--json` is for programs."""
+    names = list(columns)
+    if not rows:
+        print(empty)
+        return
+    cells = [names, *([_cell(row[name]) for name in names] for row in rows)]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(names))]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def say(line: str) -> None:
+    """News on the way to a result go to stderr, so that stdout holds the result alone."""
+    print(line, file=sys.stderr)
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else value if isinstance(value, str) else json_codec.dumps(value).strip('"')
+    return " ".join(text.split())[:100]

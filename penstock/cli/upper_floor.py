@@ -1,0 +1,43 @@
+"""The one place that reaches up to `functions`: by name and when a command needs it, as uvicorn reaches the app.
+
+The core does not know Inngest; the command line is where the floors are put together.
+"""
+
+import importlib
+import os
+from typing import Any
+
+from penstock.cli.session import environment, say, up_record
+from penstock.errors import PenstockError, SettingsError
+from penstock.event_store.relay import OutgoingEvent, Relayed
+from penstock.settings import Settings
+
+
+def relay_now(settings: Settings) -> Relayed:
+    """Relay with the app's own sender; raises `Unavailable` if Inngest cannot be reached."""
+    relayed: Relayed = _client(settings).relay_once()
+    return relayed
+
+
+def try_relay(settings: Settings) -> None:
+    """Relay at once where Inngest can be reached; elsewhere the app's next minute does."""
+    try:
+        relay_now(settings)
+    except PenstockError as error:
+        say(f"not yet told to Inngest ({error}); its cron will")
+
+
+def send(settings: Settings, event: OutgoingEvent) -> None:
+    _client(settings).send([event])
+
+
+def _client(settings: Settings) -> Any:
+    """`functions.client`, which reads the environment when it is imported."""
+    env = environment()
+    known = env.get("INNGEST_DEV") or env.get("INNGEST_EVENT_KEY") or up_record().get("inngest")
+    if not known:
+        raise SettingsError("neither INNGEST_DEV nor INNGEST_EVENT_KEY is set, and no `make up` is running here")
+    if not env.get("INNGEST_DEV") and not env.get("INNGEST_EVENT_KEY"):
+        env["INNGEST_DEV"] = known
+    os.environ.update({**env, "DATABASE_URL": settings.database_url, "PENSTOCK_ENV": "local"})
+    return importlib.import_module("functions.client")

@@ -1,0 +1,112 @@
+"""What can be typed at `penstock`, and how it refuses."""
+
+import argparse
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from penstock.cli import main, parse, session
+from penstock.errors import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def no_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["up", "migrate", "import", "append", "rebuild", "refresh", "etl", "relay", "retry", "runs", "doctor"]
+)
+def test_every_command_of_the_interface_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse([name, "--help"])
+    assert left.value.code == 0
+    assert f"penstock {name}" in capsys.readouterr().out
+
+
+def test_etl_takes_days() -> None:
+    options = parse(["etl", "--from", "2010-12-01", "--to", "2010-12-31"])
+    assert (options.from_day, options.to_day) == (date(2010, 12, 1), date(2010, 12, 31))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["etl", "--from", "2010-12-32"], "'2010-12-32' is not a day"),
+        (["etl", "--from", "20101201"], "'20101201' is not a day"),
+        (["etl", "--to", "2010-12-01"], "--to needs --from"),
+        (["etl", "--from", "2010-12-02", "--to", "2010-12-01"], "is before"),
+        (["append", "order", "1", "Paid", "--expected", "-1"], "expected"),
+        (["append", "order", "1", "Paid", "--expected", "last"], "is none of any, no_stream, stream_exists"),
+        (["append", "order", "1"], "event_type"),
+        (["import", "orders.csv"], "--target"),
+        (["runs", "--limit", "0"], "--limit"),
+        (["fly"], "fly"),
+        ([], "command"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_and_names_what_is_wrong(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse(arguments)
+    assert left.value.code == 2
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "expected"), [("any", "any"), ("no_stream", "no_stream"), ("7", 7), ("0", 0)])
+def test_an_expected_version_is_a_word_or_a_number(text: str, expected: object) -> None:
+    options = parse(["append", "order", "1", "Paid", "--expected", text])
+    assert options.expected == expected
+    assert options.payload == "{}"
+
+
+def test_an_error_is_one_line_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://someone:hidden@127.0.0.1:1/none?connect_timeout=2")
+    assert main(["runs"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    assert shown.err.startswith("penstock: Postgres")
+    assert "hidden" not in shown.err
+
+
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://127.0.0.1/x")
+    assert main(["migrate"]) == 1
+    assert capsys.readouterr().err == "penstock: DATABASE_URL does not start with postgresql://\n"
+
+
+def test_commands_need_no_keys_of_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1/x")
+    monkeypatch.setenv("PENSTOCK_ENV", "production")
+    assert session.command_settings().database_url == "postgresql://127.0.0.1/x"
+
+
+def test_a_file_env_stands_behind_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text('# a comment\n\nexport PORT=1\nNAME_IN_FILE="a b"\n')
+    monkeypatch.setenv("PORT", "2")
+    assert session.environment()["PORT"] == "2"
+    assert session.environment()["NAME_IN_FILE"] == "a b"
+
+
+def test_a_broken_line_in_env_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1\nnonsense\n")
+    with pytest.raises(SettingsError, match=r"\.env, line 2: not NAME=value"):
+        session.environment()
+
+
+def test_rows_are_printed_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    session.print_rows([{"a": None, "b": "x\ny"}, {"a": 12, "b": "z"}], ("a", "b"), empty="none")
+    assert capsys.readouterr().out == "a   b\n    x y\n12  z\n"
+    session.print_rows([], ("a",), empty="none")
+    assert capsys.readouterr().out == "none\n"
+
+
+def test_options_know_their_command() -> None:
+    assert isinstance(parse(["up"]), argparse.Namespace)
+    assert parse(["doctor", "--json"]).json is True
