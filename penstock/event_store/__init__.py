@@ -3,6 +3,7 @@
 It knows no domain: any aggregate type and event type can be appended.
 """
 
+from penstock.event_store.aggregates import SNAPSHOT_EVERY, Loaded, Reducer, load_aggregate
 from penstock.event_store.bulk import BulkAppended, StreamAppend, append_bulk
 from penstock.event_store.events import (
     ANY_VERSION,
@@ -26,15 +27,19 @@ from penstock.event_store.subscriptions import (
 __all__ = [
     "ANY_VERSION",
     "NO_STREAM",
+    "SNAPSHOT_EVERY",
     "STREAM_EXISTS",
     "Appended",
     "BulkAppended",
     "ExpectedVersion",
+    "Loaded",
     "NewEvent",
     "RecordedEvent",
+    "Reducer",
     "StreamAppend",
     "append",
     "append_bulk",
+    "load_aggregate",
     "lock_checkpoint",
     "move_checkpoint",
     "read_checkpoint",
