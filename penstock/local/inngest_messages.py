@@ -45,17 +45,27 @@ class Refused(ValueError):
 
 def check(value: Any, shape: Any, where: str) -> None:
     """Refuse what does not fit the shape and name the field; None and an empty list or object mean absent."""
-    if value in (None, [], {}):
-        return
     if isinstance(shape, str) or not isinstance(value, type(shape)):
         text = json.dumps(value, ensure_ascii=False)
         if not isinstance(shape, str) or not re.fullmatch(shape, text, re.DOTALL):
             raise Refused(f"{where}: {text[:200]} is not known to this stand-in")
         return
     for field, inner in value.items() if isinstance(shape, dict) else enumerate(value):
-        if isinstance(shape, dict) and field not in shape:
+        if isinstance(shape, dict) and field not in shape and inner not in (None, [], {}):
             raise Refused(f"{where}.{field} is not known to this stand-in")
-        check(inner, shape[field] if isinstance(shape, dict) else shape[0], f"{where}.{field}")
+        if inner not in (None, [], {}):
+            check(inner, shape[field] if isinstance(shape, dict) else shape[0], f"{where}.{field}")
+
+
+def check_function(function: Json) -> None:
+    label = f'function "{function["id"]}"'
+    check(function, FUNCTION, label)
+    try:
+        for trigger in function["triggers"]:
+            _ = trigger["event"] if "event" in trigger else next_firing(trigger["cron"], 0.0)
+        _ = function["steps"]["step"]["runtime"]["url"]
+    except (Refused, KeyError) as error:
+        raise Refused(f"{label}: {error}") from error
 
 
 def seconds(text: str) -> float:
@@ -158,5 +168,6 @@ def due_time(kind: str, op: Json, opts: Json, now: float, steps: int) -> float:
         return datetime.fromisoformat(text).timestamp() if "T" in text else now + seconds(text)
     if kind not in ("WaitForEvent", "InvokeFunction"):
         raise Refused(f"{kind} is not known to this stand-in")
-    check(opts.get("if"), EXPRESSION, "if")
+    if opts.get("if"):
+        check(opts["if"], EXPRESSION, "if")
     return now + seconds(opts.get("timeout") or "365d")

@@ -153,7 +153,7 @@ async def keep_synced(engine: Engine, urls: Sequence[str], interval: float) -> N
     pause = 0.1
     while True:
         for url in {*urls, *engine.urls.values()}:
-            news = await sync(engine.http, url)
+            news = await sync(engine, url)
             if news != told.get(url):
                 log.warning("app %s %s", url, news or "is registered")
             told[url] = news
@@ -163,10 +163,11 @@ async def keep_synced(engine: Engine, urls: Sequence[str], interval: float) -> N
         await asyncio.sleep(pause)
 
 
-async def sync(http: httpx.AsyncClient, url: str) -> str:
+async def sync(engine: Engine, url: str) -> str:
     """Ask one app to register; return why it did not."""
     try:
-        answer = await http.put(url, json={"url": url}, headers={"x-inngest-server-kind": "dev"}, timeout=10)
+        async with engine.client() as http:
+            answer = await http.put(url, json={"url": url}, headers={"x-inngest-server-kind": "dev"}, timeout=10)
         body = answer.json()
     except (httpx.HTTPError, ValueError) as error:
         return f"does not answer yet ({type(error).__name__})"
@@ -212,7 +213,7 @@ class InngestServer(uvicorn.Server):
         app = Starlette(
             routes=Api(self.engine).routes, lifespan=self.serving, exception_handlers={Refused: answer_refusal}
         )
-        super().__init__(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
+        super().__init__(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", ws="none"))
 
     @asynccontextmanager
     async def serving(self, app: Starlette) -> AsyncIterator[None]:
