@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from penstock import database, event_store, imports, json_codec
-from penstock.cli.session import command_settings, print_json, say
+from penstock.cli.session import print_json, reachable_settings, say
 from penstock.cli.upper_floor import try_relay
 from penstock.errors import InvalidInput
 from penstock.event_store import NewEvent
@@ -18,7 +18,7 @@ SECONDS_BETWEEN_NEWS = 2.0
 
 def append_event(options: argparse.Namespace) -> int:
     """Append one event, and tell Inngest of it if that can be reached."""
-    settings = command_settings()
+    settings = reachable_settings()
     metadata = {"actor": "penstock append", "source": "cli"}
     event_id = _uuid(options.id) if options.id else event_store.uuid7()
     event = NewEvent(options.event_type, _object(options.payload, "payload"), metadata, event_id)
@@ -36,7 +36,7 @@ def append_event(options: argparse.Namespace) -> int:
 
 def import_file(options: argparse.Namespace) -> int:
     """Load a file to its end; exit code 1 if it could not be loaded. Rejected lines alone are no failure."""
-    settings = command_settings()
+    settings = reachable_settings()
     source = sys.stdin.buffer if options.file == "-" else _file(options.file)
     mapping = {"mapping": _object(options.mapping, "mapping")} if options.mapping else {}
     imported, known = imports.create_import(

@@ -5,13 +5,13 @@ from dataclasses import asdict
 from datetime import datetime
 
 from penstock import database, etl, projections, views
-from penstock.cli.session import command_settings, print_json
+from penstock.cli.session import print_json, reachable_settings
 from penstock.operations import runs
 
 
 def compute_days(options: argparse.Namespace) -> None:
     """Compute the days that were asked for, or those that are due."""
-    settings = command_settings()
+    settings = reachable_settings()
     if options.from_day:
         first, last = options.from_day, options.to_day or options.from_day
     else:
@@ -28,7 +28,7 @@ def compute_days(options: argparse.Namespace) -> None:
 
 def refresh(options: argparse.Namespace) -> None:
     """Refresh the named views, or all that can be refreshed."""
-    settings = command_settings()
+    settings = reachable_settings()
     names = options.views or [view.name for view in views.VIEWS.values() if view.kind == "materialized"]
     for name in names:
         views.find_view(name)
@@ -46,7 +46,7 @@ def refresh(options: argparse.Namespace) -> None:
 
 def rebuild(options: argparse.Namespace) -> None:
     """Fill the read models of one projection anew."""
-    settings = command_settings()
+    settings = reachable_settings()
     name = projections.find_projection(options.projection).name
     with runs.record_run(settings, "rebuild") as run:
         rebuilt = projections.rebuild(settings, name)

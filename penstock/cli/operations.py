@@ -7,7 +7,14 @@ from uuid import UUID
 
 from penstock import database
 from penstock.cli.retrying import retry_letter
-from penstock.cli.session import command_settings, environment, print_json, print_rows, up_record
+from penstock.cli.session import (
+    command_settings,
+    environment,
+    print_json,
+    print_rows,
+    reachable_settings,
+    up_record,
+)
 from penstock.cli.upper_floor import relay_now
 from penstock.errors import InvalidInput, PenstockError, SettingsError
 from penstock.operations import dead_letters, doctor
@@ -30,13 +37,13 @@ def migrate(options: argparse.Namespace) -> None:
 
 def relay(options: argparse.Namespace) -> None:
     """Tell Inngest now, instead of within the minute."""
-    relayed = relay_now(command_settings())
+    relayed = relay_now(reachable_settings())
     print(f"{relayed.events:,} events told, {relayed.sent:,} sent to listeners, up to position {relayed.position:,}")
 
 
 def retry(options: argparse.Namespace) -> int:
     """Run dead letters again. Without ids it lists what is open; exit code 1 if one fails again."""
-    settings = command_settings()
+    settings = reachable_settings()
     with database.connection(settings) as connection:
         letters = dead_letters.list_dead_letters(connection)
     if not options.ids and not options.all:
@@ -66,7 +73,7 @@ def _uuid(text: str) -> UUID:
 
 def runs(options: argparse.Namespace) -> None:
     """The last runs, the latest first."""
-    with database.connection(command_settings()) as connection:
+    with database.connection(reachable_settings()) as connection:
         found = [asdict(run) for run in list_runs(connection, pipeline=options.pipeline, limit=options.limit)]
     print_json(found) if options.json else print_rows(found, _RUN_COLUMNS, empty="nothing ran yet")
 

@@ -10,7 +10,7 @@ from datetime import date
 
 import psycopg
 
-from penstock.database import translate
+from penstock.database import close_pools, translate
 from penstock.errors import PenstockError
 
 
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    finally:
+        close_pools()
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from penstock import json_codec
+from penstock import database, json_codec
 from penstock.errors import SettingsError
 from penstock.settings import Settings
 
@@ -28,6 +28,13 @@ def command_settings() -> Settings:
         env["DATABASE_URL"] = _embedded_url()
         env["INNGEST_DEV"] = env.get("INNGEST_DEV") or up_record().get("inngest", "")
     return Settings.from_env({**env, "PENSTOCK_ENV": "local"})
+
+
+def reachable_settings() -> Settings:
+    """The same, once the database has answered: else the reason is told at once, not a pool's time-out later."""
+    settings = command_settings()
+    database.connect(settings.database_url).close()
+    return settings
 
 
 def _env_file(path: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ import importlib
 import os
 from typing import Any
 
-from penstock.cli.session import environment, say, up_record
+from penstock.cli.session import environment, say
 from penstock.errors import PenstockError, SettingsError
 from penstock.event_store.relay import OutgoingEvent, Relayed
 from penstock.settings import Settings
@@ -34,10 +34,8 @@ def send(settings: Settings, event: OutgoingEvent) -> None:
 def _client(settings: Settings) -> Any:
     """`functions.client`, which reads the environment when it is imported."""
     env = environment()
-    known = env.get("INNGEST_DEV") or env.get("INNGEST_EVENT_KEY") or up_record().get("inngest")
-    if not known:
+    if not settings.inngest_dev and not env.get("INNGEST_EVENT_KEY"):
         raise SettingsError("neither INNGEST_DEV nor INNGEST_EVENT_KEY is set, and no `make up` is running here")
-    if not env.get("INNGEST_DEV") and not env.get("INNGEST_EVENT_KEY"):
-        env["INNGEST_DEV"] = known
-    os.environ.update({**env, "DATABASE_URL": settings.database_url, "PENSTOCK_ENV": "local"})
+    given = {"DATABASE_URL": settings.database_url, "PENSTOCK_ENV": "local"}
+    os.environ.update({**env, **given, "INNGEST_DEV": settings.inngest_dev or ""})
     return importlib.import_module("functions.client")
