@@ -2,3 +2,5 @@
 
 The core: it knows Postgres and the outside services, never FastAPI and never Inngest.
 """
+
+__version__ = "0.1.0"

@@ -11,7 +11,8 @@
     │   ├── InsufficientStock    fewer pieces than asked for
     │   ├── ImpossibleStep       the order's status does not allow the step
     │   └── RebuildInProgress    the read model is being rebuilt already
-    ├── Forbidden                a signature, key or scope does not fit
+    ├── Forbidden                a key's scopes or the caller's place do not allow it
+    │   └── Unauthenticated      no key or signature that fits
     └── Unavailable              passing: try again later, `retry_after` seconds
         ├── DatabaseUnavailable  Postgres cannot be reached or broke the connection
         └── WaitTimedOut         a read model has not reached the position in time
@@ -85,6 +86,10 @@ class RebuildInProgress(Conflict):
 
 class Forbidden(PenstockError):
     slug = "forbidden"
+
+
+class Unauthenticated(Forbidden):
+    slug = "unauthenticated"
 
 
 class Unavailable(PenstockError):

@@ -1,0 +1,108 @@
+"""How a route of ours reads and answers: key first, then strict JSON, known parameters only, and one encoder.
+
+A resource's router is `router()`; each of its routes says by `needs(scope)` what a key must allow.
+"""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import fields
+from functools import cache
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.security import Caller, authorise
+from app.trace import Trace, trace_of
+from penstock import json_codec
+from penstock.errors import InvalidInput
+from penstock.settings import Scope, Settings
+
+SCOPE: Final = "x-scope"
+
+
+class Json(Response):
+    """Money as strings, times as RFC 3339, by the project's own encoder."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json_codec.dumps(content).encode()
+
+
+class StrictRequest(Request):
+    async def json(self) -> Any:
+        return json_codec.loads(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """Checks the key before the body is read, and reads the body strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+        scope: Scope | None = (self.openapi_extra or {})[SCOPE]
+        known = frozenset(each.alias for each in self.dependant.query_params)
+        takes_json = self.body_field is not None
+
+        async def handle(request: Request) -> Response:
+            if scope is not None:
+                settings = settings_of(request)
+                request.scope["penstock.caller"] = authorise(settings, request.headers.get("authorization"), scope)
+            if request.scope["query_string"]:
+                _check_parameters(request, known)
+            if takes_json:
+                _check_media_type(request)
+            return await answer(StrictRequest(request.scope, request.receive))
+
+        return handle
+
+
+def router() -> APIRouter:
+    return APIRouter(route_class=StrictRoute)
+
+
+def needs(scope: Scope | None) -> dict[str, Any]:
+    """`openapi_extra` of a route: the scope that a key must have, or None where no key is asked for."""
+    return {SCOPE: scope, **({"security": [{"key": []}]} if scope else {})}
+
+
+def settings_of(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings()
+    return settings
+
+
+def caller_of(request: Request) -> Caller:
+    caller: Caller = request.scope["penstock.caller"]
+    return caller
+
+
+def ids_of(request: Request) -> Trace:
+    return trace_of(request.scope)
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """A flat dataclass as a dict, without copying what is in it."""
+    return {name: getattr(value, name) for name in _names(value.__class__)}
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _check_parameters(request: Request, known: frozenset[str]) -> None:
+    given = request.query_params.multi_items()
+    for name, value in given:
+        if name not in known:
+            raise InvalidInput("no such parameter", field=name[:80])
+        json_codec.check_text(value, field=name)
+
+
+def _check_media_type(request: Request) -> None:
+    """JSON must say that it is: what a form of another site can send is then never taken for it."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+        return
+    if kind or request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
+        raise HTTPException(415, f"send Content-Type: application/json, not {kind[:80] or 'none'}")

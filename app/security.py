@@ -1,0 +1,70 @@
+"""Who may call what.
+
+In production every route that asks for a scope needs `Authorization: Bearer <key>`; the settings know keys by their
+hash only. On one machine (`PENSTOCK_ENV=local`) there are no keys; instead the request must be meant for this machine:
+a page of another site can reach 127.0.0.1 through a rebound name or a form, but it cannot forge Host and Origin.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from penstock.errors import Forbidden, Unauthenticated
+from penstock.settings import Scope, Settings
+
+_LOOPBACK: Final = re.compile(r"localhost|.+\.localhost|127(\.\d{1,3}){3}|\[?::1\]?|host\.docker\.internal")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asked: the name goes into events as the actor."""
+
+    name: str
+
+
+LOCAL: Final = Caller("local")
+
+
+def authorise(settings: Settings, authorization: str | None, scope: Scope) -> Caller:
+    """The caller whose key has the scope. Raises `Unauthenticated` (no such key) or `Forbidden` (not with this key)."""
+    if settings.is_local:
+        return LOCAL
+    kind, _, key = (authorization or "").partition(" ")
+    if kind.lower() != "bearer" or not key:
+        raise Unauthenticated("send a key: Authorization: Bearer <key>")
+    digest = hashlib.sha256(key.strip().encode()).hexdigest()
+    # every key is compared, so that the time taken tells nothing of which one was close
+    fitting = [known for known in settings.api_keys if hmac.compare_digest(known.sha256, digest)]
+    if not fitting:
+        raise Unauthenticated("this key is not known here")
+    if scope not in fitting[0].scopes:
+        raise Forbidden(f"the key {fitting[0].name} lacks the scope {scope}", scope=scope)
+    return Caller(fitting[0].name)
+
+
+def check_origin(settings: Settings, headers: Mapping[bytes, bytes]) -> None:
+    """In local mode, refuse what a page of another site may have sent. Raises `Forbidden`."""
+    if not settings.is_local:
+        return
+    allowed = {urlsplit(settings.inngest_serve_origin).hostname} if settings.inngest_serve_origin else set()
+    host = _host_name(headers.get(b"host", b"").decode("latin-1"))
+    if host not in allowed and not _LOOPBACK.fullmatch(host):
+        raise Forbidden(f"local mode answers to localhost, not to {host[:100]!r}")
+    origin = headers.get(b"origin")
+    if origin is not None and not _LOOPBACK.fullmatch(_origin_name(origin.decode("latin-1"))):
+        raise Forbidden("local mode does not answer pages of other sites")
+
+
+def _host_name(host: str) -> str:
+    return re.sub(r":\d+$", "", host.strip()).lower() if not host.startswith("[") else host.partition("]")[0] + "]"
+
+
+def _origin_name(origin: str) -> str:
+    try:
+        return (urlsplit(origin).hostname or "").lower()
+    except ValueError:
+        return ""

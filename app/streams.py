@@ -1,0 +1,182 @@
+"""Streams: append events to one, and read it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from fastapi import Query, Request
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictInt, WithJsonSchema
+
+from app.parameters import AggregateId, AggregateType, Answer, Limit, RecordedEventOut
+from app.routing import Json, caller_of, ids_of, needs, plain, router, settings_of
+from app.waking import woken
+from penstock import database, json_codec
+from penstock.commands.events import Time
+from penstock.errors import NotFound
+from penstock.event_store import Appended, NewEvent, append, read_stream, uuid7
+
+routes = router()
+
+MAX_EVENTS: Final = 1000
+_WORDS: Final = ("any", "no_stream", "stream_exists")
+
+
+def _expected_version(value: object) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
+        return value
+    if value in _WORDS:
+        return str(value)
+    raise ValueError("neither a version from 0 to 2147483647 nor any, no_stream or stream_exists")
+
+
+def _text(value: str) -> str:
+    json_codec.check_text(value, field="text")
+    return value
+
+
+ExpectedVersion = Annotated[
+    int | Literal["any", "no_stream", "stream_exists"],
+    PlainValidator(_expected_version),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**31 - 1}, {"enum": list(_WORDS)}],
+            "description": "What the stream must look like: its version, or a word. 0 is the same as `no_stream`.",
+        }
+    ),
+]
+Reference = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_text)]
+
+
+class EventMetadata(BaseModel):
+    """Anything of yours, and these. `actor` (the key's name) and `source` (`api`) are replaced by the server's."""
+
+    model_config = ConfigDict(extra="allow")
+
+    correlation_id: Reference | None = Field(None, description="Else that of the request: X-Correlation-Id.")
+    causation_id: Reference | None = Field(None, description="Else the request's own id.")
+    occurred_at: Time | None = Field(None, description="When it happened; else now.")
+
+
+class NewEventIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    id: UUID | None = Field(
+        None, description="Makes a retry recognisable. Without it one is made, and a retry appends again."
+    )
+    event_type: Annotated[str, Field(min_length=1, max_length=200, examples=["TicketOpened"])]
+    payload: Annotated[dict[str, Any], Field(examples=[{"subject": "Late parcel"}])]
+    metadata: EventMetadata | None = None
+    schema_version: Annotated[StrictInt, Field(ge=1, le=2**31 - 1)] = 1
+
+
+class AppendIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    expected_version: ExpectedVersion
+    events: Annotated[list[NewEventIn], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
+class AppendedEventOut(Answer):
+    id: str
+    version: int
+    position: int
+
+
+class AppendedOut(Answer):
+    """`version` and `position` are those of the last event."""
+
+    aggregate_id: str
+    version: int
+    position: int
+    duplicate: bool = Field(description="These events were stored by an earlier call; this repeats its answer.")
+    events: list[AppendedEventOut]
+
+
+class StreamOut(Answer):
+    aggregate_type: str
+    aggregate_id: str
+    events: list[RecordedEventOut]
+    next: int | None = Field(description="`after_version` of the next page; null at the end.")
+
+
+@routes.post(
+    "/v1/streams/{aggregate_type}/{aggregate_id:path}/events",
+    status_code=201,
+    responses={201: {"model": AppendedOut}},
+    openapi_extra=needs("write"),
+)
+def append_events(request: Request, aggregate_type: AggregateType, aggregate_id: AggregateId, body: AppendIn) -> Json:
+    """Append events to a stream, all or nothing.
+
+    409 `version-conflict` with `expected` and `actual` if the stream is not as expected; 409 `event-id-reused` if an
+    id is taken by another event. The same call with the same ids answers as the first time, with `duplicate: true`.
+    """
+    events = _new_events(request, body.events)
+    with database.connection(settings_of(request)) as connection:
+        appended = append(connection, aggregate_type, aggregate_id, body.expected_version, events)
+    return woken(request, Json(_appended(aggregate_id, events, appended), 201))
+
+
+@routes.get(
+    "/v1/streams/{aggregate_type}/{aggregate_id:path}/events",
+    responses={200: {"model": StreamOut}},
+    openapi_extra=needs("read"),
+)
+def read_events_of_stream(
+    request: Request,
+    aggregate_type: AggregateType,
+    aggregate_id: AggregateId,
+    after_version: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    limit: Limit = 100,
+) -> Json:
+    """Read a stream in order, by pages. 404 if there is no such stream."""
+    with database.connection(settings_of(request)) as connection:
+        events = read_stream(connection, aggregate_type, aggregate_id, after_version=after_version, limit=limit)
+    if not events and not after_version:
+        raise NotFound(f"there is no stream {aggregate_type}/{aggregate_id}")
+    return Json(
+        {
+            "aggregate_type": aggregate_type,
+            "aggregate_id": aggregate_id,
+            "events": [plain(event) for event in events],
+            "next": events[-1].version if len(events) == limit else None,
+        }
+    )
+
+
+def _new_events(request: Request, given: list[NewEventIn]) -> list[NewEvent]:
+    ids = ids_of(request)
+    defaults = {"correlation_id": ids.correlation_id, "causation_id": ids.request_id, "occurred_at": datetime.now(UTC)}
+    fixed = {"actor": caller_of(request).name, "source": "api"}
+    return [
+        NewEvent(
+            each.event_type,
+            each.payload,
+            {**defaults, **_said(each.metadata), **fixed},
+            each.id or uuid7(),
+            each.schema_version,
+        )
+        for each in given
+    ]
+
+
+def _said(metadata: EventMetadata | None) -> Mapping[str, Any]:
+    if metadata is None:
+        return {}
+    fields = {name: getattr(metadata, name) for name in EventMetadata.model_fields}
+    return (metadata.model_extra or {}) | {name: value for name, value in fields.items() if value is not None}
+
+
+def _appended(aggregate_id: str, events: list[NewEvent], appended: Appended) -> dict[str, Any]:
+    first = appended.version - len(events) + 1
+    return {
+        "aggregate_id": aggregate_id,
+        "version": appended.version,
+        "position": appended.position,
+        "duplicate": appended.duplicate,
+        "events": [
+            {"id": event.id, "version": version, "position": position}
+            for version, (event, position) in enumerate(zip(events, appended.positions, strict=True), start=first)
+        ],
+    }

@@ -1,0 +1,33 @@
+"""Who belongs to whom: the ids of a request, which go into answers, logs and the metadata of events."""
+
+import re
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from penstock.event_store import uuid7
+
+_KEY: Final = "penstock.trace"
+_CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9_.:/@+=-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """`correlation_id` is the caller's, for all that one intention causes; `request_id` is this request's own."""
+
+    request_id: str
+    correlation_id: str
+
+
+def begin(scope: MutableMapping[str, Any], given: bytes | None) -> Trace:
+    """Give the request its ids. A correlation id that is no plain word is not taken over."""
+    request_id = str(uuid7())
+    correlation_id = given.decode() if given and _CORRELATION_ID.fullmatch(given) else request_id
+    trace = scope[_KEY] = Trace(request_id, correlation_id)
+    return trace
+
+
+def trace_of(scope: Mapping[str, Any]) -> Trace:
+    """The ids of the request whose ASGI scope this is."""
+    trace: Trace = scope[_KEY]
+    return trace

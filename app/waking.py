@@ -1,0 +1,53 @@
+"""Say that something was stored, so that what follows from it starts at once instead of at the next cron."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+
+from penstock.errors import PenstockError
+
+log = logging.getLogger("penstock.app")
+
+R = TypeVar("R", bound=Response)
+
+
+@dataclass(frozen=True)
+class Wakes:
+    """The ways out to Inngest. `soon` returns at once, `now` does the same work in the calling thread.
+
+    `send(name, id, data)` sends one event that is no domain event: a wish, which may be lost or repeated without harm.
+    """
+
+    soon: Callable[[], None]
+    now: Callable[[], None]
+    send: Callable[[str, str, Mapping[str, str]], None]
+
+
+def woken(request: Request, response: R) -> R:
+    """The response, with the relay on its way. Vercel freezes a process after its answer, but waits for its tasks."""
+    wakes: Wakes = request.app.state.wakes
+    if "VERCEL" in os.environ:
+        response.background = BackgroundTask(wakes.now)
+    else:
+        wakes.soon()
+    return response
+
+
+def announced(request: Request, response: R, name: str, id: str, data: Mapping[str, str]) -> R:
+    """The response, and after it an event. If that is lost, cron finds what it was about."""
+    wakes: Wakes = request.app.state.wakes
+
+    def announce() -> None:
+        try:
+            wakes.send(name, id, data)
+        except PenstockError as error:
+            log.warning("%s was not announced, the next minute's cron finds it: %s", name, error)
+
+    response.background = BackgroundTask(announce)
+    return response

@@ -1,0 +1,207 @@
+"""The events of the sample domain as typed payloads: what commands decide, and what a webhook's data must look like.
+
+The store takes any payload; these models are for those who write domain events. Money is a decimal with its digits
+as they came ("2.550" stays "2.550"), a JSON string in the store. Limits are those of the read models' columns.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, localcontext
+from typing import Annotated, Any, Final, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictInt,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from penstock import json_codec
+
+_MONEY = re.compile(r"(-?)(\d{1,12})(\.\d{1,6})?", re.ASCII)
+_MAX_TOTAL: Final = Decimal(10) ** 15
+_MAX_INTEGER: Final = 2**31 - 1
+DEFAULT_CURRENCY: Final = "GBP"
+
+
+def _parse_money(value: object) -> object:
+    """Text or a JSON number; the codec has made sure that a number's shortest form is what was sent."""
+    if isinstance(value, Decimal):
+        value = format(value, "f")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        value = format(Decimal(repr(value)), "f")
+    if not isinstance(value, str) or not _MONEY.fullmatch(value):
+        raise ValueError('not an amount: up to 12 digits and 6 decimal places, best as a string like "2.550"')
+    return Decimal(value)
+
+
+def _in_reach(value: datetime) -> datetime:
+    if not 1900 <= value.year < 2200:
+        raise ValueError("not from 1900 to 2199")
+    return value.astimezone(UTC)
+
+
+def _check_text(value: str) -> str:
+    json_codec.check_text(value, field="text")
+    return value
+
+
+def _show_time(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _time_text(value: object) -> object:
+    """No bare numbers: pydantic would take them for seconds since 1970."""
+    if not isinstance(value, str | datetime):
+        raise ValueError('not a time as RFC 3339 writes it, like "2026-11-21T09:30:00Z"')
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", value, re.ASCII):
+        raise ValueError('not a time as RFC 3339 writes it, like "2026-11-21T09:30:00Z"')
+    return value
+
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_check_text)]
+Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_check_text)]
+Category = Annotated[str, StringConstraints(max_length=200), AfterValidator(_check_text)]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+_MONEY_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?$"},
+        {"type": "number", "minimum": 0, "maximum": 999_999_999_999},
+    ],
+    "examples": ["2.550"],
+}
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_parse_money),
+    Field(ge=0),
+    PlainSerializer(lambda value: format(value, "f"), return_type=str),
+    WithJsonSchema(_MONEY_SCHEMA, mode="validation"),
+]
+Time = Annotated[
+    AwareDatetime,
+    BeforeValidator(_time_text),
+    AfterValidator(_in_reach),
+    PlainSerializer(_show_time, return_type=str),
+]
+Quantity = Annotated[StrictInt, Field(ge=1, le=_MAX_INTEGER)]
+Change = Annotated[StrictInt, Field(ge=-_MAX_INTEGER, le=_MAX_INTEGER)]
+
+
+class Payload(BaseModel):
+    """A payload's base: unknown fields are refused, absent optional ones are stored as null."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def as_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+class OrderLine(Payload):
+    product_id: Identifier
+    name: Text | None = None
+    category: Category | None = None
+    quantity: Quantity
+    unit_price: Money
+
+
+class OrderPlaced(Payload):
+    """`total` may be left out; if it is given it must be the exact sum of the lines."""
+
+    order_id: Identifier
+    customer_id: Identifier | None = None
+    currency: Currency = DEFAULT_CURRENCY
+    country: Text | None = None
+    placed_at: Time
+    items: Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=1000)]
+    total: Money | None = None
+
+    @model_validator(mode="after")
+    def _sum_up(self) -> Self:
+        total = sum_of_lines(self.items)
+        if self.total is not None and self.total != total:
+            raise ValueError(f"total is {self.total}, the sum of the items {total}")
+        if total >= _MAX_TOTAL:
+            raise ValueError(f"the sum of the items is {total}: it must stay below {_MAX_TOTAL}")
+        object.__setattr__(self, "total", total)
+        return self
+
+
+class PaymentReceived(Payload):
+    amount: Money
+    method: Text | None = None
+
+
+class OrderShipped(Payload):
+    carrier: Text | None = None
+    tracking: Text | None = None
+
+
+class OrderDelivered(Payload):
+    pass
+
+
+class OrderCompleted(Payload):
+    pass
+
+
+class OrderCancelled(Payload):
+    reason: Text | None = None
+
+
+class InventoryAdjusted(Payload):
+    product_id: Identifier
+    delta: Change
+    reason: Text | None = None
+
+
+class StockReserved(Payload):
+    """A negative quantity gives a reservation back; `reason` says why."""
+
+    product_id: Identifier
+    order_id: Identifier
+    quantity: Change
+    reason: Text | None = None
+
+
+class ProductListed(Payload):
+    product_id: Identifier
+    name: Text
+    category: Category | None = None
+    unit_price: Money | None = None
+
+
+class CustomerRegistered(Payload):
+    customer_id: Identifier
+    name: Text | None = None
+    email: Text | None = None
+    country: Text | None = None
+    registered_at: Time
+
+
+DOMAIN_EVENTS: Final[Mapping[str, tuple[type[Payload], str, str]]] = {
+    "OrderPlaced": (OrderPlaced, "order", "order_id"),
+    "PaymentReceived": (PaymentReceived, "order", "order_id"),
+    "OrderShipped": (OrderShipped, "order", "order_id"),
+    "OrderDelivered": (OrderDelivered, "order", "order_id"),
+    "OrderCompleted": (OrderCompleted, "order", "order_id"),
+    "OrderCancelled": (OrderCancelled, "order", "order_id"),
+    "InventoryAdjusted": (InventoryAdjusted, "inventory", "product_id"),
+    "StockReserved": (StockReserved, "inventory", "product_id"),
+    "ProductListed": (ProductListed, "product", "product_id"),
+    "CustomerRegistered": (CustomerRegistered, "customer", "customer_id"),
+}
+"""Each domain event: its payload, the aggregate type of its stream, and the field that names the stream."""
+
+
+def sum_of_lines(lines: Iterable[OrderLine]) -> Decimal:
+    """The exact total; the default context would round beyond 28 digits."""
+    with localcontext(prec=60):
+        return sum((line.quantity * line.unit_price for line in lines), start=Decimal(0))

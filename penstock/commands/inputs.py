@@ -1,0 +1,70 @@
+"""What a caller says in a command, checked: the fields of each, with the limits of the events they become."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from penstock.commands.events import (
+    DEFAULT_CURRENCY,
+    Category,
+    Change,
+    Currency,
+    Identifier,
+    Money,
+    OrderLine,
+    OrderPlaced,
+    Payload,
+    Text,
+    Time,
+)
+
+
+class PlaceOrder(Payload):
+    """Without `order_id` one is made; without `placed_at` the order is placed now."""
+
+    order_id: Identifier | None = None
+    customer_id: Identifier | None = None
+    currency: Currency = DEFAULT_CURRENCY
+    country: Text | None = None
+    placed_at: Time | None = None
+    items: Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=1000)]
+
+    def placed(self, order_id: str, now: datetime) -> OrderPlaced:
+        return OrderPlaced(
+            order_id=order_id,
+            customer_id=self.customer_id,
+            currency=self.currency,
+            country=self.country,
+            placed_at=self.placed_at or now,
+            items=self.items,
+        )
+
+
+class PayOrder(Payload):
+    """Without `amount` the order's total is paid; another amount is refused."""
+
+    amount: Money | None = None
+    method: Text | None = None
+
+
+class ShipOrder(Payload):
+    carrier: Text | None = None
+    tracking: Text | None = None
+
+
+class DeliverOrder(Payload):
+    pass
+
+
+class CompleteOrder(Payload):
+    pass
+
+
+class CancelOrder(Payload):
+    reason: Text | None = None
+
+
+class AdjustInventory(Payload):
+    delta: Change
+    reason: Category | None = None

@@ -1,0 +1,90 @@
+"""The inventory of one product, as pure functions: `evolve` folds events, the others decide what a command becomes.
+
+on hand = what was adjusted; reserved = what open orders hold; available = on hand - reserved. A reservation is given
+back when its order is cancelled, and leaves together with the pieces when it is shipped.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from penstock.commands.events import InventoryAdjusted, Payload, StockReserved
+from penstock.errors import InsufficientStock, InvalidInput
+
+AGGREGATE_TYPE: Final = "inventory"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """`reservations` holds the pieces of each open order."""
+
+    on_hand: int = 0
+    reserved: int = 0
+    reservations: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def available(self) -> int:
+        return self.on_hand - self.reserved
+
+
+def evolve(inventory: Inventory, event_type: str, payload: Mapping[str, Any]) -> Inventory:
+    """Fold one event. What does not fit changes nothing: the store takes any payload, a poisoned one too."""
+    if event_type == "InventoryAdjusted":
+        return replace(inventory, on_hand=inventory.on_hand + _whole_number(payload.get("delta")))
+    if event_type == "StockReserved":
+        return _reserve(inventory, str(payload.get("order_id")), _whole_number(payload.get("quantity")))
+    return inventory
+
+
+def adjust(inventory: Inventory, product_id: str, delta: int, reason: str | None) -> InventoryAdjusted:
+    """More or fewer pieces; what orders hold cannot be taken away."""
+    if delta == 0:
+        raise InvalidInput("0 changes nothing", field="delta")
+    if delta < 0:
+        require(inventory, product_id, -delta)
+    return InventoryAdjusted(product_id=product_id, delta=delta, reason=reason)
+
+
+def reserve(inventory: Inventory, product_id: str, order_id: str, quantity: int) -> StockReserved:
+    """Hold pieces for an order."""
+    require(inventory, product_id, quantity)
+    return StockReserved(product_id=product_id, order_id=order_id, quantity=quantity)
+
+
+def give_back(inventory: Inventory, product_id: str, order_id: str, reason: str) -> list[Payload]:
+    """Release what the order holds, if it holds anything."""
+    held = inventory.reservations.get(order_id, 0)
+    if not held:
+        return []
+    return [StockReserved(product_id=product_id, order_id=order_id, quantity=-held, reason=reason)]
+
+
+def hand_out(inventory: Inventory, product_id: str, order_id: str, reason: str) -> list[Payload]:
+    """The pieces that the order holds leave the house, and its reservation with them."""
+    held = inventory.reservations.get(order_id, 0)
+    if not held:
+        return []
+    left = InventoryAdjusted(product_id=product_id, delta=-held, reason=reason)
+    return [left, *give_back(inventory, product_id, order_id, reason)]
+
+
+def require(inventory: Inventory, product_id: str, quantity: int) -> None:
+    if quantity > inventory.available:
+        raise InsufficientStock(
+            f"{product_id}: {inventory.available} available, {quantity} requested",
+            product_id=product_id,
+            available=inventory.available,
+            requested=quantity,
+        )
+
+
+def _reserve(inventory: Inventory, order_id: str, quantity: int) -> Inventory:
+    reservations = dict(inventory.reservations)
+    held = reservations.pop(order_id, 0) + quantity
+    if held:
+        reservations[order_id] = held
+    return replace(inventory, reserved=inventory.reserved + quantity, reservations=reservations)
+
+
+def _whole_number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

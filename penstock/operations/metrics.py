@@ -1,0 +1,132 @@
+"""How Penstock is doing, in numbers: what monitoring asks for, and what tells a dashboard that something moved."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.rows import dict_row
+
+from penstock import database
+from penstock.database import Connection, translated
+from penstock.errors import DatabaseUnavailable, PenstockError
+from penstock.event_store import safe_position
+from penstock.settings import Settings
+from penstock.views import list_views
+
+LAG_SECONDS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """`lag` is in positions, `lag_seconds` the age of the oldest event that it has not dealt with (0 if none)."""
+
+    subscription: str
+    position: int
+    lag: int
+    lag_seconds: float
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """`runs` are those of the last day, by pipeline and status; `dead_letters` the open ones, by kind."""
+
+    safe_position: int
+    events: int
+    subscriptions: list[Subscription]
+    runs: list[tuple[str, str, int]]
+    dead_letters: list[tuple[str, int]]
+
+
+def measure(connection: Connection) -> Measurements:
+    safe = safe_position(connection)
+    with translated():
+        runs = connection.execute(_RUNS).fetchall()
+        letters = connection.execute(_DEAD_LETTERS).fetchall()
+        row = connection.execute(_EVENTS).fetchone()
+    assert row is not None
+    return Measurements(safe, int(row[0]), subscriptions(connection, safe), runs, letters)
+
+
+def subscriptions(connection: Connection, safe: int) -> list[Subscription]:
+    """Every subscription and how far behind `safe` it is."""
+    with translated():
+        rows = connection.execute(_SUBSCRIPTIONS, {"safe": safe}).fetchall()
+    return [Subscription(*row) for row in rows]
+
+
+def alerts(connection: Connection) -> list[dict[str, Any]]:
+    """What needs a human, the most urgent kind first: failing pipelines, subscriptions that lag, open dead letters."""
+    safe = safe_position(connection)
+    late = [each for each in subscriptions(connection, safe) if each.lag_seconds > LAG_SECONDS]
+    with translated(), connection.cursor(row_factory=dict_row) as cursor:
+        failing = cursor.execute(_FAILING).fetchall()
+        letters = cursor.execute(_LETTERS).fetchall()
+    return [
+        *({"kind": "failing-pipeline", "name": row.pop("pipeline"), **row} for row in failing),
+        *(
+            {
+                "kind": "late-subscription",
+                "name": each.subscription,
+                "since": each.updated_at,
+                "message": f"{each.lag} positions behind, the oldest event waits for {each.lag_seconds:.0f} seconds",
+                "count": each.lag,
+            }
+            for each in late
+        ),
+        *({"kind": "dead-letters", "name": row.pop("source"), **row} for row in letters),
+    ]
+
+
+def what_is_missing(settings: Settings) -> list[str]:
+    """What keeps the app from serving: the database, its migrations. Empty: ready."""
+    try:
+        with database.connection(settings) as connection:
+            pending = database.pending_migrations(connection)
+            if pending:
+                return [f"{len(pending)} migrations are not applied, the first is {pending[0]}"]
+            row = connection.execute("select to_regprocedure('ops.safe_position()') is not null").fetchone()
+            return [] if row == (True,) else ["the database has no event store: apply the migrations"]
+    except DatabaseUnavailable:
+        return ["the database cannot be reached"]
+    except PenstockError as error:
+        return [str(error)]
+
+
+def what_moves(connection: Connection) -> dict[str, Any]:
+    """Every subscription's position and every view's `refreshed_at`: equal means that no figure has changed."""
+    with translated():
+        rows = connection.execute("select subscription, position from ops.subscriptions order by 1").fetchall()
+    views = {view.name: view.refreshed_at for view in list_views(connection)}
+    return {"subscriptions": dict(rows), "views": views}
+
+
+_EVENTS = "select coalesce(sum(version), 0) from public.streams"
+_RUNS = """
+select pipeline, status, count(*) from ops.runs where started_at > now() - interval '1 day' group by 1, 2 order by 1, 2
+"""
+_DEAD_LETTERS = "select kind, count(*) from ops.dead_letters where resolved_at is null group by 1 order by 1"
+_SUBSCRIPTIONS = """
+select s.subscription, s.position, greatest(0, %(safe)s - s.position),
+  coalesce(extract(epoch from clock_timestamp() - (
+    select e.created_at from public.event_store as e
+    where e.position > s.position and e.position <= %(safe)s order by e.position limit 1
+  )), 0)::float8,
+  s.updated_at
+from ops.subscriptions as s order by s.subscription
+"""
+# Failing: the last run that ended, ended badly. How often in a row says whether it is an accident.
+_FAILING = """
+with ended as (
+  select r.*, row_number() over (partition by r.pipeline order by r.started_at desc) as place,
+    sum((r.status <> 'failed')::integer) over (partition by r.pipeline order by r.started_at desc) as good_ones
+  from ops.runs as r
+  where r.status <> 'running' and r.started_at > now() - interval '7 days'
+)
+select pipeline, min(started_at) as since, max(error) filter (where place = 1) as message, count(*) as count
+from ended where good_ones = 0 group by pipeline order by pipeline
+"""
+_LETTERS = """
+select source, min(created_at) as since, (array_agg(reason order by created_at desc))[1] as message, count(*) as count
+from ops.dead_letters where resolved_at is null group by kind, source order by kind, source
+"""
