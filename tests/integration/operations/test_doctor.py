@@ -1,0 +1,99 @@
+"""The doctor: each check says yes where all is well, and what to do where it is not."""
+
+import dataclasses
+
+import psycopg
+import pytest
+import respx
+
+from penstock import event_store
+from penstock.event_store import ANY_VERSION, NewEvent
+from penstock.operations import dead_letters, retention
+from penstock.operations.doctor import Check, run_checks
+from penstock.settings import Settings
+
+
+def checks(settings: Settings) -> dict[str, Check]:
+    return {check.name: check for check in run_checks(settings)}
+
+
+def test_a_healthy_installation_passes(settings: Settings) -> None:
+    found = run_checks(settings)
+    assert [check.name for check in found] == [
+        "database",
+        "migrations",
+        "timezone",
+        "subscriptions",
+        "dead letters",
+        "runs",
+        "inngest",
+    ]
+    assert all(check.ok for check in found), found
+
+
+def test_an_unreachable_database_is_said_in_one_line_without_the_password(settings: Settings) -> None:
+    away = dataclasses.replace(settings, database_url="postgresql://u:hunter2@127.0.0.1:1/d")
+    found = checks(away)["database"]
+    assert not found.ok
+    assert "hunter2" not in found.message
+    assert "\n" not in found.message
+
+
+def test_a_missing_migration_is_named(connection: psycopg.Connection, settings: Settings) -> None:
+    connection.execute("delete from supabase_migrations.schema_migrations where version = '20261121000410'")
+    found = run_checks(settings)
+    assert [(check.name, check.ok) for check in found] == [("database", True), ("migrations", False), ("inngest", True)]
+    assert "20261121000410_record_wake" in found[1].message
+
+
+def test_another_time_zone_in_the_database_is_noticed(settings: Settings) -> None:
+    found = checks(dataclasses.replace(settings, timezone="Europe/Paris"))["timezone"]
+    assert not found.ok
+    assert "Europe/Paris" in found.message
+    assert "UTC" in found.message
+
+
+def test_a_subscription_that_stopped_is_named(connection: psycopg.Connection, settings: Settings) -> None:
+    event_store.append(connection, "note", "n1", ANY_VERSION, [NewEvent("Noted", {})])
+    connection.execute("insert into ops.subscriptions (subscription, position) values ('orders', 0), ('inngest', 1)")
+    assert checks(settings)["subscriptions"].ok
+    connection.execute("alter table public.event_store disable trigger all")
+    connection.execute("update public.event_store set created_at = now() - interval '1 hour'")
+    connection.execute("update ops.subscriptions set updated_at = now() - interval '1 hour'")
+    found = checks(settings)["subscriptions"]
+    assert not found.ok
+    assert found.message == "orders is at 0 of 1"
+
+
+def test_open_dead_letters_and_failed_runs_are_counted(connection: psycopg.Connection, settings: Settings) -> None:
+    dead_letters.park(connection, "run", "etl", "r1", "no", {})
+    connection.execute("insert into ops.runs (pipeline, status) values ('etl', 'failed'), ('etl', 'completed')")
+    found = checks(settings)
+    assert (found["dead letters"].ok, found["dead letters"].message) == (False, "1 open: penstock retry")
+    assert (found["runs"].ok, found["runs"].message) == (False, "1 failed within a day")
+
+
+def test_a_development_server_must_answer(settings: Settings) -> None:
+    with respx.mock:
+        respx.get("http://127.0.0.1:8288").respond(200)
+        assert checks(dataclasses.replace(settings, inngest_dev="1"))["inngest"].ok
+    away = checks(dataclasses.replace(settings, inngest_dev="http://127.0.0.1:1"))["inngest"]
+    assert not away.ok
+    assert "http://127.0.0.1:1" in away.message
+
+
+@pytest.mark.parametrize("days", [29, 31])
+def test_runs_and_letters_are_kept_for_their_time(
+    connection: psycopg.Connection, settings: Settings, days: int
+) -> None:
+    connection.execute(
+        "insert into ops.runs (pipeline, status, started_at)"
+        " values ('etl', 'failed', now() - make_interval(days => %s))",
+        (days,),
+    )
+    dead_letters.park(connection, "run", "etl", "open", "no", {})
+    connection.execute("update ops.dead_letters set created_at = now() - interval '2 years'")
+    purged = retention.purge(settings)
+    assert (purged.runs, purged.dead_letters) == (int(days > 30), 0)
+    connection.execute("update ops.dead_letters set resolved_at = now() - interval '91 days', resolution = 'dropped'")
+    assert retention.purge(settings).dead_letters == 1
