@@ -31,6 +31,7 @@ class Judge:
 
     def __init__(self, plan: Plan) -> None:
         self._columns: Sequence[Column] = plan.columns
+        self._one_of = () if plan.is_table else plan.target.one_of
         self._encoding = plan.layout.encoding
         delimiter = plan.layout.delimiter.encode()
         self._delimiter = delimiter
@@ -54,10 +55,18 @@ class Judge:
 
     def write(self, cells: Sequence[str | None]) -> bytes:
         """Check one value for each column and write the record."""
+        self._check_choices(cells)
         written = []
         for column, cell in zip(self._columns, cells, strict=True):
             written.append(_quoted(_read(column, cell)))
         return self._delimiter.join(written) + self._line_end
+
+    def _check_choices(self, cells: Sequence[str | None]) -> None:
+        """Of a group of fields a record needs one; of a table's columns that is settled by its header."""
+        given = {column.field for column, cell in zip(self._columns, cells, strict=True) if cell}
+        for choice in self._one_of:
+            if not given.intersection(choice):
+                raise _FieldRefused(" or ".join(choice), "missing")
 
     def _text(self, data: bytes) -> str:
         try:

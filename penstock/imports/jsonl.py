@@ -19,7 +19,8 @@ from penstock.imports.target import folded
 
 _LINES = Lane(good=re.compile(b""), whole=re.compile(rb"[^\n]*+\n"), broken=re.compile(rb"(?!)"), line_end=b"\n")
 _STRING = rb'"(?:[^"\\]|\\.)*+"'
-_FLAT = re.compile(rb'\{(?:[^"{}\[\]]|' + _STRING + rb")*+\}", re.DOTALL)
+_SCALAR = re.compile(rb"(?:" + _STRING + rb'|[^,\]"])++(?=[,\]])', re.DOTALL)
+_FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|' + _STRING + rb")*+\}", re.DOTALL)
 _TOKEN = re.compile(rb'[^"{}\[\]]++|' + _STRING + rb"|[{}\[\]]", re.DOTALL)
 _BETWEEN = re.compile(rb"[\s,]*+")
 
@@ -92,14 +93,16 @@ class _ArrayItems:
         self._offset = offset
         self._line = line
         self._begun = offset > 0
-        self._buffer = b""
         self._closed = False
+        self._buffer = b""
+        self._place = 0
 
     def split(self, content: Iterable[bytes]) -> Iterator[Odd]:
         for block in content:
-            self._buffer += block
+            self._buffer = self._buffer[self._place :] + block
+            self._place = 0
             yield from self._items()
-            if len(self._buffer) > MAX_RECORD:
+            if len(self._buffer) - self._place > MAX_RECORD:
                 raise BadFile(f"an item of more than {MAX_RECORD} bytes at byte {self._offset}", field="file")
         if not self._closed:
             raise BadFile(f"the JSON array is not closed; it breaks off after byte {self._offset}", field="file")
@@ -108,38 +111,38 @@ class _ArrayItems:
         if not self._begun and (start := self._buffer.find(b"[")) >= 0:
             self._begun = True
             self._pass(start + 1)
-        while not self._closed and self._begun:
-            self._pass(_end(_BETWEEN.match(self._buffer)))
-            if not self._buffer:
+        while self._begun:
+            self._pass(_end(_BETWEEN.match(self._buffer, self._place)) - self._place)
+            if self._place == len(self._buffer):
                 return
-            if self._buffer[:1] == b"]":
+            if self._closed:
+                raise BadFile(f"text after the end of the JSON array at byte {self._offset}", field="file")
+            if self._buffer.startswith(b"]", self._place):
                 self._closed = True
                 self._pass(1)
-                break
-            end = _item_end(self._buffer)
+                continue
+            end = _item_end(self._buffer, self._place)
             if end is None:
                 return
-            data = self._buffer[:end]
-            odd = Odd(data, self._offset, self._line, data.count(b"\n"), end)
-            self._pass(end)
+            data = self._buffer[self._place : end]
+            odd = Odd(data, self._offset, self._line, data.count(b"\n"), len(data))
+            self._pass(len(data))
             yield odd
-        if self._closed and self._buffer.strip():
-            raise BadFile(f"text after the end of the JSON array at byte {self._offset}", field="file")
 
     def _pass(self, size: int) -> None:
-        self._line += self._buffer.count(b"\n", 0, size)
+        self._line += self._buffer.count(b"\n", self._place, self._place + size)
         self._offset += size
-        self._buffer = self._buffer[size:]
+        self._place += size
 
 
-def _item_end(data: bytes) -> int | None:
-    """Where the item at the start ends, or None if that is not in sight."""
-    if flat := _FLAT.match(data):
+def _item_end(data: bytes, start: int) -> int | None:
+    """Where the item that begins at `start` ends, or None if that is not in sight."""
+    if flat := _FLAT.match(data, start):
         return flat.end()
-    if data[:1] not in b"{[":
-        match = re.compile(rb"(?:" + _STRING + rb'|[^,\]"])++(?=[,\]])').match(data)
+    if data[start : start + 1] not in (b"{", b"["):
+        match = _SCALAR.match(data, start)
         return match.end() if match else None
-    depth = place = 0
+    depth, place = 0, start
     while match := _TOKEN.match(data, place):
         place = match.end()
         token = match.group()
@@ -150,4 +153,5 @@ def _item_end(data: bytes) -> int | None:
 
 
 def _end(match: re.Match[bytes] | None) -> int:
-    return match.end() if match else 0
+    assert match is not None, "a pattern that may match nothing always matches"
+    return match.end()

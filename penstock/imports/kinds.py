@@ -14,8 +14,10 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 
+from penstock import json_codec
+from penstock.errors import InvalidInput
+
 BLANKS = " \t\r\n\v\f"
-SQL_BLANKS = r"E' \t\r\n\x0b\x0c'"
 
 NEVER = rb"(?!)"
 
@@ -46,7 +48,7 @@ class Refused(ValueError):
 class Kind:
     """`core` is a pattern that holds neither quote, delimiter, backslash nor line end.
 
-    `exact` asks for a pattern of texts that are the value already, because no SQL will look at them again.
+    `exact` asks for a pattern of texts that are the value already; without it, `sql` may still turn them into it.
     """
 
     @property
@@ -86,13 +88,13 @@ class Text(Kind):
         return "text"
 
     def bare(self, delimiter: bytes, *, exact: bool = False) -> bytes:
-        # no backslash: a lone \. ends COPY's input before Postgres 18. A first byte above the blank: never empty.
+        # no backslash: a lone \. ends COPY's input before Postgres 18. No blank at either end: never empty, never
+        # to be trimmed.
         inner = rb'",\\\x00\r\n' if delimiter == b"," else rb'"\\\x00\r\n' + re.escape(delimiter)
-        text = rb"[^\x01-\x20" + inner + rb"][^" + inner + rb"]{0,%d}+" % (self.at_most - 1)
-        return text + _NO_BLANK_BEHIND if exact else text
+        return rb"[^\x01-\x20" + inner + rb"][^" + inner + rb"]{0,%d}+" % (self.at_most - 1) + _NO_BLANK_BEHIND
 
     def quoted(self, *, exact: bool = False) -> bytes:
-        end = _NO_BLANK_BEHIND + b'"' if exact else b'"'
+        end = _NO_BLANK_BEHIND + b'"'
         plain = rb'[^\x00-\x20"\\][^"\\\x00\r\n]{0,%d}+' % (self.at_most - 1) + end
         with_quotes = rb'(?:[^\x00-\x20"\\]|"")(?:[^"\\\x00\r\n]|""){0,%d}+' % (self.at_most - 1) + end
         return rb'"(?:' + plain + rb"|" + with_quotes + rb")"
@@ -104,9 +106,6 @@ class Text(Kind):
         if "\x00" in text:
             raise Refused("has a NUL character, which Postgres cannot store")
         return text
-
-    def sql(self, column: str) -> str:
-        return f"nullif(btrim({column}, {SQL_BLANKS}), '')"
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class Identifier(Text):
 
     def _guard(self, quote: bytes, exact: bool) -> bytes:
         refused = b"(?!" + quote + b"[" + re.escape(self.refuse[0].encode()) + b"])" if self.refuse else b""
-        return refused + b"(?!" + quote + rb"\d++\.0)" if exact else refused
+        return refused + b"(?!" + quote + (rb"\d++\.0)" if exact else rb"\d++\.00)")
 
     def read(self, text: str) -> str:
         text = super().read(text)
@@ -134,9 +133,7 @@ class Identifier(Text):
         return whole[1] if whole else text
 
     def sql(self, column: str) -> str:
-        trimmed = super().sql(column)
-        whole = f"regexp_replace({trimmed}, '^([0-9]+)\\.0+$', '\\1')"
-        return f"case when strpos({column}, '.0') > 0 then {whole} else {trimmed} end"
+        return f"case when {column} like '%.0' then regexp_replace({column}, '^([0-9]+)\\.0$', '\\1') else {column} end"
 
 
 @dataclass(frozen=True)
@@ -360,3 +357,27 @@ class Boolean(Kind):
         if text in {"false", "f", "no", "n", "0", "off"}:
             return "false"
         raise Refused("neither true nor false")
+
+
+@dataclass(frozen=True)
+class Json(Kind):
+    """A JSON object. Always read by the careful lane: bytes alone do not tell whether jsonb will take it."""
+
+    at_most: int = 1 << 20
+
+    @property
+    def sql_type(self) -> str:
+        return "jsonb"
+
+    @property
+    def core(self) -> bytes:
+        return NEVER
+
+    def read(self, text: str) -> str:
+        try:
+            value = json_codec.loads(text, field="value")
+        except InvalidInput as error:
+            raise Refused(str(error).removeprefix("value: ")) from error
+        if not isinstance(value, dict):
+            raise Refused("not a JSON object")
+        return text.strip(BLANKS)

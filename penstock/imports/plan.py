@@ -83,7 +83,7 @@ class Plan:
     def required(self) -> frozenset[str]:
         names = {item.name for item in self.target.fields if item.required}
         given = {*self.fields, *self.constants}
-        for choice in self.target.one_of:
+        for choice in self.target.one_of if self.is_table else ():
             # who gives the first gives what counts
             names.add(next((name for name in choice if name in given), choice[0]))
         return frozenset(names - set(self.constants) - set(self.defaults))

@@ -29,7 +29,7 @@ from penstock.imports.tables import TableWriter, check_table
 from penstock.imports.target import Facts, find_target
 from penstock.settings import Settings
 
-FACTS_A_STEP = 5_000
+FACTS_A_STEP = 10_000
 
 
 def advance_import(settings: Settings, import_id: UUID, *, seconds: float | None = None) -> Import:
@@ -188,7 +188,7 @@ class _Runner:
             if staging.is_lost(connection, imported):
                 ledger.start_over(connection, imported.id)
                 return
-            number, lines = staging.form_facts(connection, facts)
+            number, lines = staging.form_facts(connection, imported, facts)
             assert lines == imported.staged, f"{lines} of {imported.staged} staged rows became facts"
             ledger.move(connection, imported.id, state="appending", progress={"facts": number, "appended": 0})
 

@@ -12,11 +12,17 @@ from psycopg import sql
 
 from penstock.database import Connection
 from penstock.imports.chunks import Chunk
+from penstock.imports.kinds import Kind
 from penstock.imports.ledger import Import
 from penstock.imports.plan import Plan
 from penstock.imports.target import Facts
 
 COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, YMD'; set local statement_timeout = 0"
+
+_APPEND_BIRTHS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
+  from staging.append_births(%s, %s, %s::regclass, %s, %s)"""
+_APPEND_FACTS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
+  from staging.append_facts(%s, %s, %s::regclass, %s, %s, %s)"""
 
 
 class Staging:
@@ -36,7 +42,7 @@ class Staging:
         # a large cache: each COPY begins with a setval, so that no value of an aborted one is left over
         connection.execute(sql.SQL("create sequence {} cache 10000").format(self.order))
         columns = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(column.kind.sql_type))
+            sql.SQL("{} {}{}").format(sql.Identifier(name), sql.SQL(column.kind.sql_type), _collation(column.kind))
             for name, column in zip(self._names, self._plan.columns, strict=True)
         )
         connection.execute(
@@ -96,13 +102,17 @@ class Staging:
                 copy.write_row((staged + 1 + records, line))
         return copied
 
-    def form_facts(self, connection: Connection, facts: Facts) -> tuple[int, int]:
+    def form_facts(self, connection: Connection, imported: Import, facts: Facts) -> tuple[int, int]:
         """Select the facts from the staged rows; gives how many facts and how many lines went into them."""
         connection.execute("set local statement_timeout = 0")
         connection.execute("set local work_mem = '128MB'")
         connection.execute(sql.SQL("analyze {}").format(self.lines))
         connection.execute(sql.SQL("drop table if exists {}").format(self.facts))
-        select = sql.SQL(facts.select).format(rows=self.rows)
+        select = sql.SQL(facts.select).format(
+            rows=self.rows,
+            begun_at=sql.SQL("{}::timestamptz").format(sql.Literal(imported.created_at.isoformat())),
+            content=sql.Literal(imported.content_sha256),
+        )
         connection.execute(
             sql.SQL(
                 """create unlogged table {facts} as
@@ -124,11 +134,11 @@ class Staging:
     def append(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> "dict[str, int]":
         """Append a range of facts; gives the counts of `staging.append_facts`."""
         connection.execute("set local statement_timeout = 0")
-        cursor = connection.execute(
-            """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-               from staging.append_facts(%s, %s, %s::regclass, %s, %s, %s)""",
-            (imported.id, imported.actor, f"staging.{self._base}_facts", after, upto, facts.repeat),
-        )
+        values = (imported.id, imported.actor, f"staging.{self._base}_facts", after, upto)
+        if facts.repeat == "stream":
+            cursor = connection.execute(_APPEND_BIRTHS, values)
+        else:
+            cursor = connection.execute(_APPEND_FACTS, (*values, facts.repeat))
         row = cursor.fetchone()
         assert row is not None
         counts = dict(zip(("loaded", "duplicate", "conflict", "facts", "events"), map(int, row), strict=True))
@@ -160,6 +170,11 @@ class Staging:
                 ),
                 {"import": imported.id, "after": after, "upto": upto},
             )
+
+
+def _collation(kind: Kind) -> sql.SQL:
+    """Staged texts are only ever grouped and compared as equal: bytes are the fastest way."""
+    return sql.SQL(' collate "C"' if kind.sql_type == "text" else "")
 
 
 def open_copy_session(connection: Connection, timezone: str) -> None:

@@ -134,7 +134,6 @@ class TableWriter:
     def _keep_last_lines(self, connection: Connection) -> None:
         """Of several lines with one key the last counts; the others are duplicates."""
         key = _columns("c", self._key)
-        connection.execute("analyze import_chunk")
         repeated = connection.execute(
             sql.SQL("select exists (select from import_chunk as c group by {} having count(*) > 1)").format(key)
         ).fetchone()

@@ -36,8 +36,9 @@ class Facts:
 
     `select` reads `{rows}` (a column `ord`, the order in the file, and one for each field) and gives one row per
     fact: `first_ord`, `lines` (how many), `aggregate_type`, `aggregate_id`, `id`, `event_type`, `payload`,
-    `occurred_at`, `digest` (what of the file went into it), `schema_version`, `more` (further event types of the
-    same moment with an empty payload) and `metadata`. `repeat` says what a fact is that the store knows already:
+    `occurred_at`, `schema_version`, `more` (further event types of the same moment, with an empty payload) and
+    `metadata` (more of it). It may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the
+    hash of the file. `repeat` says what a fact is that the store knows already:
     by its stream, by being what the stream's latest event of the type says, or by its id.
     `regroup`: lines of one fact may be spread over the file, so `by` names the field that holds them together.
     """

@@ -97,16 +97,8 @@ comment on table raw.import_changes is 'Rows that a compared chunk added (`befor
 alter table raw.import_changes enable row level security;
 grant select, insert, update, delete on raw.import_changes to service_role;
 
-create function staging.money(amount numeric) returns text
-language sql immutable
-set search_path = ''
-as $$ select round(amount, greatest(3, scale(trim_scale(amount))))::text $$;
-comment on function staging.money(numeric) is 'An amount as payloads carry it: exact, with at least three places.';
-revoke execute on function staging.money(numeric) from public, anon, authenticated;
-grant execute on function staging.money(numeric) to service_role;
-
 create function staging.moment(at timestamptz) returns text
-language sql stable
+language sql stable parallel safe
 set search_path = ''
 as $$
   select case
@@ -123,7 +115,7 @@ grant execute on function staging.moment(timestamptz) to service_role;
 -- is a hash. Version 8: the layout is ours.
 create function staging.fact_id(aggregate_type text, aggregate_id text, event_type text, occurred_at timestamptz, salt text)
 returns uuid
-language sql immutable
+language sql immutable parallel safe
 set search_path = ''
 as $$
   select (

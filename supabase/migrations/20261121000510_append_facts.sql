@@ -1,13 +1,13 @@
 -- From staged facts to events, many streams in one call. A fact is one row of a table staging.import_<id>_facts.
 --   staging.judge_facts    what each fact is: fresh, a duplicate, or in conflict with what is stored
---   staging.append_facts   judge a range of facts, then append the fresh ones
--- The heads of new streams are inserted before anything is judged: whoever inserts a head has won the stream, and
--- two imports of one file at once cannot both append an order. Heads are taken in one order by everybody, so that
--- two batches cannot wait for each other.
+--   staging.append_births  append facts each of which begins a stream; judge only those whose stream was there
+--   staging.append_facts   judge a range of facts of any streams, then append the fresh ones
+-- The heads of streams are taken before anything is judged: whoever inserts a head has won the stream, and two imports
+-- of one file at once cannot both append an order. Heads are taken in one order by everybody, so that
+-- two batches cannot wait for each other. For the owner alone: what else may write to the store goes by append_events.
 
 create function staging.lock_heads(facts regclass, after bigint, upto bigint) returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 begin
@@ -25,9 +25,22 @@ end $$;
 comment on function staging.lock_heads(regclass, bigint, bigint) is 'Take the heads of the streams of a range of facts; new streams get a head at version 0.';
 revoke execute on function staging.lock_heads(regclass, bigint, bigint) from public, anon, authenticated;
 
-create function staging.judge_facts(facts regclass, after bigint, upto bigint, repeat text) returns void
+create function staging.without_catalogue(payload jsonb) returns jsonb
+language sql immutable parallel safe
+set search_path = ''
+as $$
+  select case when jsonb_typeof(payload -> 'items') = 'array' then
+    payload || jsonb_build_object('items', (
+      select jsonb_agg(i.item - 'name' - 'category' order by i.place)
+      from jsonb_array_elements(payload -> 'items') with ordinality as i (item, place)))
+  else payload end
+$$;
+comment on function staging.without_catalogue(jsonb) is 'An order without the names and categories that the catalogue may have changed since.';
+revoke execute on function staging.without_catalogue(jsonb) from public, anon, authenticated;
+
+create function staging.judge_facts(import_id uuid, facts regclass, after bigint, upto bigint, repeat text)
+returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 begin
@@ -37,8 +50,9 @@ begin
       'update %1$s as f
        set fate = case
          when coalesce(s.version, 0) = 0 then ''fresh''
-         when e.event_type = f.event_type and (e.metadata ->> ''digest'' = f.digest or e.payload = f.payload)
-         then ''duplicate''
+         when e.event_type = f.event_type and (
+           e.payload = f.payload or staging.without_catalogue(e.payload) = staging.without_catalogue(f.payload))
+         then case when e.metadata ->> ''correlation_id'' = $3 then ''loaded'' else ''duplicate'' end
          else ''conflict''
        end
        from %1$s as g
@@ -49,9 +63,16 @@ begin
     -- a fact is a state: nothing new if the stream, or the line before in this file, says the same
     when 'latest' then
       'update %1$s as f
-       set fate = case when f.payload = g.known then ''duplicate'' else ''fresh'' end
+       set fate = case
+         when g.stored is not null then ''loaded''
+         when f.payload = g.known then ''duplicate''
+         else ''fresh''
+       end
        from (
-         select h.n, coalesce(
+         select h.n,
+           (select e.version from public.event_store as e
+            where e.id = staging.fact_id(h.aggregate_type, h.aggregate_id, h.event_type, h.occurred_at,
+              concat_ws(''/'', $3, h.first_ord, 1))) as stored, coalesce(
            lag(h.payload) over (partition by h.aggregate_type, h.aggregate_id order by h.n),
            (select e.payload from public.event_store as e
             where e.aggregate_id = h.aggregate_id and e.aggregate_type = h.aggregate_type
@@ -68,7 +89,8 @@ begin
          when g.place = 1 and e.id is null then ''fresh''
          when e.id is null and f.payload = g.known then ''duplicate''
          when e.aggregate_id = f.aggregate_id and e.aggregate_type = f.aggregate_type
-           and e.event_type = f.event_type and e.payload = f.payload then ''duplicate''
+           and e.event_type = f.event_type and e.payload = f.payload
+         then case when e.metadata ->> ''correlation_id'' = $3 and g.place = 1 then ''loaded'' else ''duplicate'' end
          else ''conflict''
        end
        from (
@@ -78,10 +100,99 @@ begin
        ) as g
        left join public.event_store as e on e.id = g.id
        where f.n = g.n'
-  end, facts) using after, upto;
+  end, facts) using after, upto, import_id::text;
 end $$;
-comment on function staging.judge_facts(regclass, bigint, bigint, text) is 'Set `fate` of a range of facts: fresh, duplicate or conflict. `repeat`: stream, latest or id.';
-revoke execute on function staging.judge_facts(regclass, bigint, bigint, text) from public, anon, authenticated;
+comment on function staging.judge_facts(uuid, regclass, bigint, bigint, text) is
+  'Set `fate` of a range of facts: fresh, loaded (by this import, before a crash), duplicate or conflict.';
+revoke execute on function staging.judge_facts(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;
+
+create function staging.count_fates(
+  facts regclass, after bigint, upto bigint,
+  out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint, out facts_loaded bigint
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  execute format(
+    'select
+       coalesce(sum(f.lines) filter (where f.fate in (''fresh'', ''loaded'')), 0),
+       coalesce(sum(f.lines) filter (where f.fate = ''duplicate''), 0),
+       coalesce(sum(f.lines) filter (where f.fate = ''conflict''), 0),
+       count(*) filter (where f.fate in (''fresh'', ''loaded''))
+     from %s as f where f.n > $1 and f.n <= $2', facts)
+  into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded using after, upto;
+end $$;
+comment on function staging.count_fates(regclass, bigint, bigint) is 'What became of the lines of a range of judged facts.';
+revoke execute on function staging.count_fates(regclass, bigint, bigint) from public, anon, authenticated;
+
+create function staging.append_births(
+  import_id uuid, actor text, facts regclass, after bigint, upto bigint,
+  out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
+  out facts_loaded bigint, out events bigint
+)
+language plpgsql
+set search_path = ''
+-- a fresh table has no statistics worth the name: guesses would end in nested loops
+set enable_nestloop = off
+set enable_mergejoin = off
+set work_mem = '64MB'
+as $$
+declare
+  facts_won bigint;
+begin
+  perform ops.hold_floor();
+  execute format(
+    'with won as (
+       insert into public.streams (aggregate_id, aggregate_type, version)
+       select f.aggregate_id, f.aggregate_type, 1 + cardinality(f.more)
+       from %1$s as f where f.n > $1 and f.n <= $2
+       order by f.aggregate_id, f.aggregate_type
+       on conflict on constraint streams_pkey do nothing
+       returning aggregate_id, aggregate_type
+     ), facts_won as (
+       select f.* from %1$s as f
+       join won as w on w.aggregate_id = f.aggregate_id and w.aggregate_type = f.aggregate_type
+       where f.n > $1 and f.n <= $2
+     ), appended as (
+       insert into public.event_store
+         (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
+       select nextval(''public.event_store_position_seq''), q.id, q.aggregate_type, q.aggregate_id, q.event_type,
+         q.payload, q.metadata, q.version, q.schema_version
+       from (
+         select
+           staging.fact_id(g.aggregate_type, g.aggregate_id, t.event_type, g.occurred_at, null) as id,
+           g.aggregate_type, g.aggregate_id, t.event_type,
+           case when t.version = 1 then g.payload else ''{}''::jsonb end as payload,
+           jsonb_build_object(
+             ''correlation_id'', $3, ''causation_id'', ''import:'' || $3 || ''#line '' || g.first_line, ''actor'', $4,
+             ''source'', ''import'', ''occurred_at'', g.moment
+           ) as metadata,
+           t.version, case when t.version = 1 then g.schema_version else 1 end as schema_version
+         from (select f.*, staging.moment(f.occurred_at) as moment from facts_won as f) as g
+         cross join unnest(g.event_type || g.more) with ordinality as t (event_type, version)
+         order by g.n, t.version
+       ) as q
+       returning version
+     )
+     select count(*) filter (where a.version = 1), count(*) from appended as a', facts)
+  into facts_won, events using after, upto, import_id::text, actor;
+
+  execute format(
+    'select coalesce(sum(f.lines), 0), count(*) from %s as f where f.n > $1 and f.n <= $2', facts)
+  into lines_loaded, facts_loaded using after, upto;
+  lines_duplicate := 0;
+  lines_in_conflict := 0;
+  if facts_won < facts_loaded then
+    perform staging.judge_facts(import_id, facts, after, upto, 'stream');
+    select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded
+    into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded
+    from staging.count_fates(facts, after, upto) as c;
+  end if;
+end $$;
+comment on function staging.append_births(uuid, text, regclass, bigint, bigint) is
+  'Append a range of staged facts each of which begins a stream, exactly once; counts what became of their lines.';
+revoke execute on function staging.append_births(uuid, text, regclass, bigint, bigint) from public, anon, authenticated;
 
 create function staging.append_facts(
   import_id uuid, actor text, facts regclass, after bigint, upto bigint, repeat text,
@@ -89,7 +200,6 @@ create function staging.append_facts(
   out facts_loaded bigint, out events bigint
 )
 language plpgsql
-security definer
 set search_path = ''
 -- a fresh table has no statistics worth the name: guesses would end in nested loops
 set enable_nestloop = off
@@ -99,7 +209,7 @@ as $$
 begin
   perform staging.lock_heads(facts, after, upto);
   -- a statement of its own: its snapshot must be younger than the locks
-  perform staging.judge_facts(facts, after, upto, repeat);
+  perform staging.judge_facts(import_id, facts, after, upto, repeat);
   perform ops.hold_floor();
 
   execute format(
@@ -127,8 +237,7 @@ begin
          jsonb_build_object(
            ''correlation_id'', $3, ''causation_id'', concat(''import:'', $3, ''#line '', g.first_line), ''actor'', $4,
            ''source'', ''import'', ''occurred_at'', staging.moment(g.occurred_at)
-         ) || case when g.digest is null or t.place > 1 then ''{}'' else jsonb_build_object(''digest'', g.digest) end
-         || coalesce(g.metadata, ''{}'') as metadata,
+         ) || coalesce(g.metadata, ''{}'') as metadata,
          h.before + g.reaches - g.size + t.place as version,
          case when t.place = 1 then g.schema_version else 1 end as schema_version
        from fresh as g
@@ -144,16 +253,10 @@ begin
      where f.n > $1 and f.n <= $2 and s.aggregate_id = f.aggregate_id and s.aggregate_type = f.aggregate_type
        and s.version = 0', facts) using after, upto;
 
-  execute format(
-    'select
-       coalesce(sum(f.lines) filter (where f.fate = ''fresh''), 0),
-       coalesce(sum(f.lines) filter (where f.fate = ''duplicate''), 0),
-       coalesce(sum(f.lines) filter (where f.fate = ''conflict''), 0),
-       count(*) filter (where f.fate = ''fresh'')
-     from %s as f where f.n > $1 and f.n <= $2', facts)
-  into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded using after, upto;
+  select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded
+  into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded
+  from staging.count_fates(facts, after, upto) as c;
 end $$;
 comment on function staging.append_facts(uuid, text, regclass, bigint, bigint, text) is
   'Append a range of staged facts to their streams, exactly once, in the order of the file; counts what became of their lines.';
 revoke execute on function staging.append_facts(uuid, text, regclass, bigint, bigint, text) from public, anon, authenticated;
-grant execute on function staging.append_facts(uuid, text, regclass, bigint, bigint, text) to service_role;
