@@ -103,6 +103,10 @@ def register(target: Target) -> Target:
     return target
 
 
+def unregister(name: str) -> None:
+    _registry.pop(name, None)
+
+
 def find_target(name: str) -> Target:
     _load_targets()
     try:

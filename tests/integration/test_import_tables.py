@@ -7,9 +7,8 @@ import psycopg
 import pytest
 
 from penstock.imports import advance_import, create_import, register, rejects_csv
-from penstock.imports import target as registry
 from penstock.imports.kinds import Choice, Identifier, Integer, Number, Text, Timestamp
-from penstock.imports.target import Field, Table, Target
+from penstock.imports.target import Field, Table, Target, unregister
 from penstock.settings import Settings
 
 FIELDS = (
@@ -34,7 +33,7 @@ def settings(settings: Settings, connection: psycopg.Connection, tmp_path: Path)
     connection.execute(TABLE)
     register(Target("things", FIELDS, Table("public.things", ("id",))))
     yield Settings(database_url=settings.database_url, environment="local", storage_folder=tmp_path / "uploads")
-    del registry._registry["things"]
+    unregister("things")
 
 
 def row(number: int, *, price: str = "2.50", note: str = "") -> str:
