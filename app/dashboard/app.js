@@ -6,6 +6,9 @@ const whole = new Intl.NumberFormat("en-GB");
 const month = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const shortMoment = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const HALF_A_DAY = 43_200;
+const UNCATEGORIZED = "uncategorized";
 const DAYS_SHOWN = 31;
 const POLL_MILLISECONDS = 15_000;
 
@@ -83,7 +86,7 @@ function bars(id, days, values, label, color, format) {
   const short = (value) => (value >= 1000 ? `${value / 1000}k` : `${value}`);
   charts.set(id, new uPlot({
     width: box.clientWidth, height: box.clientHeight - 34, tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
-    scales: { y: { range: (_, __, highest) => [0, highest * 1.08 || 1] } },
+    scales: { x: { range: (_, first, last) => [first - HALF_A_DAY, last + HALF_A_DAY] }, y: { range: (_, __, highest) => [0, highest * 1.08 || 1] } },
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
     axes: [
       { ...axis, grid: { show: false }, values: (_, splits) => splits.map((seconds) => day.format(new Date(seconds * 1000))) },
@@ -107,7 +110,8 @@ function showDays({ rows }) {
 }
 
 function drawDays() {
-  const span = shownDays.length ? `${day.format(date(shownDays[0].day))} – ${day.format(date(shownDays.at(-1).day))}` : "";
+  const [first, last] = [shownDays[0], shownDays.at(-1)].map((each) => each && date(each.day));
+  const span = first ? `${day.format(first)} – ${day.format(last)} ${last.getUTCFullYear()}` : "";
   show("note-days", span);
   show("note-orders", span);
   bars("chart-revenue", shownDays, shownDays.map((each) => Number(each.total_revenue)), "Revenue", css("--water"), (value) => currency.format(value));
@@ -122,7 +126,7 @@ function showProducts({ rows }) {
     meter.max = highest || 1;
     meter.value = Number(each.revenue);
     const name = each.product_name ?? each.product_id;
-    return row({ nodes: [name, note("sub", each.category ? `${each.product_id} · ${each.category}` : each.product_id), meter] },
+    return row({ nodes: [name, note("sub", each.category === UNCATEGORIZED ? each.product_id : `${each.product_id} · ${each.category}`), meter] },
       number(whole.format(each.units_sold)), number(whole.format(each.order_count)), number(currency.format(each.revenue)));
   }), "No product sold yet.");
 }
@@ -136,7 +140,7 @@ function duration(run) {
 function showRuns({ runs }) {
   fill("runs", runs.map((run) => row(
     { nodes: [note(`state ${run.status}`, run.pipeline), ...(run.error ? [note("sub error", run.error)] : [])] },
-    text(moment.format(new Date(run.started_at))), number(duration(run)),
+    text(shortMoment.format(new Date(run.started_at))), number(duration(run)),
     number(whole.format(run.rows_in)), number(whole.format(run.rows_out)), number(whole.format(run.rows_rejected)),
   )), "No pipeline has run yet.");
 }
