@@ -4,18 +4,23 @@ Written as text instead of SQL functions: with the fixed search path that a func
 and a call for each event and field would cost more than all the rest of a projection.
 """
 
-# Full dates of three centuries, and no words: `now` or `infinity` would mean another time at each rebuild.
-_TIME = r"^(19|2[01])\d\d-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.]\d+)?)?\s?(Z|z|[+-]\d\d(:?\d\d)?)?)?$"
-
 
 def time(text: str) -> str:
-    """A `timestamptz` from RFC 3339 text; without an offset it is UTC. Null stays null."""
-    return f"case when {text} ~ '{_TIME}' then ({text})::timestamptz else ('not a time: ' || ({text}))::timestamptz end"
+    """A `timestamptz` of the years 1900 to 2199 from RFC 3339 text; without an offset it is UTC. Null stays null.
+
+    Words are refused, for `now` would mean another time at each rebuild; so is any C, which could be a BC. Comparisons
+    instead of a pattern: they cost a fifth, and this is what a projection spends most of its time on.
+    """
+    plain = (
+        f"{text} like '____-__-__%%' and {text} collate \"C\" >= '19' and {text} collate \"C\" < '22' "
+        f"and {text} not like '%%C%%' and {text} not like '%%c%%'"
+    )
+    return f"case when {plain} then ({text})::timestamptz else ('not a time: ' || ({text}))::timestamptz end"
 
 
 def whole_number(text: str) -> str:
     """An `integer`; 3.0 is one, 2.5 is refused instead of rounded."""
-    return f"trim_scale(({text})::numeric)::text::integer"
+    return f"case when {text} like '%%.%%' then trim_scale(({text})::numeric)::text::integer else ({text})::integer end"
 
 
 def identifier(document: str, key: str) -> str:

@@ -91,6 +91,7 @@ new_items as (
       (item.value ->> 'unit_price')::numeric as unit_price
     from placed as e
     cross join lateral {reading.elements("e.payload", "items")} as item
+    offset 0 -- keeps the planner from computing quantity and price once more for the amount
   ) as i
 ),
 new_orders as (
