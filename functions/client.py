@@ -46,7 +46,7 @@ class SortErrors(inngest.MiddlewareSync):
     def transform_output(self, result: inngest.TransformOutputResult) -> None:
         if result.error is None:
             if result.has_output():
-                result.output = json_codec.plain(result.output)
+                result.output = _plain(result.output)
             return
         log.warning("%s", error_text(result.error))
         if not isinstance(result.error, inngest.NonRetriableError | inngest.RetryAfterError | inngest.StepError):
@@ -60,6 +60,14 @@ def sorted_error(error: Exception) -> Exception:
     if isinstance(error, PenstockError):
         return inngest.NonRetriableError(error_text(error))
     return FunctionFailed(error_text(error)).with_traceback(error.__traceback__)
+
+
+def _plain(output: object) -> object:
+    try:
+        return json_codec.plain(output)
+    except (TypeError, ValueError) as error:
+        # never again: what the function or step did would be done once more by each attempt
+        raise inngest.NonRetriableError(f"it returned what JSON cannot hold: {error_text(error)}") from None
 
 
 def _client() -> inngest.Inngest:

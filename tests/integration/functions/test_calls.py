@@ -1,14 +1,17 @@
 """Functions driven by the real call protocol: results, steps, and what errors tell Inngest."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
-from penstock import event_store
+from penstock import event_store, imports
 from penstock.errors import DatabaseUnavailable, InvalidInput, VersionConflict
 from penstock.event_store import ANY_VERSION, NewEvent
 from penstock.event_store.relay import APPENDED, OutgoingEvent
@@ -264,6 +267,67 @@ def test_an_unknown_import_is_refused_for_good() -> None:
     outcome = run("import-file", {"name": "import/file.requested", "data": {"import_id": str(uuid4())}})
     assert outcome.headers["x-inngest-no-retry"] == "true"
     assert outcome.body["message"].startswith("NotFound: ")
+
+
+CSV = (
+    b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+    b"536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom\n"
+    b"536366,22633,WARMER,6,2010-12-01 08:28:00,1.85,17850.0,United Kingdom\n"
+    b"536367,22633,WARMER,-6,2010-12-01 08:34:00,1.85,13047.0,United Kingdom\n"
+)
+
+
+def test_an_import_is_advanced_by_steps_and_its_events_are_told(
+    connection: psycopg.Connection,
+    settings: Settings,
+    sent: list[OutgoingEvent],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = replace(settings, storage_folder=tmp_path)
+    monkeypatch.setattr("functions.client.get_settings", lambda: settings)
+    monkeypatch.setattr("functions.import_file.SECONDS_A_STEP", 0.0)
+    imported, _ = imports.create_import(settings, "orders", CSV, name="a.csv")
+    outcome = run("import-file", {"name": "import/file.requested", "data": {"import_id": str(imported.id)}})
+    assert outcome.status == 200, outcome.body
+    assert len(outcome.steps) > 1
+    counts = {"read": 3, "loaded": 2, "rejected": 1}
+    assert outcome.body == {"import_id": str(imported.id), "state": "completed", "is_final": True, **counts}
+    assert sum(event.data["count"] for event in sent if event.name == APPENDED) == 4
+    (found,) = list_runs(connection, pipeline="import_file")
+    assert (found.status, found.rows_in, found.rows_out, found.rows_rejected) == ("completed", 3, 2, 1)
+    assert found.correlation_id == str(imported.id)
+
+
+def test_an_import_of_a_file_that_cannot_be_read_ends_as_failed(
+    connection: psycopg.Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(settings, storage_folder=tmp_path)
+    monkeypatch.setattr("functions.client.get_settings", lambda: settings)
+    imported, _ = imports.create_import(settings, "orders", b"<html></html>", name="a.csv")
+    outcome = run("import-file", {"name": "import/file.requested", "data": {"import_id": str(imported.id)}})
+    assert (outcome.status, outcome.body["state"]) == (200, "failed")
+    (found,) = list_runs(connection, pipeline="import_file")
+    assert found.status == "failed"
+    assert found.error
+
+
+def test_stored_deliveries_become_events_whatever_told_of_them(
+    connection: psycopg.Connection, sent: list[OutgoingEvent]
+) -> None:
+    for number in range(450):
+        body = json.dumps({"type": "thing.made", "timestamp": PLACED_AT, "data": {"id": f"t{number}"}}).encode()
+        connection.execute(
+            "insert into raw.webhook_inbox (source, delivery_id, headers, body, received_at)"
+            " values ('shop', %s, '{}', %s, now())",
+            (f"d{number}", body),
+        )
+    outcome = run("receive-webhook", {"name": "inngest/scheduled.timer"})
+    assert outcome.body == {"deliveries": 450}
+    assert connection.execute("select count(*) from public.event_store").fetchone() == (450,)
+    assert sum(event.data["count"] for event in sent) == 450
+    assert run("receive-webhook", {"name": "webhook/delivery.received"}).body == {"deliveries": 0}
+    assert [found.rows_in for found in list_runs(connection, pipeline="receive_webhook")] == [450]
 
 
 def test_history_is_purged(connection: psycopg.Connection) -> None:
