@@ -7,18 +7,22 @@ rejects_csv      the refused lines, safe to open in a spreadsheet
 """
 
 from penstock.imports.ledger import Import
+from penstock.imports.preview import dry_run
 from penstock.imports.run import advance_import
 from penstock.imports.target import find_target, register, target_names
+from penstock.imports.undo import undo_import
 from penstock.imports.verbs import create_import, import_status, list_imports, rejects_csv
 
 __all__ = [
     "Import",
     "advance_import",
     "create_import",
+    "dry_run",
     "find_target",
     "import_status",
     "list_imports",
     "register",
     "rejects_csv",
     "target_names",
+    "undo_import",
 ]

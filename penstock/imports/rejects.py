@@ -20,7 +20,7 @@ def reject_lines(settings: Settings, import_id: UUID) -> Iterator[str]:
     last = (0, 0)
     while rows := _page(settings, import_id, last):
         last = (rows[-1][1], rows[-1][0])
-        yield _written([tuple(_safe(cell) for cell in row[1:]) for row in rows])
+        yield _written([tuple(safe_cell(cell) for cell in row[1:]) for row in rows])
 
 
 def _page(settings: Settings, import_id: UUID, after: tuple[int, int]) -> list[tuple[int, int, int, str, str, bytes]]:
@@ -32,7 +32,7 @@ def _page(settings: Settings, import_id: UUID, after: tuple[int, int]) -> list[t
         ).fetchall()
 
 
-def _safe(cell: object) -> object:
+def safe_cell(cell: object) -> object:
     """Text as it came, with a quote before what a spreadsheet would run; bytes that are no text as \\xNN."""
     if isinstance(cell, bytes):
         cell = cell.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")

@@ -118,7 +118,7 @@ class _Runner:
         """Load chunk by chunk; gives whether the end of the file was reached."""
         plan, meter = imported.read_plan, Meter()
         if plan.is_direct and self.writer is None:
-            self.writer = TableWriter(imported, plan, self.settings.timezone)
+            self.writer = TableWriter(imported.id, plan, self.settings.timezone)
         offset, line = imported.offset_bytes, imported.next_line
         for chunk in chunks(read_pieces(file, plan, offset, line, meter), offset, line):
             if not self._load_chunk(connection, chunk, meter):
@@ -188,7 +188,7 @@ class _Runner:
             if staging.is_lost(connection, imported):
                 ledger.start_over(connection, imported.id)
                 return
-            number, lines = staging.form_facts(connection, imported, facts)
+            number, lines = staging.form_facts(connection, facts, imported.created_at, imported.content_sha256)
             assert lines == imported.staged, f"{lines} of {imported.staged} staged rows became facts"
             ledger.move(connection, imported.id, state="appending", progress={"facts": number, "appended": 0})
 

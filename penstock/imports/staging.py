@@ -6,9 +6,12 @@ a staged value into the final one is SQL in the view, so that both lanes are rea
 """
 
 from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from penstock.database import Connection
 from penstock.imports.chunks import Chunk
@@ -102,7 +105,7 @@ class Staging:
                 copy.write_row((staged + 1 + records, line))
         return copied
 
-    def form_facts(self, connection: Connection, imported: Import, facts: Facts) -> tuple[int, int]:
+    def form_facts(self, connection: Connection, facts: Facts, begun_at: datetime, content: str) -> tuple[int, int]:
         """Select the facts from the staged rows; gives how many facts and how many lines went into them."""
         connection.execute("set local statement_timeout = 0")
         connection.execute("set local work_mem = '128MB'")
@@ -110,8 +113,8 @@ class Staging:
         connection.execute(sql.SQL("drop table if exists {}").format(self.facts))
         select = sql.SQL(facts.select).format(
             rows=self.rows,
-            begun_at=sql.SQL("{}::timestamptz").format(sql.Literal(imported.created_at.isoformat())),
-            content=sql.Literal(imported.content_sha256),
+            begun_at=sql.SQL("{}::timestamptz").format(sql.Literal(begun_at.isoformat())),
+            content=sql.Literal(content),
         )
         connection.execute(
             sql.SQL(
@@ -130,6 +133,25 @@ class Staging:
         ).fetchone()
         assert row is not None
         return row[0], row[1]
+
+    def judge(self, connection: Connection, facts: Facts, import_id: UUID, upto: int) -> tuple[int, int, int]:
+        """What would become of the staged lines now: (loaded, duplicate, in conflict)."""
+        name = f"staging.{self._base}_facts"
+        connection.execute("set local enable_nestloop = off")
+        connection.execute(
+            "select staging.judge_facts(%s, %s::regclass, 0, %s, %s)", (import_id, name, upto, facts.repeat)
+        )
+        row = connection.execute(
+            "select lines_loaded, lines_duplicate, lines_in_conflict from staging.count_fates(%s::regclass, 0, %s)",
+            (name, upto),
+        ).fetchone()
+        assert row is not None
+        return row[0], row[1], row[2]
+
+    def preview_rows(self, connection: Connection, number: int) -> list[dict[str, Any]]:
+        with connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(sql.SQL("select * from {} order by ord limit %s").format(self.rows), (number,))
+            return [{name: value for name, value in row.items() if name != "ord"} for row in cursor.fetchall()]
 
     def append(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> "dict[str, int]":
         """Append a range of facts; gives the counts of `staging.append_facts`."""

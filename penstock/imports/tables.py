@@ -9,9 +9,11 @@ the chunk is halved until the row is found; it becomes a reject with Postgres' w
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from penstock.database import Connection
 from penstock.errors import InvalidInput
@@ -19,7 +21,6 @@ from penstock.imports.careful import KEPT, Reject
 from penstock.imports.chunks import Chunk
 from penstock.imports.kinds import Integer, Kind, Number, Timestamp
 from penstock.imports.lanes import build_lane
-from penstock.imports.ledger import Import
 from penstock.imports.plan import Plan
 from penstock.imports.staging import column_names, copy_records, open_copy_session
 from penstock.imports.target import Table, Target
@@ -45,10 +46,10 @@ class Written:
 class TableWriter:
     """Writes chunks of one import. `misses` carries over from chunk to chunk."""
 
-    def __init__(self, imported: Import, plan: Plan, timezone: str) -> None:
+    def __init__(self, import_id: UUID, plan: Plan, timezone: str) -> None:
         table = plan.target.into
         assert isinstance(table, Table)
-        self._imported = imported
+        self._import_id = import_id
         self._plan = plan
         self._timezone = timezone
         self._table = sql.Identifier(*table.name.split("."))
@@ -219,7 +220,7 @@ class TableWriter:
                 bare_key=_listed(self._key),
                 key_object=self._key_object("a"),
             ),
-            (self._imported.id,),
+            (self._import_id,),
         )
         return cursor.rowcount
 
@@ -245,9 +246,70 @@ class TableWriter:
                 theirs=_columns("t", self._values),
                 key_object=self._key_object("d"),
             ),
-            (self._imported.id,),
+            (self._import_id,),
         )
         return cursor.rowcount
+
+    def restore_changes(self, connection: Connection) -> tuple[int, int, int]:
+        """Put changed rows back and remove added ones that nobody has touched since: (all, restored, removed)."""
+        connection.execute("drop table if exists pg_temp.import_undo")
+        changes = connection.execute(
+            """create temporary table import_undo on commit drop as
+               select c.key, (array_agg(c.before order by c.id))[1] as before,
+                 (array_agg(c.after order by c.id desc))[1] as after
+               from raw.import_changes as c where c.import_id = %s group by c.key""",
+            (self._import_id,),
+        ).rowcount
+        of_row = sql.SQL("u.key = {} and u.after = to_jsonb(t)").format(self._key_object("t"))
+        restored = connection.execute(
+            sql.SQL(
+                """update {table} as t set ({columns}) = (
+                     select {values} from jsonb_populate_record(null::{table}, u.before) as b
+                   ) from import_undo as u where u.before is not null and {of_row}"""
+            ).format(
+                table=self._table, columns=_listed(self._columns), values=_columns("b", self._columns), of_row=of_row
+            )
+        ).rowcount
+        removed = connection.execute(
+            sql.SQL("delete from {} as t using import_undo as u where u.before is null and {}").format(
+                self._table, of_row
+            )
+        ).rowcount
+        return changes, restored, removed
+
+    def remove_copied(self, connection: Connection, parts: Iterable[bytes]) -> tuple[int, int]:
+        """Remove rows that were copied in and are still as they were: (copied, removed)."""
+        open_copy_session(connection, self._timezone)
+        copied = self._fill_temporary(connection, parts)
+        removed = connection.execute(
+            sql.SQL("delete from {} as t using import_chunk as c where {} and ({}) is not distinct from ({})").format(
+                self._table,
+                self._same_key("c", "t"),
+                _columns("c", self._columns),
+                _columns("t", self._columns),
+            )
+        ).rowcount
+        return copied, removed
+
+    def preview(self, connection: Connection, parts: Iterable[bytes]) -> tuple[int, int, int]:
+        """What these records would do: (added, updated, duplicate). The rows stay in the temporary table."""
+        open_copy_session(connection, self._timezone)
+        rows = self._fill_temporary(connection, parts)
+        self._keep_last_lines(connection)
+        added = self._classify(connection)
+        row = connection.execute("select count(*) from import_differing where not import_is_new").fetchone()
+        assert row is not None
+        return added, row[0], rows - added - row[0]
+
+    def preview_rows(self, connection: Connection, number: int) -> list[dict[str, object]]:
+        with connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(
+                sql.SQL("select {} from import_chunk as c order by c.import_ord limit %s").format(
+                    _columns("c", self._columns)
+                ),
+                (number,),
+            )
+            return cursor.fetchall()
 
     def _same_key(self, one: str, other: str) -> sql.Composed:
         return sql.SQL(" and ").join(

@@ -1,12 +1,14 @@
 """Rows of files into plain tables: copied when new, compared when known, refused with the table's own reason."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from penstock.imports import advance_import, create_import, register, rejects_csv
+from penstock.errors import Conflict
+from penstock.imports import Import, advance_import, create_import, dry_run, register, rejects_csv, undo_import
 from penstock.imports.kinds import Choice, Identifier, Integer, Number, Text, Timestamp
 from penstock.imports.target import Field, Table, Target, unregister
 from penstock.settings import Settings
@@ -40,12 +42,12 @@ def row(number: int, *, price: str = "2.50", note: str = "") -> str:
     return f"t{number},{number % 9 + 1},{price},open,2026-01-02 03:04:05Z,{note}\n"
 
 
-def load(settings: Settings, text: str, **options: object) -> "object":
+def load(settings: Settings, text: str, **options: object) -> Import:
     created, _ = create_import(settings, "things", text.encode(), options=options)
     return advance_import(settings, created.id)
 
 
-def account(done: object) -> tuple[int, ...]:
+def account(done: Import) -> tuple[int, ...]:
     return tuple(getattr(done, name) for name in ("rows_read", "loaded", "rejected", "duplicate", "updated"))
 
 
@@ -115,3 +117,65 @@ def test_a_table_that_would_round_is_refused(settings: Settings, connection: psy
     connection.execute("alter table public.things alter column price type numeric(12, 1)")
     done = load(settings, HEADER + row(1))
     assert (done.state, done.error) == ("failed", "target: public.things.price is numeric(12,1)")
+
+
+def rows_of(connection: psycopg.Connection) -> list[object]:
+    return connection.execute("select * from public.things order by id").fetchall()
+
+
+def test_undo_takes_back_what_the_import_did_and_no_more(settings: Settings, connection: psycopg.Connection) -> None:
+    load(settings, HEADER + row(1) + row(2))
+    before = rows_of(connection)
+    new = "".join(row(number, note='"two\nlines"') for number in range(10, 60))
+    done = load(settings, HEADER + row(1, price="9.00") + row(2) + row(3) + new)
+    connection.execute("update public.things set price = 77 where id = 't20'")
+    undone = undo_import(settings, done.id)
+    assert (undone.state, undone.result["undo"]) == ("undone", {"removed": 50, "restored": 1, "kept": 1})
+    assert connection.execute("delete from public.things where id = 't20' returning price").fetchone() is not None
+    assert rows_of(connection) == before
+    with pytest.raises(Conflict, match="undone already"):
+        undo_import(settings, done.id)
+    again = load(settings, HEADER + row(1, price="9.00") + row(2) + row(3) + new)
+    assert (again.id != done.id, account(again)) == (True, (53, 52, 0, 1, 1))
+
+
+def test_undo_of_a_first_import_reads_its_file_again(settings: Settings, connection: psycopg.Connection) -> None:
+    lines = [row(number, note="x" * (number % 300)) for number in range(60_000)]
+    lines[50_000] = row(49_000, note="again")
+    done = load(settings, HEADER + "".join(lines))
+    assert connection.execute(
+        "select count(*) filter (where compared), count(*) filter (where not compared) from raw.import_chunks"
+    ).fetchone() == (1, 2)
+    assert undo_import(settings, done.id).result["undo"] == {"removed": 59_999, "restored": 1, "kept": 0}
+    assert rows_of(connection) == []
+
+
+def test_a_dry_run_tells_everything_and_writes_nothing(settings: Settings, connection: psycopg.Connection) -> None:
+    load(settings, HEADER + row(1) + row(2))
+    before = rows_of(connection)
+    text = HEADER + row(1) + row(2, price="3.00") + row(3) + row(3) + "=x,0,1,open,2026-01-01,\n"
+    said = dry_run(settings, "things", text.encode())
+    assert {name: said[name] for name in ("read", "loaded", "updated", "duplicate", "rejected")} == {
+        "read": 5,
+        "loaded": 2,
+        "updated": 1,
+        "duplicate": 2,
+        "rejected": 1,
+    }
+    assert said["rows"][0]["quantity"] == 2
+    assert said["rejects"] == [
+        {"line": 6, "field": "quantity", "reason": "less than 1", "content": "'=x,0,1,open,2026-01-01,"}
+    ]
+    assert said["plan"]["mapping"]["id"] == "id"
+    assert rows_of(connection) == before
+    assert connection.execute("select count(*) from raw.imports").fetchone() == (1,)
+
+
+def test_two_imports_at_once_do_not_disturb_each_other(settings: Settings, connection: psycopg.Connection) -> None:
+    files = [HEADER + "".join(row(number) for number in range(start, 20_000, 2)) for start in (0, 1)]
+    created = [create_import(settings, "things", text.encode())[0] for text in files]
+    with ThreadPoolExecutor(4) as threads:
+        # each import is advanced by two workers at the same time
+        done = list(threads.map(lambda item: advance_import(settings, item.id), [*created, *created]))
+    assert [account(item) for item in done] == [(10_000, 10_000, 0, 0, 0)] * 4
+    assert connection.execute("select count(*) from public.things").fetchone() == (20_000,)
