@@ -148,7 +148,10 @@ def _delimiter(head: bytes, line_end: str) -> str:
         lines.pop()
 
     def score(delimiter: str) -> tuple[float, int]:
-        counts = [len(_split_names(line, delimiter)) for line in lines]
+        try:
+            counts = [len(_split_names(line, delimiter)) for line in lines]
+        except BadFile:  # without this delimiter a cell would be too large to be one
+            return 0, 0
         if not counts or counts[0] < 2:
             return 0, 0
         return sum(count == counts[0] for count in counts) / len(counts), counts[0]
