@@ -4,7 +4,6 @@ Upload, import, events, projections, the daily ETL, refreshed views: nothing is 
 Everything is asked for over HTTP and may be asked for again: what is there is not loaded twice.
 """
 
-import gzip
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -13,6 +12,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import httpx
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from penstock.local.server_user import LocalServerFailed
@@ -51,7 +51,8 @@ class _Bar:
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description:<14}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, transient=True)
+        console = Console()
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("sample", total=1)
 
     def __enter__(self) -> "_Bar":
@@ -73,9 +74,7 @@ class _Loader:
 
     def import_file(self, bar: _Bar) -> Json:
         """Send the file and follow its import to the end; the same file again is the same import."""
-        answer = self._api.post(
-            "/v1/imports/orders", content=gzip.decompress(FILE.read_bytes()), headers={"content-type": "text/csv"}
-        )
+        answer = self._api.post("/v1/imports/orders", files={"file": (FILE.name, FILE.read_bytes())})
         place = _json(answer)["status_url"]
         account = self._follow(lambda: _json(self._api.get(place)), bar)
         if account["state"] != "completed":
@@ -87,9 +86,8 @@ class _Loader:
     def _follow(self, read: Callable[[], Json], bar: _Bar) -> Json:
         def final() -> Json | None:
             account = read()
-            # Lines are read first, then orders are formed and appended: what is not pending any more is done.
-            done = account["read"] - account["pending"] + account["read"]
-            bar.show(account["state"], 0.75 * min(1, done / (2 * LINES)))
+            # Each line counts twice: when it is read, and when its order is stored.
+            bar.show(account["state"], 0.75 * (2 * account["read"] - account["pending"]) / (2 * LINES))
             return account if account["state"] in ("completed", "failed", "aborted", "undone") else None
 
         return self._await(final, "the import of the sample")

@@ -100,8 +100,8 @@ def up(environment: Mapping[str, str], say: Say = print) -> None:
         try:
             stack.enter_context(_only_one())
             end_former(STATE / "children")
+            _check(environment)
             run = Run(environment, choices(environment), Children(STATE / "logs", STATE / "children", PROJECT), say)
-            _check_environment(run)
             settings = _database(run, signals, stack)
             stack.callback(run.children.stop)
             _start(run, settings)
@@ -114,9 +114,10 @@ def up(environment: Mapping[str, str], say: Say = print) -> None:
             say("\nstopping")
 
 
-def _check_environment(run: Run) -> None:
-    """Before anything starts; the database is not known yet."""
-    Settings.from_env({"DATABASE_URL": "postgresql://", **run.environment, **_local(run)})
+def _check(environment: Mapping[str, str]) -> None:
+    """All that the app will read, before anything starts; the database is not known yet."""
+    given = {name: value for name, value in environment.items() if value}
+    Settings.from_env({"DATABASE_URL": "postgresql://", **given, "PENSTOCK_ENV": "local"})
 
 
 def _local(run: Run) -> dict[str, str]:

@@ -1,0 +1,196 @@
+"""`penstock up` in a copy of the project: ready, again, after Ctrl-C, after kill -9, and when it cannot run.
+
+The tests use one copy in turn, so that later ones find the data of earlier ones, as a user's next run does.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from penstock.local.postgres import EmbeddedPostgres
+from tests import throwaway
+from tests.e2e.checkout import Up, children_of, copy_project, free_port, left_over, wait_until
+
+pytestmark = pytest.mark.xdist_group("up")
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    outer = Path(tempfile.mkdtemp(prefix="penstock-up-"))
+    outer.chmod(0o755)
+    folder = copy_project(outer / "penstock")
+    yield folder
+    EmbeddedPostgres(folder / ".penstock" / "postgres").remove()
+    shutil.rmtree(outer)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(folder: Path) -> Iterator[None]:
+    yield
+    for pid in [] if not (folder / ".penstock" / "lock").exists() else _holders(folder):
+        psutil.Process(pid).kill()
+    wait_until(lambda: not [line for line in left_over(folder) if "postgres" not in line], 15)
+
+
+def _holders(folder: Path) -> list[int]:
+    text = (folder / ".penstock" / "lock").read_text().strip()
+    alive = text.isdigit() and psutil.pid_exists(int(text))
+    return [int(text)] if alive and psutil.Process(int(text)).cwd() == str(folder) else []
+
+
+def one_line(up: Up) -> str:
+    """What a run that cannot start says: exactly one line, exit code 1, and nothing left running."""
+    assert up.ended() == 1, up.said
+    assert up.said.count("\n") == 1, up.said
+    assert left_over(up.folder) == []
+    return up.said.strip()
+
+
+def test_a_first_run_has_the_figures_of_the_sample_and_ctrl_c_stops_all(folder: Path) -> None:
+    up = Up(folder).ready()
+    [month] = up.get("/v1/views/monthly_revenue")["rows"]
+    assert (month["month"], month["order_count"], month["revenue"]) == ("2010-12-01", 1559, "823746.140")
+    assert (month["avg_order_value"], month["unique_customers"]) == ("528.381103", 885)
+    days = up.get("/v1/views/daily_analytics?limit=100")["rows"]
+    assert sum(day["order_count"] for day in days) == 1559
+    assert "sample     42,481 lines" in up.said
+    assert up.said.rstrip().splitlines()[-1].startswith(f"Penstock is ready: http://127.0.0.1:{up.port} ")
+    assert "<html" in up.get("/")
+    assert up.signal(signal.SIGINT) == 0
+    assert left_over(folder) == []
+
+
+@pytest.mark.parametrize("line", ["Postgres ", "Inngest "])
+def test_ctrl_c_on_the_way_up_leaves_nothing_running(folder: Path, line: str) -> None:
+    up = Up(folder)
+    wait_until(lambda: line in up.said, 60)
+    assert up.signal(signal.SIGINT) == 0
+    assert up.said.endswith("stopping\n")
+    assert left_over(folder) == []
+
+
+def test_a_second_run_loads_nothing_twice(folder: Path) -> None:
+    up = Up(folder).ready()
+    before = len(up.get("/v1/imports")["imports"])
+    assert up.signal(signal.SIGTERM) == 0
+    again = Up(folder).ready()
+    assert len(again.get("/v1/imports")["imports"]) == before == 1
+    assert again.get("/v1/views/monthly_revenue")["rows"][0]["order_count"] == 1559
+    assert again.get("/v1/runs?pipeline=run_daily_etl&limit=100")["runs"][1:] == []
+    assert again.signal() == 0
+
+
+def test_after_kill_9_the_children_leave_and_a_new_run_starts(folder: Path) -> None:
+    up = Up(folder, {"SAMPLE": 0}).ready()
+    children = children_of(folder)
+    up.stop_hard()
+    again = Up(folder, {"SAMPLE": 0, "PORT": up.port}).ready()
+    assert not [pid for pid in children if psutil.pid_exists(pid)]
+    assert again.get("/v1/views/monthly_revenue")["rows"][0]["order_count"] == 1559
+    assert again.signal() == 0
+    assert left_over(folder) == []
+
+
+def test_a_program_that_dies_is_named_with_its_log_and_ends_all(folder: Path) -> None:
+    up = Up(folder, {"SAMPLE": 0}).ready()
+    _, api = children_of(folder)
+    os.kill(api, signal.SIGKILL)
+    assert up.ended() == 1
+    assert "penstock: the api ended with status -9" in up.said
+    assert ".penstock/logs/api.log" in up.said
+    assert left_over(folder) == []
+
+
+def test_a_postgres_that_dies_is_named_and_ends_all(folder: Path) -> None:
+    up = Up(folder, {"SAMPLE": 0}).ready()
+    pid = int((folder / ".penstock/postgres/home/data/postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    assert up.ended() == 1
+    assert "penstock: Postgres ended" in up.said
+    wait_until(lambda: left_over(folder) == [], 10)
+
+
+def test_a_second_run_beside_the_first_is_refused(folder: Path) -> None:
+    up = Up(folder, {"SAMPLE": 0}).ready()
+    said = up.said
+    second = Up(folder, {"SAMPLE": 0})
+    assert second.ended() == 1
+    assert second.said == f"penstock: it runs already, as process {up.process.pid}\n"
+    assert up.process.poll() is None
+    assert "ready" in said
+    assert up.signal() == 0
+
+
+def test_a_busy_port_is_one_line(folder: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        line = one_line(Up(folder, {"PORT": port}))
+    assert line == f"penstock: port {port} is taken by another program; free it, or set PORT to another one"
+
+
+def test_an_unreachable_database_is_one_line_without_its_password(folder: Path) -> None:
+    line = one_line(Up(folder, {"DATABASE_URL": f"postgresql://someone:hidden@127.0.0.1:{free_port()}/none"}))
+    assert line.startswith("penstock: Postgres cannot be reached")
+    assert "hidden" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("PENSTOCK_TIMEZONE", "Mars/Olympus", "PENSTOCK_TIMEZONE is 'Mars/Olympus'"),
+        ("DATABASE_URL", "mysql://127.0.0.1/x", "DATABASE_URL does not start with postgresql://"),
+        ("INNGEST_DEV", "nowhere", "INNGEST_DEV is 'nowhere'"),
+        ("ETL_OVERLAP_DAYS", "-1", "ETL_OVERLAP_DAYS is '-1'"),
+    ],
+)
+def test_a_wrong_variable_is_one_line(folder: Path, name: str, value: str, message: str) -> None:
+    assert one_line(Up(folder, {name: value})).startswith(f"penstock: {message}")
+
+
+def test_a_given_database_is_migrated_and_used_instead_of_an_embedded_one(folder: Path) -> None:
+    with throwaway.fresh_database() as url:
+        up = Up(folder, {"SAMPLE": 0, "DATABASE_URL": url}).ready()
+        assert "Postgres " not in up.said
+        assert not [line for line in left_over(folder) if "postgres" in line]
+        assert up.get("/v1/views/monthly_revenue")["rows"] == []
+        assert up.signal() == 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become others")
+def test_an_ordinary_user_gets_the_same(folder: Path) -> None:
+    user = pwd.getpwnam("games")
+    own = copy_project(folder.parent / "own")
+    for path in (own.parent, own, *own.rglob("*")):
+        os.chown(path, user.pw_uid, user.pw_gid)
+    command = [python_of(user), "-m", "penstock.cli", "up"]
+    packages = os.pathsep.join(entry for entry in sys.path if "site-packages" in entry)
+    settings: dict[str, str | int] = {"SAMPLE": 0, "PYTHONPATH": packages, "HOME": str(own)}
+    up = Up(own, settings, command=command, user=user.pw_uid).ready()
+    data = own / ".penstock" / "postgres" / "home" / "data"
+    assert data.stat().st_uid == user.pw_uid
+    assert up.signal() == 0
+    assert left_over(own) == []
+
+
+def python_of(user: pwd.struct_passwd) -> str:
+    """Root's interpreter may lie in a closed home; take the system's then, if it is of the same version."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
+        with contextlib.suppress(OSError):
+            tried = subprocess.run([python, "-c", ""], user=user.pw_uid, group=user.pw_gid, cwd="/")
+            if tried.returncode == 0:
+                return python
+    pytest.skip(f"{user.pw_name} can run no {version}")
