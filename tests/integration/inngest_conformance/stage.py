@@ -128,6 +128,7 @@ def serving(client: inngest.Inngest, functions: list[inngest.Function[Any]], jou
 
 def free_listener() -> tuple[socket.socket, str]:
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener, f"http://127.0.0.1:{listener.getsockname()[1]}/api/inngest"
 
 
