@@ -13,6 +13,7 @@ from penstock.database import Connection
 from penstock.errors import InvalidInput
 from penstock.event_store import RecordedEvent
 from penstock.event_store.streams import EVENT_COLUMNS
+from penstock.operations.redaction import error_text, redact
 from penstock.projections.projection import Projection, PythonProjection
 
 LIVE: Final = "public"
@@ -111,5 +112,5 @@ def _read(connection: Connection, span: dict[str, Any]) -> list[RecordedEvent]:
 
 def _reason(fault: Exception) -> str:
     if isinstance(fault, psycopg.Error):
-        return fault.diag.message_primary or str(fault)
-    return f"{type(fault).__name__}: {fault}"
+        return redact(fault.diag.message_primary or str(fault))
+    return error_text(fault)
