@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
 from app.trace import trace_of
 from penstock import errors, json_codec
@@ -119,8 +120,17 @@ def _of_http(request: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, errors.PenstockError):  # FastAPI wraps what the reading of a body raises
         return of_penstock(request.scope, error.__cause__)
     slug = _SLUGS.get(error.status_code, "http")
+    if error.status_code == 405:
+        return problem(request.scope, 405, slug, "no such method here", headers={"allow": _allowed(request)})
     detail = f"there is nothing at {request.url.path[:MAX_FIELD]}" if error.detail == "Not Found" else error.detail
     return problem(request.scope, error.status_code, slug, detail, headers=error.headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of the path: the router names those of the first route only."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    fitting = [route.methods or () for route in routes if route.path_regex.match(request.scope["path"])]
+    return ", ".join(sorted({method for methods in fitting for method in methods}))
 
 
 def _fault(error: Mapping[str, Any]) -> dict[str, str]:
