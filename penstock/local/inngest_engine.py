@@ -230,8 +230,15 @@ class Engine:
                 raise ValueError(f"status {status} is no answer of an Inngest SDK")
         except (httpx.HTTPError, ValueError) as error:
             status, body = 0, problem(type(error).__name__, f"{url.copy_with(query=None)}: {error}")
-        with self.store.db:
-            self.settle(job, function, status, body, headers, time.time())
+        now = time.time()
+        try:
+            with self.store.db:
+                self.settle(job, function, status, body, headers, now)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            with self.store.db:
+                self.end(
+                    job["run_id"], "Failed", now, error=problem("BadAnswer", f"a step that cannot be read: {error!r}")
+                )
 
     def request_body(self, job: sqlite3.Row, attempts: int) -> bytes:
         events, memos = self.store.events(job["run_id"]), self.store.memos(job["run_id"])

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import fastapi
 import httpx
 import inngest
 import pytest
+import uvicorn
 
 from penstock.local.inngest_messages import next_firing
 from penstock.local.inngest_store import DAY, Store, ulid
@@ -189,6 +191,33 @@ def test_an_unknown_kind_of_step_fails_the_run_by_name(shop: Stage, case: str) -
     run = shop.ended(shop.send("shop/infers", case)[0])
     assert run["status"] == "Failed"
     assert "step ask: AIGateway is not known to this stand-in" in run["output"]["message"]
+
+
+MALFORMED = [
+    {"op": "StepRun"},
+    {"id": "a"},
+    {"id": "a", "op": "Sleep", "name": "soon T"},
+    {"id": "a", "op": "StepError"},
+    7,
+]
+
+
+@pytest.mark.parametrize("op", MALFORMED)
+def test_a_malformed_step_ends_its_run(shop: Stage, case: str, op: object) -> None:
+    app, (listener, app_url) = fastapi.FastAPI(), stage.free_listener()
+
+    @app.post("/api/inngest")
+    def answer() -> fastapi.Response:
+        return fastapi.responses.JSONResponse([op], 206, headers={"x-inngest-sdk": "py:v0"})
+
+    step = {"step": {"id": "step", "name": "step", "runtime": {"type": "http", "url": f"{app_url}?fnId=x&stepId=step"}}}
+    function = {"id": f"odd-{case}", "name": "odd", "triggers": [{"event": f"odd/{case}"}], "steps": step}
+    body = {"appname": "odd", "url": app_url, "functions": [function]}
+    config = uvicorn.Config(app, log_level="critical", ws="none")
+    with stage.in_thread(uvicorn.Server(config), [listener]):
+        assert shop.http.post(f"{shop.server_url}/fn/register", json=body).json() == {"ok": True, "modified": True}
+        run = shop.ended(shop.send(f"odd/{case}", case)[0])
+    assert (run["status"], run["output"]["name"]) == ("Failed", "BadAnswer")
 
 
 def test_a_failed_function_is_tried_again_with_growing_pauses(shop: Stage, case: str) -> None:
