@@ -12,12 +12,24 @@ from typing import Any
 import inngest
 
 from functions.client import listened_types, registered
+from penstock.errors import SettingsError
 
 
 def _discover() -> list[inngest.Function[Any]]:
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    found = (getattr(importlib.import_module(f"{__name__}.{name}"), name, None) for name in names)
-    return [function for function in found if isinstance(function, inngest.Function)]
+    return [function for name in names if (function := _function_of(name))]
+
+
+def _function_of(name: str) -> inngest.Function[Any] | None:
+    """The file's function; None for a file without any, such as `client.py`."""
+    found = vars(importlib.import_module(f"{__name__}.{name}"))
+    if isinstance(function := found.get(name), inngest.Function):
+        return function
+    if others := [key for key, value in found.items() if isinstance(value, inngest.Function)]:
+        raise SettingsError(
+            f"functions/{name}.py must name its function {name}, not {others[0]}: it would not be found"
+        )
+    return None
 
 
 registered[:] = _discover()

@@ -18,7 +18,7 @@ import httpx
 import inngest
 
 from penstock import json_codec
-from penstock.errors import InvalidInput, PenstockError, Unavailable
+from penstock.errors import InvalidInput, PenstockError, SettingsError, Unavailable
 from penstock.event_store.relay import EVENT_PREFIX, OutgoingEvent, Relayed, relay
 from penstock.event_store.waker import Waker
 from penstock.operations import runs
@@ -40,7 +40,8 @@ class SortErrors(inngest.MiddlewareSync):
     """Tell Inngest what to do about an error, and give it nothing that JSON or discretion forbids.
 
     A passing error is tried again when its `retry_after` is over, any other of Penstock's own never (the same input
-    would fail again), an unforeseen one as Inngest sees fit. Raising here makes it the run's error, also from a step.
+    would fail again), an unforeseen one, or a wrong setting, as Inngest sees fit. Raising here makes it the run's
+    error, also from a step.
     """
 
     def transform_output(self, result: inngest.TransformOutputResult) -> None:
@@ -57,7 +58,7 @@ def sorted_error(error: Exception) -> Exception:
     """Inngest's error for one of ours; the text names the kind, so that it stays readable where only text is kept."""
     if isinstance(error, Unavailable):
         return inngest.RetryAfterError(error_text(error), timedelta(seconds=max(1.0, error.retry_after)))
-    if isinstance(error, PenstockError):
+    if isinstance(error, PenstockError) and not isinstance(error, SettingsError):
         return inngest.NonRetriableError(error_text(error))
     return FunctionFailed(error_text(error)).with_traceback(error.__traceback__)
 

@@ -2,6 +2,7 @@
 
 However often `wake` is called, one turn runs at a time, no two begin within `interval` seconds, and a wake that comes
 during a turn leads to one more: none is lost while the process lives. (What a dying process loses, cron finds.)
+A turn that failed is made again, after a pause of up to five seconds; only the first failure of a series is logged.
 """
 
 import logging
@@ -9,7 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 
+from penstock.errors import PenstockError
+
 log = logging.getLogger("penstock.relay")
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 5.0
 
 
 class Waker:
@@ -20,6 +26,7 @@ class Waker:
         self._wanted = False
         self._running = False
         self._not_before = 0.0
+        self._pause = 0.0
 
     def wake(self) -> None:
         """Have the work done by a background thread; returns at once."""
@@ -30,7 +37,7 @@ class Waker:
         """Do the work in this thread, unless another is at it, which then does one more turn.
 
         For hosts that freeze a process between requests, where a thread of its own would not get on. Goes on for as
-        long as wakes come in, but begins no turn after `seconds`.
+        long as wakes come in, but begins no turn after `seconds`: what is still wanted then, the next wake begins with.
         """
         if self._want():
             self._turns(seconds)
@@ -48,14 +55,28 @@ class Waker:
             time.sleep(max(0.0, self._not_before - time.monotonic()))
             with self._lock:
                 self._wanted = False
-            try:
-                self._work()
-            except Exception:
-                log.exception("the relay failed; the next append or the next minute's cron tries again")
-            self._not_before = time.monotonic() + self._interval()
+            self._turn()
+
+    def _turn(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - logged, and tried again
+            self._failed(error)
+        else:
+            self._pause = 0.0
+        self._not_before = time.monotonic() + max(self._interval(), self._pause)
+
+    def _failed(self, error: Exception) -> None:
+        if not self._pause and isinstance(error, PenstockError):
+            log.warning("the relay did not get through and tries again: %s", error)
+        elif not self._pause:
+            log.error("the relay failed and tries again", exc_info=error)
+        self._pause = min(LONGEST_PAUSE, 2 * self._pause or FIRST_PAUSE)
+        with self._lock:
+            self._wanted = True
 
     def _goes_on(self, deadline: float | None) -> bool:
         with self._lock:
-            in_time = deadline is None or time.monotonic() < deadline
+            in_time = deadline is None or max(time.monotonic(), self._not_before) < deadline
             self._running = self._wanted and in_time
             return self._running

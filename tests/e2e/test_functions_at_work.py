@@ -1,7 +1,9 @@
 """The functions through the stand-in, over HTTP: what is appended arrives, whatever is killed on the way."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -128,11 +130,30 @@ def test_what_was_appended_while_inngest_was_away_arrives_when_it_is_back(stack:
     stack.wait_for_value(told_of(*order_ids), 5)
 
 
-def test_what_was_appended_before_the_app_was_killed_arrives_when_it_is_back(stack: Stack) -> None:
-    order_ids = [uuid4().hex for _ in range(20)]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda order_id: place(stack, order_id), order_ids))
-        stack.kill("app")
-    stack.start_app()
+@pytest.mark.parametrize("killed", ["app", "inngest"])
+def test_every_acknowledged_append_arrives_though_a_process_is_killed_meanwhile(stack: Stack, killed: str) -> None:
+    acknowledged: list[str] = []
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            order_id = uuid4().hex
+            with suppress(httpx.HTTPError):
+                place(stack, order_id)
+                acknowledged.append(order_id)
+
+    with ThreadPoolExecutor(3) as pool:
+        try:
+            for _ in range(3):
+                pool.submit(load)
+            wait_for(lambda: len(acknowledged) >= 15, 20, "appends before the kill")
+            stack.kill(killed)
+            before = len(acknowledged)
+            stack.start_app() if killed == "app" else stack.start_inngest()
+            wait_for(lambda: len(acknowledged) >= before + 15, 30, "appends after the kill")
+        finally:
+            stop.set()
+    stack.wait_until_synced()
     stack.send("penstock/relay.requested", {})
-    stack.wait_for_value(count_of(*order_ids), 20)
+    stack.wait_for_value(count_of(*acknowledged), len(acknowledged), 60)
+    stack.wait_for_value(told_of(*acknowledged), len(acknowledged), 60)

@@ -1,8 +1,11 @@
+import itertools
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
+from penstock.errors import Unavailable
 from penstock.event_store.waker import Waker
 
 
@@ -26,9 +29,9 @@ class Work:
         self.running -= 1
 
 
-def wait_until(condition: "threading.Event | object", seconds: float = 5.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline, "not in time"
         time.sleep(0.005)
 
@@ -63,8 +66,8 @@ def test_turns_keep_the_interval_however_many_wakes_there_are() -> None:
         waker.wake()
         time.sleep(0.002)
     wait_until(lambda: not waker._running)
-    assert 5 <= len(work.began) <= 8
-    gaps = [after - before for before, after in zip(work.began, work.began[1:], strict=False)]
+    assert 3 <= len(work.began) <= 8
+    gaps = [after - before for before, after in itertools.pairwise(work.began)]
     assert min(gaps) >= 0.095
 
 
@@ -95,19 +98,47 @@ def test_no_wake_is_lost_between_racing_threads() -> None:
     assert seen == 8 * 300
 
 
-def test_a_failed_turn_is_logged_and_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
-    turns: list[int] = []
-
+def failing(times: int, error: Exception, turns: list[float]) -> Callable[[], None]:
     def work() -> None:
-        turns.append(len(turns))
-        if len(turns) == 1:
-            raise RuntimeError("no network")
+        turns.append(time.monotonic())
+        if len(turns) <= times:
+            raise error
 
-    waker = Waker(work, lambda: 0.0)
+    return work
+
+
+def test_a_failed_turn_is_made_again_after_a_growing_pause(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.event_store.waker.FIRST_PAUSE", 0.05)
+    turns: list[float] = []
+    waker = Waker(failing(3, Unavailable("Inngest cannot be reached"), turns), lambda: 0.0)
+    waker.wake()
+    wait_until(lambda: len(turns) == 4 and not waker._running)
+    gaps = [after - before for before, after in itertools.pairwise(turns)]
+    assert [gap >= least for gap, least in zip(gaps, (0.05, 0.1, 0.2), strict=True)] == [True] * 3
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("WARNING", None)]
+
+
+def test_an_unforeseen_failure_is_logged_with_its_trace(caplog: pytest.LogCaptureFixture) -> None:
+    turns: list[float] = []
+    waker = Waker(failing(1, RuntimeError("a bug"), turns), lambda: 0.0)
     waker.run_now()
-    waker.run_now()
-    assert turns == [0, 1]
-    assert "the relay failed" in caplog.text
+    assert len(turns) == 2
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "a bug" in caplog.text
+
+
+def test_run_now_does_not_sit_out_a_pause_beyond_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.event_store.waker.FIRST_PAUSE", 30.0)
+    monkeypatch.setattr("penstock.event_store.waker.LONGEST_PAUSE", 30.0)
+    turns: list[float] = []
+    waker = Waker(failing(1, Unavailable("away"), turns), lambda: 0.0)
+    began = time.monotonic()
+    waker.run_now(seconds=1.0)
+    assert time.monotonic() - began < 1
+    assert len(turns) == 1
+    assert waker._wanted
 
 
 def test_run_now_leaves_the_work_to_the_thread_that_is_at_it() -> None:

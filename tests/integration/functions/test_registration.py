@@ -3,9 +3,9 @@
 import importlib
 import os
 import pkgutil
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,37 +66,55 @@ def test_failures_are_recorded_with_many_retries() -> None:
     assert found["steps"]["step"]["retries"]["attempts"] == 20
 
 
+OWN_FILE = """
+import inngest
+
+from functions.client import client
+
+
+@client.create_function(fn_id="greet-customer", trigger=inngest.TriggerEvent(event="event/OrderPlaced"))
+def greet_customer(ctx: inngest.ContextSync) -> str:
+    return f"Hello {ctx.event.data['payload']['customer_id']}"
+"""
+
+
 @pytest.fixture
-def own_file() -> Iterator[Path]:
-    """What a user would add: one file."""
-    path = Path(functions.__path__[0]) / "greet_customer.py"
-    path.write_text(
-        "import inngest\n\nfrom functions.client import client\n\n\n"
-        '@client.create_function(fn_id="greet-customer", trigger=inngest.TriggerEvent(event="event/OrderPlaced"))\n'
-        "def greet_customer(ctx: inngest.ContextSync) -> str:\n"
-        "    return f\"Hello {ctx.event.data['payload']}\"\n"
-    )
-    yield path
-    path.unlink()
+def project(tmp_path: Path) -> Path:
+    """A copy of the sources, to add a file to."""
+    root = Path(functions.__path__[0]).parent
+    for name in ("functions", "penstock"):
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
 
 
-def in_a_new_interpreter(code: str, **env: str) -> str:
-    done = subprocess.run(
+def interpreter(code: str, folder: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        cwd=Path(functions.__path__[0]).parent,
+        cwd=folder or Path(functions.__path__[0]).parent,
         env={"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", **env},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def in_a_new_interpreter(code: str, folder: Path | None = None, **env: str) -> str:
+    done = interpreter(code, folder, **env)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-def test_a_file_of_ones_own_is_found_and_its_event_type_listened_to(own_file: Path) -> None:
+def test_a_file_of_ones_own_is_found_and_its_event_type_listened_to(project: Path) -> None:
+    (project / "functions" / "greet_customer.py").write_text(OWN_FILE)
     code = "import functions; print(sorted(functions.LISTENED_TYPES), len(functions.ALL))"
-    assert in_a_new_interpreter(code) == f"['OrderPlaced'] {len(EXPECTED) + 1}"
+    assert in_a_new_interpreter(code, project) == f"['OrderPlaced'] {len(EXPECTED) + 1}"
+
+
+def test_a_file_whose_function_has_another_name_is_refused_instead_of_forgotten(project: Path) -> None:
+    (project / "functions" / "greetings.py").write_text(OWN_FILE)
+    done = interpreter("import functions", project)
+    assert "functions/greetings.py must name its function greetings, not greet_customer" in done.stderr
 
 
 def test_the_etl_runs_in_the_business_zone() -> None:
