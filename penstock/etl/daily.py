@@ -47,6 +47,7 @@ def due_days(settings: Settings, today: date) -> tuple[date, date]:
     first order that was never computed.
     """
     yesterday = today - timedelta(days=1)
+    _catch_up(settings)
     with transaction(settings) as connection:
         row = connection.execute(_FIRST_DUE, {"yesterday": yesterday}).fetchone()
     overlap = yesterday - timedelta(days=settings.etl_overlap_days)
@@ -61,9 +62,7 @@ def extract(settings: Settings, from_day: date, to_day: date, *, batch_id: UUID 
     """
     if from_day > to_day:
         raise InvalidInput(f"{from_day} is after {to_day}", field="from")
-    for name in _SOURCES:
-        if not advance(settings, name, seconds=_CATCH_UP_SECONDS).caught_up:
-            raise Unavailable(f"the projection {name} has not caught up yet", retry_after=30)
+    _catch_up(settings)
     batch = str(batch_id or uuid7())
     orders = _call(settings, "select staging.extract_daily(%s::uuid, %s, %s)", batch, from_day, to_day)
     return {"batch_id": batch, "orders": orders}
@@ -84,6 +83,12 @@ def run_range(settings: Settings, from_day: date, to_day: date) -> Days:
     batch_id = extract(settings, from_day, to_day)["batch_id"]
     transform(settings, batch_id)
     return load(settings, batch_id)
+
+
+def _catch_up(settings: Settings) -> None:
+    for name in _SOURCES:
+        if not advance(settings, name, seconds=_CATCH_UP_SECONDS).caught_up:
+            raise Unavailable(f"the projection {name} has not caught up yet", retry_after=30)
 
 
 def _call(settings: Settings, query: str, *arguments: object) -> int:
