@@ -161,11 +161,10 @@ def _fields_of(target: Target, header: list[str], options: Options) -> list[str 
     unknown = [name for name in options.mapping if name not in header]
     if unknown:
         raise InvalidInput(f"the file has no column {unknown[0][:80]!r}; it has {_listed(header)}", field="mapping")
-    taken = [field for field in options.mapping.values() if field] + list(options.constants)
-    fields: list[str | None] = []
-    for name in header:
-        field = options.mapping[name] if name in options.mapping else _recognised(target, name, [*taken, *fields])
-        fields.append(field)
+    taken = {field for field in options.mapping.values() if field} | set(options.constants)
+    free = [name for name in header if name not in options.mapping]
+    mapping = {**target.recognise(free, taken), **options.mapping}
+    fields = [mapping.get(name) for name in header]
     twice = [field for field in fields if field and fields.count(field) > 1]
     if twice:
         raise InvalidInput(f"two columns are mapped to {twice[0]}", field="mapping")
@@ -173,11 +172,6 @@ def _fields_of(target: Target, header: list[str], options: Options) -> list[str 
     if both:
         raise InvalidInput(f"{both[0]} has a column and a constant", field="constants")
     return fields
-
-
-def _recognised(target: Target, name: str, taken: Sequence[str | None]) -> str | None:
-    field = target.recognise(name)
-    return None if field in taken else field
 
 
 def _keys_of(target: Target, options: Options) -> list[str | None]:

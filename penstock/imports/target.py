@@ -9,7 +9,7 @@ never from a request.
 import importlib
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
@@ -85,13 +85,16 @@ class Target:
         names = frozenset(folded(name) for name in header)
         return next((profile for profile in self.profiles if profile.header <= names), None)
 
-    def recognise(self, column: str) -> str | None:
-        """The field that a column's name means, or None."""
-        name = folded(column)
+    def recognise(self, header: Sequence[str], taken: Collection[str]) -> dict[str, str]:
+        """{column: field} for the columns whose names mean a field; a field's first name counts before its others."""
+        found: dict[str, str] = {}
+        by_name = {folded(column): column for column in reversed(header)}
         for item in self.fields:
-            if name == folded(item.name) or name in {folded(synonym) for synonym in item.synonyms}:
-                return item.name
-        return None
+            names = [folded(name) for name in (item.name, *item.synonyms)]
+            column = next((by_name[name] for name in names if by_name.get(name) not in (None, *found)), None)
+            if column is not None and item.name not in taken:
+                found[column] = item.name
+        return found
 
 
 _registry: dict[str, Target] = {}

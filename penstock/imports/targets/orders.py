@@ -7,7 +7,18 @@ or `amount` for the whole line. A category or name that the file does not give i
 from penstock.imports.kinds import Code, Identifier, Integer, Number, Text, Timestamp
 from penstock.imports.target import Facts, Field, Profile, Target, register
 
-_SALE_ONLY = Identifier(refuse=("CA", "a cancellation (C…) or an adjustment (A…), not a sale"))
+_ONLINE_RETAIL = Profile(
+    "online_retail",
+    frozenset({"invoiceno", "stockcode", "description", "quantity", "invoicedate", "unitprice", "customerid"}),
+    kinds={"order_id": Identifier(refuse=("CA", "a cancellation (C…) or an adjustment (A…), not a sale"))},
+    constants={"currency": "GBP"},
+)
+# Baskets of a till with the total of each line: coupons and voids stand in them as lines of nothing.
+_COMPLETE_JOURNEY = Profile(
+    "complete_journey",
+    frozenset({"householdid", "basketid", "productid", "quantity", "salesvalue", "transactiontimestamp"}),
+    kinds={"quantity": Integer(0, 1_000_000_000), "amount": Number()},
+)
 
 # Expressions and not SQL functions: half a million calls would cost seconds.
 _PRICE = "case when scale(r.price) <= 3 then round(r.price, 3)::text else trim_scale(r.price)::text end"
@@ -25,7 +36,7 @@ with catalogue as (
   select
     r.ord, r.order_id, r.ordered_at, r.customer_id, r.country, r.currency, r.product_id, r.quantity, r.amount,
     coalesce(r.product_name, c.name) as product_name, coalesce(r.category, c.category) as category,
-    coalesce(r.unit_price, round(r.amount / r.quantity, 6)) as price,
+    coalesce(r.unit_price, round(r.amount / nullif(r.quantity, 0), 6), 0) as price,
     coalesce(r.amount, r.quantity * r.unit_price) as line_total
   from {rows} as r
   left join catalogue as c on c.aggregate_id = r.product_id
@@ -80,24 +91,6 @@ register(
         into=Facts(_SELECT, repeat="stream", by="order_id"),
         one_of=(("amount", "unit_price"),),
         defaults={"currency": "USD"},
-        profiles=(
-            Profile(
-                "online_retail",
-                frozenset(
-                    [
-                        "invoiceno",
-                        "stockcode",
-                        "description",
-                        "quantity",
-                        "invoicedate",
-                        "unitprice",
-                        "customerid",
-                        "country",
-                    ]
-                ),
-                kinds={"order_id": _SALE_ONLY},
-                constants={"currency": "GBP"},
-            ),
-        ),
+        profiles=(_ONLINE_RETAIL, _COMPLETE_JOURNEY),
     )
 )
