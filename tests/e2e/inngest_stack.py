@@ -5,11 +5,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import psycopg
@@ -41,6 +41,7 @@ class Stack:
     folder: Path
     database_url: str
     app: str = "tests.e2e.small_app:app"
+    env: Mapping[str, str] = field(default_factory=dict)
     app_port: int = field(default_factory=free_port)
     inngest_port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -97,14 +98,16 @@ class Stack:
             "PENSTOCK_ENV": "local",
             "INNGEST_DEV": self.inngest_url,
             "PENSTOCK_STORAGE_FOLDER": str(self.folder / "uploads"),
+            **self.env,
         }
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
 
 
 @contextmanager
-def running(folder: Path, database_url: str) -> Iterator[Stack]:
-    stack = Stack(folder, database_url)
+def running(folder: Path, database_url: str, **options: Any) -> Iterator[Stack]:
+    """`options` as in `Stack`."""
+    stack = Stack(folder, database_url, **options)
     try:
         stack.start_app()
         stack.start_inngest()

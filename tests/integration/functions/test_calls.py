@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+import respx
 
 from penstock import event_store, imports
 from penstock.errors import DatabaseUnavailable, InvalidInput, VersionConflict
@@ -310,6 +311,28 @@ def test_an_import_of_a_file_that_cannot_be_read_ends_as_failed(
     (found,) = list_runs(connection, pipeline="import_file")
     assert found.status == "failed"
     assert found.error
+
+
+def test_imports_that_nobody_works_on_are_requested_again(
+    connection: psycopg.Connection, settings: Settings, tmp_path: Path
+) -> None:
+    settings = replace(settings, storage_folder=tmp_path)
+    ages = {"lost": 3, "young": 1, "done": 60, "dead": 20, "busy": 10}
+    states = {"lost": "waiting", "young": "waiting", "done": "failed", "dead": "loading", "busy": "loading"}
+    ids = {}
+    for name, minutes in ages.items():
+        imported, _ = imports.create_import(settings, "orders", CSV + name.encode(), name=name)
+        ids[name] = str(imported.id)
+        connection.execute(
+            "update raw.imports set state = %s, updated_at = now() - make_interval(mins => %s) where id = %s",
+            (states[name], minutes, imported.id),
+        )
+    with respx.mock:
+        route = respx.post("http://127.0.0.1:8288/e/NO_EVENT_KEY_SET").respond(200, json={"ids": ["1", "2"]})
+        outcome = run("resume-imports", {"name": "inngest/scheduled.timer"})
+        assert outcome.body == {"resumed": 2}
+        requested = [event["data"]["import_id"] for event in json.loads(route.calls.last.request.content)]
+    assert requested == [ids["lost"], ids["dead"]]
 
 
 def test_stored_deliveries_become_events_whatever_told_of_them(

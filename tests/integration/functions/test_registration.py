@@ -27,6 +27,7 @@ EXPECTED: dict[str, set[str]] = {
     "run-daily-etl": {"TZ=UTC 0 2 * * *", "etl/daily.requested"},
     "refresh-views": {"*/15 * * * *", "views/refresh.requested"},
     "import-file": {"import/file.requested"},
+    "resume-imports": {"*/5 * * * *", "import/resume.requested"},
     "receive-webhook": {EVERY_MINUTE, "webhook/delivery.received"},
     "record-failure": {"inngest/function.failed"},
     "purge-history": {"30 3 * * *", "penstock/purge.requested"},
