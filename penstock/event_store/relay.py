@@ -9,7 +9,7 @@ at once take turns on the checkpoint's row. Knows no Inngest: `send` is given, a
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, TypeAlias
 
@@ -48,7 +48,8 @@ class OutgoingEvent:
 
     def size(self) -> int:
         """Bytes as JSON, separators included; raises `ValueError` for a number that JSON cannot hold."""
-        return len(json.dumps(asdict(self), ensure_ascii=False, allow_nan=False).encode())
+        whole = {"name": self.name, "id": self.id, "data": self.data, "ts": self.ts}
+        return len(json.dumps(whole, ensure_ascii=False, allow_nan=False).encode())
 
 
 Send: TypeAlias = Callable[[Sequence[OutgoingEvent]], None]
@@ -179,11 +180,12 @@ def _chunks(events: Sequence[OutgoingEvent]) -> Iterator[list[OutgoingEvent]]:
     chunk: list[OutgoingEvent] = []
     size = 0
     for event in events:
-        size += event.size()
-        if chunk and size > MAX_BYTES_A_SEND:
+        own = event.size()
+        if chunk and size + own > MAX_BYTES_A_SEND:
             yield chunk
-            chunk, size = [], event.size()
+            chunk, size = [], 0
         chunk.append(event)
+        size += own
     if chunk:
         yield chunk
 

@@ -57,6 +57,7 @@ def test_production_refuses_inngest_dev() -> None:
         ("PENSTOCK_API_KEYS", "till:plain-key:read"),
         ("WEBHOOK_SECRETS", "shop"),
         ("PENSTOCK_MAX_BODY_BYTES", "0"),
+        ("RELAY_INTERVAL_MS", "soon"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: str) -> None:
