@@ -74,7 +74,21 @@ def _failed_runs(connection: Connection, settings: Settings) -> Check:
     return Check("runs", not failed, f"{failed} failed within a day")
 
 
-_CHECKS: list[Callable[[Connection, Settings], Check]] = [_timezone, _subscriptions, _dead_letters, _failed_runs]
+def check_schedules(connection: Connection, settings: Settings | None = None) -> Check:
+    """Without pg_cron nothing is wrong: the Inngest function `refresh-views` does the same from outside."""
+    if not _value(connection, "select count(*) from pg_extension where extname = 'pg_cron'"):
+        return Check("pg_cron", True, "not installed: the Inngest function refresh-views refreshes the views")
+    jobs = _value(connection, "select count(*) from cron.job where jobname like 'penstock-%' and active")
+    return Check("pg_cron", jobs > 0, f"{jobs} jobs" if jobs else "no job: select ops.schedule_jobs()")
+
+
+_CHECKS: list[Callable[[Connection, Settings], Check]] = [
+    _timezone,
+    _subscriptions,
+    _dead_letters,
+    _failed_runs,
+    check_schedules,
+]
 
 # An event in the store that is younger than the lateness is nobody's fault yet.
 _LATE = """

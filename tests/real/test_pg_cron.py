@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from penstock.operations import doctor
 from tests.real.conftest import CRON_DATABASE, Figures, cluster_like_hosted, push
 
 VIEWS = ["monthly_revenue", "product_performance", "user_cohorts"]
@@ -108,3 +109,14 @@ def test_the_purge_job_removes_old_runs_and_keeps_recent_ones(hosted: psycopg.Co
     assert kept == (1,)
     failed = hosted.execute("select * from cron.job_run_details where status = 'failed'").fetchall()
     assert failed == []
+
+
+def test_doctor_counts_the_jobs_and_says_when_they_are_gone(hosted: psycopg.Connection) -> None:
+    found = doctor.check_schedules(hosted)
+    assert (found.ok, found.message) == (True, f"{len(VIEWS) + 1} jobs")
+    hosted.execute("select cron.unschedule(jobid) from cron.job where jobname like 'penstock-%'")
+    try:
+        gone = doctor.check_schedules(hosted)
+        assert (gone.ok, gone.message) == (False, "no job: select ops.schedule_jobs()")
+    finally:
+        hosted.execute("select ops.schedule_jobs()")

@@ -26,6 +26,7 @@ def test_a_healthy_installation_passes(settings: Settings) -> None:
         "subscriptions",
         "dead letters",
         "runs",
+        "pg_cron",
         "inngest",
     ]
     assert all(check.ok for check in found), found
