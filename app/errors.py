@@ -87,6 +87,8 @@ def of_penstock(request: Mapping[str, Any], error: errors.PenstockError) -> Resp
         detail = "the database cannot be reached at the moment"  # the driver's own words name hosts and users
     elif status == 500:
         log.error("%s (%s)", detail, trace_of(request).correlation_id)
+    if isinstance(error, errors.InvalidInput):
+        return _invalid_input(request, error)
     return problem(request, status, error.slug, detail, error.details, _headers(error))
 
 
@@ -95,6 +97,14 @@ def invalid(request: Mapping[str, Any], faults: Iterable[Mapping[str, str]]) -> 
     shown = list(faults)[:MAX_FAULTS]
     detail = "; ".join(f"{fault['field']}: {fault['reason']}" for fault in shown[:3])
     return problem(request, 422, errors.InvalidInput.slug, detail, {"errors": shown})
+
+
+def _invalid_input(request: Mapping[str, Any], error: errors.InvalidInput) -> Response:
+    """Fields are named as they stand in the body, whoever found the fault."""
+    given = error.details.get("errors")
+    if not isinstance(given, list):
+        return problem(request, 422, error.slug, str(error), error.details)
+    return invalid(request, [{**fault, "field": fault["field"].replace("body.", "", 1)[:MAX_FIELD]} for fault in given])
 
 
 def _headers(error: errors.PenstockError) -> dict[str, str]:

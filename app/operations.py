@@ -85,7 +85,12 @@ def read_alerts(request: Request) -> Json:
         return Json({"alerts": metrics.alerts(connection)})
 
 
-@routes.get("/metrics", response_class=Response, openapi_extra=needs("read"))
+@routes.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    openapi_extra=needs("read"),
+)
 def read_metrics(request: Request) -> Response:
     """The same in numbers, as Prometheus reads them."""
     with database.connection(settings_of(request)) as connection:

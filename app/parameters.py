@@ -5,15 +5,9 @@ from typing import Annotated, Any, Literal
 from fastapi import Header, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from penstock import json_codec
+from penstock.commands.events import storable
 
-
-def _check(value: str) -> str:
-    json_codec.check_text(value, field="text")
-    return value
-
-
-_Text = AfterValidator(_check)
+_Text = AfterValidator(storable)
 
 AggregateType = Annotated[str, Path(min_length=1, max_length=100, examples=["order"]), _Text]
 AggregateId = Annotated[str, Path(min_length=1, max_length=200, examples=["A-1"]), _Text]

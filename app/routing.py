@@ -33,7 +33,7 @@ class Json(Response):
 
 class StrictRequest(Request):
     async def json(self) -> Any:
-        return json_codec.loads(await self.body())
+        return json_codec.loads(await self.body(), field="body")
 
 
 class StrictRoute(APIRoute):

@@ -60,7 +60,8 @@ def check_origin(settings: Settings, headers: Mapping[bytes, bytes]) -> None:
 
 
 def _host_name(host: str) -> str:
-    return re.sub(r":\d+$", "", host.strip()).lower() if not host.startswith("[") else host.partition("]")[0] + "]"
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]+)(:\d+)?", host.strip())
+    return match[1].lower() if match else ""
 
 
 def _origin_name(origin: str) -> str:

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from app.parameters import AggregateId, AggregateType, Answer, Limit, RecordedEventOut
 from app.routing import Json, caller_of, ids_of, needs, plain, router, settings_of
 from app.waking import woken
-from penstock import database, json_codec
-from penstock.commands.events import Time
+from penstock import database
+from penstock.commands.events import Time, storable
 from penstock.errors import NotFound
 from penstock.event_store import Appended, NewEvent, append, read_stream, uuid7
 
@@ -30,11 +30,6 @@ def _expected_version(value: object) -> int | str:
     raise ValueError("neither a version from 0 to 2147483647 nor any, no_stream or stream_exists")
 
 
-def _text(value: str) -> str:
-    json_codec.check_text(value, field="text")
-    return value
-
-
 ExpectedVersion = Annotated[
     int | Literal["any", "no_stream", "stream_exists"],
     PlainValidator(_expected_version),
@@ -45,7 +40,7 @@ ExpectedVersion = Annotated[
         }
     ),
 ]
-Reference = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_text)]
+Reference = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
 
 
 class EventMetadata(BaseModel):

@@ -68,7 +68,7 @@ def read_one_view(
         return Json(plain(read_view(connection, name, after=after, limit=limit)))
 
 
-@routes.post("/v1/views/{name}/refresh", responses={200: {"model": RefreshedOut}}, openapi_extra=needs("write"))
+@routes.post("/v1/views/{name}/refresh", responses={200: {"model": RefreshedOut}}, openapi_extra=needs("admin"))
 def refresh_one_view(request: Request, name: Name) -> Json:
     """Refresh a materialized view while others go on reading it. Calls that come meanwhile share one refresh."""
     with database.connection(settings_of(request)) as connection:

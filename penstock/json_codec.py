@@ -99,7 +99,8 @@ def _parse_float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
         raise _RefusedError(f"{digits[:40]} is beyond the range of a number")
-    if len(digits) > 15 and Decimal(repr(number)) != Decimal(digits):
+    exact = len(digits) <= 15 and "e" not in digits.lower()  # an exponent may reach where doubles are sparse, or 0
+    if not exact and Decimal(repr(number)) != Decimal(digits):
         raise _RefusedError(f"{digits[:40]} has more digits than a JSON number keeps: send it as a string")
     return number
 

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from penstock import json_codec
+from penstock.errors import InvalidInput
 
 _MONEY = re.compile(r"(-?)(\d{1,12})(\.\d{1,6})?", re.ASCII)
 _MAX_TOTAL: Final = Decimal(10) ** 15
@@ -49,8 +50,12 @@ def _in_reach(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-def _check_text(value: str) -> str:
-    json_codec.check_text(value, field="text")
+def storable(value: str) -> str:
+    """For validators: the text, or `ValueError` if Postgres cannot store it."""
+    try:
+        json_codec.check_text(value, field="text")
+    except InvalidInput as error:
+        raise ValueError(str(error).removeprefix("text: ")) from error
     return value
 
 
@@ -67,9 +72,9 @@ def _time_text(value: object) -> object:
     return value
 
 
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_check_text)]
-Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_check_text)]
-Category = Annotated[str, StringConstraints(max_length=200), AfterValidator(_check_text)]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
+Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(storable)]
+Category = Annotated[str, StringConstraints(max_length=200), AfterValidator(storable)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 _MONEY_SCHEMA = {
     "anyOf": [
@@ -112,6 +117,14 @@ class OrderLine(Payload):
     unit_price: Money
 
 
+def _summable(lines: tuple[OrderLine, ...]) -> tuple[OrderLine, ...]:
+    sum_of_lines(lines)
+    return lines
+
+
+OrderLines = Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=1000), AfterValidator(_summable)]
+
+
 class OrderPlaced(Payload):
     """`total` may be left out; if it is given it must be the exact sum of the lines."""
 
@@ -120,7 +133,7 @@ class OrderPlaced(Payload):
     currency: Currency = DEFAULT_CURRENCY
     country: Text | None = None
     placed_at: Time
-    items: Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=1000)]
+    items: OrderLines
     total: Money | None = None
 
     @model_validator(mode="after")
@@ -128,8 +141,6 @@ class OrderPlaced(Payload):
         total = sum_of_lines(self.items)
         if self.total is not None and self.total != total:
             raise ValueError(f"total is {self.total}, the sum of the items {total}")
-        if total >= _MAX_TOTAL:
-            raise ValueError(f"the sum of the items is {total}: it must stay below {_MAX_TOTAL}")
         object.__setattr__(self, "total", total)
         return self
 
@@ -202,6 +213,9 @@ DOMAIN_EVENTS: Final[Mapping[str, tuple[type[Payload], str, str]]] = {
 
 
 def sum_of_lines(lines: Iterable[OrderLine]) -> Decimal:
-    """The exact total; the default context would round beyond 28 digits."""
+    """The exact total (the default context would round beyond 28 digits); `ValueError` if no column holds it."""
     with localcontext(prec=60):
-        return sum((line.quantity * line.unit_price for line in lines), start=Decimal(0))
+        total = sum((line.quantity * line.unit_price for line in lines), start=Decimal(0))
+    if total >= _MAX_TOTAL:
+        raise ValueError(f"the sum of the items is {total}: it must stay below {_MAX_TOTAL}")
+    return total

@@ -1,9 +1,6 @@
 """What a caller says in a command, checked: the fields of each, with the limits of the events they become."""
 
 from datetime import datetime
-from typing import Annotated
-
-from pydantic import Field
 
 from penstock.commands.events import (
     DEFAULT_CURRENCY,
@@ -12,7 +9,7 @@ from penstock.commands.events import (
     Currency,
     Identifier,
     Money,
-    OrderLine,
+    OrderLines,
     OrderPlaced,
     Payload,
     Text,
@@ -28,7 +25,7 @@ class PlaceOrder(Payload):
     currency: Currency = DEFAULT_CURRENCY
     country: Text | None = None
     placed_at: Time | None = None
-    items: Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=1000)]
+    items: OrderLines
 
     def placed(self, order_id: str, now: datetime) -> OrderPlaced:
         return OrderPlaced(

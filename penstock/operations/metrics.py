@@ -1,5 +1,6 @@
 """How Penstock is doing, in numbers: what monitoring asks for, and what tells a dashboard that something moved."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -79,9 +80,12 @@ def alerts(connection: Connection) -> list[dict[str, Any]]:
 
 
 def what_is_missing(settings: Settings) -> list[str]:
-    """What keeps the app from serving: the database, its migrations. Empty: ready."""
+    """What keeps the app from serving: the database, its migrations. Empty: ready.
+
+    On a connection of its own: a pool would go on trying for longer than whoever asks has patience.
+    """
     try:
-        with database.connection(settings) as connection:
+        with closing(database.connect(settings.database_url)) as connection:
             pending = database.pending_migrations(connection)
             if pending:
                 return [f"{len(pending)} migrations are not applied, the first is {pending[0]}"]

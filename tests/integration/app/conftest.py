@@ -13,6 +13,7 @@ import uvicorn
 
 from app.main import create_app
 from app.waking import Wakes
+from penstock.errors import Unavailable
 from penstock.projections import advance_all
 from penstock.settings import ApiKey, Settings
 
@@ -26,11 +27,14 @@ class Sent:
 
     wakes: int = 0
     events: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
+    away: bool = False
 
     def wake(self) -> None:
         self.wakes += 1
 
     def send(self, name: str, id: str, data: Mapping[str, str]) -> None:
+        if self.away:
+            raise Unavailable("Inngest cannot be reached", retry_after=5)
         self.events.append((name, id, data))
 
 
