@@ -22,6 +22,9 @@ LIVE: Final = "public"
 _UNREADABLE_CLASSES: Final = frozenset({"22", "23", "54", "P0"})
 _UNREADABLE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, ArithmeticError, InvalidInput)
 
+# A large range is worth a plan of its own; for a few events, planning would take most of the time.
+_LARGE: Final = 500
+
 # UTC, because a time without an offset must mean the same at every rebuild. No JIT: it costs more than it gives here.
 _PREPARE: Final = """
 select set_config('search_path', %s, true), set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),
@@ -81,7 +84,7 @@ def fold_range(connection: Connection, projection: Projection, after: int, upto:
         return Folded(0)
     try:
         with connection.transaction():
-            _fold(connection, projection, span)
+            _fold(connection, projection, span, plan_anew=found > _LARGE)
     except psycopg.Error as error:
         if (error.sqlstate or "")[:2] not in _UNREADABLE_CLASSES:
             raise
@@ -96,13 +99,12 @@ def fold_range(connection: Connection, projection: Projection, after: int, upto:
     return Folded(1, parked=first)
 
 
-def _fold(connection: Connection, projection: Projection, span: dict[str, Any]) -> None:
+def _fold(connection: Connection, projection: Projection, span: dict[str, Any], *, plan_anew: bool) -> None:
     if isinstance(projection, PythonProjection):
         projection.apply(connection, _read(connection, span))
         return
     for statement in projection.statements:
-        # unprepared, so that each range is planned for its own size
-        connection.execute(statement, span, prepare=False)
+        connection.execute(statement, span, prepare=False if plan_anew else None)
 
 
 def _read(connection: Connection, span: dict[str, Any]) -> list[RecordedEvent]:
