@@ -24,8 +24,8 @@ from penstock.projections.projection import Projection, PythonProjection, find_p
 from penstock.projections.runner import STRIDE
 from penstock.settings import Settings
 
-LARGE_STRIDE: Final = 500_000
-_WORK_MEM: Final = "256MB"
+LARGE_STRIDE: Final = 200_000
+_WORK_MEM: Final = "128MB"
 
 _TRY_LOCK = "select pg_try_advisory_xact_lock(hashtext('penstock rebuild'), hashtext(%s))"
 _RESOLVE = """
@@ -95,6 +95,7 @@ def rebuild(settings: Settings, name: str) -> Rebuilt:
 def _alone(settings: Settings, name: str) -> Iterator[None]:
     """Hold a lock on a connection of its own: whatever kills the rebuild lets go of it."""
     with transaction(settings) as lock:
+        lock.execute("set local idle_in_transaction_session_timeout = 0")
         row = lock.execute(_TRY_LOCK, (name,)).fetchone()
         if row != (True,):
             raise RebuildInProgress(f"{name} is being rebuilt already", projection=name)

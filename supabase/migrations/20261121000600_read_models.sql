@@ -28,7 +28,7 @@ create table public.orders (
     check (status in ('placed', 'paid', 'shipped', 'delivered', 'completed', 'cancelled')),
   constraint orders_customer_id_check check (length(customer_id) <= 200),
   constraint orders_total_check check (abs(total) < 1e15 and scale(total) <= 18)
-);
+) with (fillfactor = 80); -- each step updates the row: room for that on its page spares the indexes
 create index orders_placed_at_idx on public.orders (placed_at);
 create index orders_customer_id_placed_at_idx on public.orders (customer_id, placed_at);
 comment on table public.orders is 'One row an order, at its present status. Filled by the projection `orders`.';
@@ -105,7 +105,7 @@ create table public.inventory_current (
   position bigint not null,
   updated_at timestamptz not null,
   constraint inventory_current_pkey primary key (product_id)
-);
+) with (fillfactor = 70);
 comment on table public.inventory_current is 'One row a product: pieces on hand, reserved and available. Filled by the projection `inventory`.';
 comment on column public.inventory_current.updated_at is 'When the last change happened, not when it was stored.';
 

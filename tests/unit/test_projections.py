@@ -1,0 +1,55 @@
+"""The registry of projections, without a database."""
+
+from typing import Any
+
+import pytest
+
+from penstock.errors import NotFound
+from penstock.projections import PROJECTIONS, SqlProjection, find_projection, register
+from penstock.projections import projection as registry
+
+
+def named(name: str) -> SqlProjection:
+    return SqlProjection(name, (name,), ("Noticed",), ("select 1",))
+
+
+@pytest.fixture(autouse=True)
+def _registry_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registry", dict(PROJECTIONS))
+
+
+def test_each_module_of_read_models_is_found_by_itself() -> None:
+    assert set(PROJECTIONS) >= {"orders", "customers", "products", "inventory"}
+    assert all(find_projection(name).name == name for name in PROJECTIONS)
+
+
+def test_a_registered_projection_is_found_by_name() -> None:
+    mine = register(named("mine"))
+    assert find_projection("mine") is mine
+    assert register(mine) is mine
+
+
+def test_a_name_is_given_once() -> None:
+    with pytest.raises(ValueError, match="registered already"):
+        register(named("orders"))
+
+
+@pytest.mark.parametrize("name", ["", "Orders", "1st", "a-b", 'x"; drop schema public', "a" * 52, "é"])
+def test_a_name_that_could_not_be_a_schema_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no name for a projection"):
+        register(named(name))
+
+
+@pytest.mark.parametrize("name", ["", "unknown", None, 1])
+def test_an_unknown_projection_is_not_found(name: Any) -> None:
+    with pytest.raises(NotFound, match="there are customers, inventory, orders, products"):
+        find_projection(name)
+
+
+def test_sql_reads_the_store_qualified_and_upcast_and_writes_its_tables_unqualified() -> None:
+    for projection in PROJECTIONS.values():
+        assert isinstance(projection, SqlProjection)
+        for statement in projection.statements:
+            assert "public.current_events" in statement
+            assert "public.event_store" not in statement
+            assert not any(f"public.{table}" in statement for table in projection.tables)
