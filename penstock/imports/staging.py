@@ -109,7 +109,8 @@ class Staging:
         """Select the facts from the staged rows; gives how many facts and how many lines went into them."""
         connection.execute("set local statement_timeout = 0")
         connection.execute("set local work_mem = '128MB'")
-        connection.execute(sql.SQL("analyze {}").format(self.lines))
+        # the planner knows nothing of a fresh table: a nested loop over the catalogue could take for ever
+        connection.execute("set local enable_nestloop = off")
         connection.execute(sql.SQL("drop table if exists {}").format(self.facts))
         select = sql.SQL(facts.select).format(
             rows=self.rows,
@@ -127,7 +128,6 @@ class Staging:
             ).format(facts=self.facts, runs=self.runs, select=select)
         )
         connection.execute(sql.SQL("alter table {} add primary key (n)").format(self.facts))
-        connection.execute(sql.SQL("analyze {}").format(self.facts))
         row = connection.execute(
             sql.SQL("select count(*), coalesce(sum(lines), 0)::bigint from {}").format(self.facts)
         ).fetchone()
