@@ -186,6 +186,13 @@ def _version_conflict(error: psycopg.Error) -> errors.PenstockError:
     return errors.VersionConflict(_message(error), expected=expected, actual=detail["actual"])
 
 
+def _repeated(error: psycopg.Error) -> Exception:
+    """An event id that somebody appended to another stream at this very moment; else a bug of ours."""
+    if error.diag.constraint_name != "event_store_id_key":
+        return error
+    return errors.EventIdReused("an event id of this call is taken by an event of another stream")
+
+
 def _invalid(error: psycopg.Error) -> errors.PenstockError:
     column = error.diag.column_name or error.diag.constraint_name
     return errors.InvalidInput(_message(error), **({"column": column} if column else {}))
@@ -208,6 +215,7 @@ _BY_SQLSTATE: dict[str, Callable[[psycopg.Error], Exception]] = {
     "PK006": lambda error: errors.Conflict(_message(error)),
     "PK007": lambda error: errors.NotFound(_message(error)),
     "23502": _invalid,
+    "23505": _repeated,
     "23514": _invalid,
     "57014": _passing,
     "55P03": _passing,

@@ -92,9 +92,22 @@ def _rows(
         stream = (aggregate_type, aggregate_id)
         expected = expected_version_code(expected_version)
         for event in events:
+            _vet(event)
             yield _Row(stream, expected, event)
             # what the first event expects fixes what the others find
             expected = expected + 1 if expected >= 0 else -1
+
+
+def _vet(event: NewEvent) -> None:
+    """What `ops.vet_event` refuses, since COPY does not ask it."""
+    if not 1 <= len(event.event_type) <= 200:
+        raise InvalidInput("has not 1 to 200 characters", field="event_type")
+    if not isinstance(event.payload, dict):
+        raise InvalidInput("is no JSON object", field="payload")
+    if not isinstance(event.metadata, dict):
+        raise InvalidInput("is no JSON object", field="metadata")
+    if event.schema_version < 1:
+        raise InvalidInput("is not at least 1", field="schema_version")
 
 
 def _chunks(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
@@ -219,7 +232,7 @@ def _tail(row: _Row, metadata: dict[str, object]) -> bytes:
 
 
 class _RowEncoder:
-    """Rows of the store in COPY's binary form. Fills in metadata as `ops.complete_metadata` does."""
+    """Rows of the store in COPY's binary form. Fills in metadata as `ops.vet_event` does."""
 
     def __init__(self, user: str, now: datetime) -> None:
         since = now - _EPOCH

@@ -8,16 +8,33 @@
 --   PK003 only a part of the ids is stored   PK004 the arguments are wrong
 -- `security definer`: nobody but the owner may insert into the store, so that versions and positions cannot be forged.
 
-create function ops.complete_metadata(metadata jsonb, event_id uuid) returns jsonb
-language sql stable
+create function ops.vet_event(
+  aggregate_type text, aggregate_id text, event_type text, payload jsonb, metadata jsonb, schema_version integer,
+  event_id uuid
+) returns jsonb
+language plpgsql
 set search_path = ''
 as $$
-  select pg_catalog.jsonb_build_object(
-    'correlation_id', event_id, 'causation_id', null, 'actor', session_user, 'source', 'sql', 'occurred_at', pg_catalog.now()
-  ) || metadata
-$$;
-comment on function ops.complete_metadata(jsonb, uuid) is 'The metadata with what every event carries filled in where the caller left it out.';
-revoke execute on function ops.complete_metadata(jsonb, uuid) from public, anon, authenticated;
+declare
+  fault constant text := case
+    when aggregate_type = '' or length(aggregate_type) > 100 then 'aggregate_type must have 1 to 100 characters'
+    when aggregate_id = '' or length(aggregate_id) > 200 then 'aggregate_id must have 1 to 200 characters'
+    when event_type = '' or length(event_type) > 200 then 'event_type must have 1 to 200 characters'
+    when jsonb_typeof(payload) <> 'object' then 'payload must be a JSON object'
+    when jsonb_typeof(metadata) <> 'object' then 'metadata must be a JSON object'
+    when schema_version < 1 then 'schema_version must be at least 1'
+  end;
+begin
+  if fault is not null then
+    raise exception '%', fault using errcode = 'PK004', column = split_part(fault, ' ', 1);
+  end if;
+  return jsonb_build_object(
+    'correlation_id', event_id, 'causation_id', null, 'actor', session_user, 'source', 'sql', 'occurred_at', now()
+  ) || coalesce(metadata, '{}');
+end $$;
+comment on function ops.vet_event(text, text, text, jsonb, jsonb, integer, uuid) is
+  'Refuse what is no event (PK004), else give its metadata with what every event carries filled in. The hot path asks only in doubt.';
+revoke execute on function ops.vet_event(text, text, text, jsonb, jsonb, integer, uuid) from public, anon, authenticated;
 
 create function ops.answer_retry(
   aggregate_type text, aggregate_id text, expected_version integer, appended integer,
@@ -79,16 +96,39 @@ comment on function ops.answer_retry(text, text, integer, integer, uuid[], text[
 revoke execute on function ops.answer_retry(text, text, integer, integer, uuid[], text[], jsonb[], integer[])
   from public, anon, authenticated;
 
+create function ops.hold_floor() returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- Once a transaction, or a long one would run out of locks. The mark names the transaction, so that a setting left in
+  -- a session is no mark; a rolled back savepoint takes lock and mark back together.
+  if current_setting('penstock.floor_held', true) is distinct from pg_current_xact_id()::text then
+    perform pg_advisory_xact_lock_shared(
+      (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0));
+    perform set_config('penstock.floor_held', pg_current_xact_id()::text, true);
+  end if;
+end $$;
+comment on function ops.hold_floor() is 'Publish the floor below which this transaction draws no position. Call it before nextval.';
+revoke execute on function ops.hold_floor() from public, anon, authenticated;
+
+-- A named type, because a list of OUT parameters is resolved anew at each call.
+create type public.appended as (version integer, "position" bigint, duplicate boolean);
+comment on type public.appended is 'The stream''s version after an append, the event''s place in the store, and whether it was stored before.';
+
 create function public.append_event(
   aggregate_type text, aggregate_id text, expected_version integer,
-  id uuid, event_type text, payload jsonb, metadata jsonb default '{}', schema_version integer default 1,
-  out version integer, out "position" bigint, out duplicate boolean
-)
+  id uuid, event_type text, payload jsonb, metadata jsonb default '{}', schema_version integer default 1
+) returns public.appended
 language plpgsql
 security definer
 set search_path = ''
 as $$
 #variable_conflict use_variable
+declare
+  new_transaction constant boolean := pg_current_xact_id_if_assigned() is null;
+  version integer;
+  "position" bigint;
 begin
   -- 1. the head row: the only lock on which two appends can meet, and only on one stream
   if expected_version > 0 then
@@ -96,10 +136,16 @@ begin
     where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type and s.version = expected_version
     returning s.version into version;
   elsif expected_version = 0 then
+    if not (length(aggregate_id) between 1 and 200 and length(aggregate_type) between 1 and 100) then
+      perform ops.vet_event(aggregate_type, aggregate_id, null, null, null, null, null);
+    end if;
     insert into public.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, 1)
     on conflict on constraint streams_pkey do nothing
     returning s.version into version;
   elsif expected_version = -1 then
+    if not (length(aggregate_id) between 1 and 200 and length(aggregate_type) between 1 and 100) then
+      perform ops.vet_event(aggregate_type, aggregate_id, null, null, null, null, null);
+    end if;
     insert into public.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, 1)
     on conflict on constraint streams_pkey do update set version = s.version + 1
     returning s.version into version;
@@ -113,18 +159,23 @@ begin
   end if;
 
   if version is not null then
-    -- 2. publish the floor before drawing a position, once a transaction (20261121000300_read_events.sql says why).
-    -- Written as a condition because plpgsql evaluates that without a query of its own.
-    if current_setting('penstock.floor_held', true) is distinct from pg_current_xact_id()::text
-      and (pg_advisory_xact_lock_shared(
-          (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0)) is null
-        or set_config('penstock.floor_held', pg_current_xact_id()::text, true) is null)
+    -- 2. publish the floor before drawing a position (20261121000300_read_events.sql says why). Written as a condition
+    -- because plpgsql evaluates that without a query of its own.
+    if not new_transaction then
+      perform ops.hold_floor();
+    elsif pg_advisory_xact_lock_shared(
+      (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0)) is null
     then
       raise exception 'the floor could not be published';
     end if;
 
-    if not metadata ?& '{correlation_id,causation_id,actor,source,occurred_at}' then
-      metadata := ops.complete_metadata(metadata, id);
+    -- In place of check constraints. `@> '{}'` says that it is an object, with one call less than jsonb_typeof: each call
+    -- in such an expression is set up anew for each transaction.
+    if not (
+      metadata ?& '{correlation_id,causation_id,actor,source,occurred_at}' and metadata @> '{}' and payload @> '{}'
+      and length(event_type) between 1 and 200 and schema_version > 0
+    ) then
+      metadata := ops.vet_event(aggregate_type, aggregate_id, event_type, payload, metadata, schema_version, id);
     end if;
 
     -- 3. the event
@@ -137,15 +188,14 @@ begin
     on conflict on constraint event_store_id_key do nothing
     returning e.position into "position";
     if found then
-      duplicate := false;
-      return;
+      return row(version, "position", false)::public.appended;
     end if;
   end if;
 
-  duplicate := true;
   select r.version, r.positions[1] into version, "position"
   from ops.answer_retry(aggregate_type, aggregate_id, expected_version, case when version is not null then 0 end,
     array[id], array[event_type], array[payload], array[schema_version]) as r;
+  return row(version, "position", true)::public.appended;
 end $$;
 comment on function public.append_event(text, text, integer, uuid, text, jsonb, jsonb, integer) is
   'Append one event. expected_version: n, 0 no_stream, -1 any, -2 stream_exists. Raises PK001 to PK004.';
@@ -168,7 +218,9 @@ declare
   number constant integer := coalesce(cardinality(ids), 0);
   appended integer;
 begin
-  if number = 0 or number <> all (array[
+  if number > 1 and number > (select count(distinct sent.id) from unnest(ids) as sent (id)) then
+    raise exception 'an event id stands twice in one call' using errcode = 'PK004';
+  elsif number = 0 or number <> all (array[
     cardinality(event_types), cardinality(payloads),
     coalesce(cardinality(metadatas), number), coalesce(cardinality(schema_versions), number)])
   then
@@ -181,10 +233,16 @@ begin
     where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type and s.version = expected_version
     returning s.version into version;
   elsif expected_version = 0 then
+    if not (length(aggregate_id) between 1 and 200 and length(aggregate_type) between 1 and 100) then
+      perform ops.vet_event(aggregate_type, aggregate_id, null, null, null, null, null);
+    end if;
     insert into public.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, number)
     on conflict on constraint streams_pkey do nothing
     returning s.version into version;
   elsif expected_version = -1 then
+    if not (length(aggregate_id) between 1 and 200 and length(aggregate_type) between 1 and 100) then
+      perform ops.vet_event(aggregate_type, aggregate_id, null, null, null, null, null);
+    end if;
     insert into public.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, number)
     on conflict on constraint streams_pkey do update set version = s.version + number
     returning s.version into version;
@@ -198,27 +256,26 @@ begin
   end if;
 
   if version is not null then
-    if current_setting('penstock.floor_held', true) is distinct from pg_current_xact_id()::text
-      and (pg_advisory_xact_lock_shared(
-          (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0)) is null
-        or set_config('penstock.floor_held', pg_current_xact_id()::text, true) is null)
-    then
-      raise exception 'the floor could not be published';
-    end if;
-
+    perform ops.hold_floor();
     with inserted as (
       insert into public.event_store as e
         (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
       select
         nextval('public.event_store_position_seq'), sent.id, aggregate_type, aggregate_id, sent.event_type, sent.payload,
         case
-          when sent.metadata ?& '{correlation_id,causation_id,actor,source,occurred_at}' then sent.metadata
-          else ops.complete_metadata(coalesce(sent.metadata, '{}'), sent.id)
+          when sent.metadata ?& '{correlation_id,causation_id,actor,source,occurred_at}'
+            and sent.metadata @> '{}' and sent.payload @> '{}' and length(sent.event_type) between 1 and 200
+            and coalesce(sent.schema_version, 1) > 0
+          then sent.metadata
+          else ops.vet_event(aggregate_type, aggregate_id, sent.event_type, sent.payload, sent.metadata,
+            sent.schema_version, sent.id)
         end,
         version - number + sent.place, coalesce(sent.schema_version, 1)
       from unnest(ids, event_types, payloads, metadatas, schema_versions)
         with ordinality as sent (id, event_type, payload, metadata, schema_version, place)
-      on conflict on constraint event_store_id_key do nothing
+      -- One look for all ids is cheaper than `on conflict` for each. The head is locked, so that a twin of this call on
+      -- this stream has committed before the look, or waits.
+      where not exists (select from public.event_store as stored where stored.id = any(ids))
       returning e.position
     )
     select array_agg(i.position), count(*) into positions, appended from inserted as i;

@@ -19,27 +19,18 @@ create unlogged table staging.events (
   metadata jsonb not null default '{}',
   schema_version integer not null default 1,
   constraint events_pkey primary key (batch, place),
-  constraint events_expected_version_check check (expected_version >= -2)
+  constraint events_aggregate_type_check check (aggregate_type <> '' and length(aggregate_type) <= 100),
+  constraint events_aggregate_id_check check (aggregate_id <> '' and length(aggregate_id) <= 200),
+  constraint events_expected_version_check check (expected_version >= -2),
+  constraint events_event_type_check check (event_type <> '' and length(event_type) <= 200),
+  constraint events_payload_check check (jsonb_typeof(payload) = 'object'),
+  constraint events_metadata_check check (jsonb_typeof(metadata) = 'object'),
+  constraint events_schema_version_check check (schema_version > 0)
 );
 comment on table staging.events is 'Events on their way into the store, by batch. append_staged_events empties it.';
 alter table staging.events enable row level security;
 create policy events_of_batches on staging.events to service_role using (true) with check (true);
 grant select, insert, delete on staging.events to service_role;
-
-create function ops.hold_floor() returns void
-language plpgsql
-set search_path = ''
-as $$
-begin
-  -- once a transaction: a rolled back savepoint takes the lock and the mark back together
-  if current_setting('penstock.floor_held', true) is distinct from pg_current_xact_id()::text then
-    perform pg_advisory_xact_lock_shared(
-      (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0));
-    perform set_config('penstock.floor_held', pg_current_xact_id()::text, true);
-  end if;
-end $$;
-comment on function ops.hold_floor() is 'Publish the floor below which this transaction draws no position. Call it before nextval.';
-revoke execute on function ops.hold_floor() from public, anon, authenticated;
 
 create function ops.refuse_version(aggregate_type text, aggregate_id text, expected integer, actual integer)
 returns integer
@@ -63,7 +54,17 @@ language plpgsql
 set search_path = ''
 as $$
 #variable_conflict use_variable
+declare
+  fault record;
 begin
+  select w.aggregate_type, w.aggregate_id into fault
+  from unnest(aggregate_types, aggregate_ids) as w (aggregate_type, aggregate_id)
+  where w.aggregate_type = '' or length(w.aggregate_type) > 100 or w.aggregate_id = '' or length(w.aggregate_id) > 200
+  limit 1;
+  if found then
+    perform ops.vet_event(fault.aggregate_type, fault.aggregate_id, null, null, null, null, null);
+  end if;
+
   with wanted as (
     select w.aggregate_type, w.aggregate_id, w.number, w.place
     from unnest(aggregate_types, aggregate_ids, numbers)
@@ -133,7 +134,7 @@ begin
       n.position, s.id, s.aggregate_type, s.aggregate_id, s.event_type, s.payload,
       case
         when s.metadata ?& '{correlation_id,causation_id,actor,source,occurred_at}' then s.metadata
-        else ops.complete_metadata(s.metadata, s.id)
+        else ops.vet_event(s.aggregate_type, s.aggregate_id, s.event_type, s.payload, s.metadata, s.schema_version, s.id)
       end,
       case
         when s.expected_version = -1 or s.expected_version = b.version + n.number - 1
