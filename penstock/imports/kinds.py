@@ -28,6 +28,7 @@ _DAY = (
 _CLOCK = rb"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?"
 _ZONE = rb"(?:Z|[+-](?:0\d|1[0-3]):?[0-5]\d)"
 
+_DIGITS = re.compile(r"%([dm])([/.-])%([dm])\2%Y( %H:%M(:%S)?)?")
 _NO_BLANK_BEHIND = rb"(?<![\x09-\x0d\x20])"
 _WHOLE_FLOAT = re.compile(r"([0-9]+)\.0+")
 _EMAIL = re.compile(r'[^@\s\x00"]{1,64}@[^@\s\x00".]+(?:\.[^@\s\x00".]+)+')
@@ -38,6 +39,21 @@ _TIME = re.compile(
     r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6})0*)?)?)?"
     r"(Z|[+-](?:0[0-9]|1[0-3]):?[0-5][0-9])?"
 )
+
+
+def is_iso(text: str) -> bool:
+    return bool(_TIME.fullmatch(text))
+
+
+def _day_of(first: str, separator: bytes) -> bytes:
+    """Day and month in either order, with or without zeros, only those that every year has."""
+    pairs = (
+        (rb"(?:0?[1-9]|1\d|2[0-8])", rb"(?:0?[1-9]|1[0-2])"),
+        (rb"(?:29|30)", rb"(?:0?[13-9]|1[0-2])"),
+        (rb"31", rb"(?:0?[13578]|1[02])"),
+    )
+    written = [(day, month) if first == "d" else (month, day) for day, month in pairs]
+    return rb"(?:" + b"|".join(separator.join(pair) for pair in written) + rb")" + separator
 
 
 class Refused(ValueError):
@@ -297,20 +313,33 @@ class Code(Kind):
 class Timestamp(Kind):
     """A time. Without a zone it is read in PENSTOCK_TIMEZONE, always by Postgres, never here.
 
-    `format` is a strptime pattern for files that do not write ISO 8601.
+    `format` is a strptime pattern for files that do not write ISO 8601. With `date_style` (DMY or MDY) COPY reads such
+    times in digits itself, told by its session; without it the careful lane writes them anew.
     """
 
     format: str | None = None
+    date_style: str | None = None
 
     @property
     def sql_type(self) -> str:
         return "timestamptz"
 
     @property
+    def own_date_style(self) -> str | None:
+        """The order of day and month that would let COPY read this format."""
+        match = _DIGITS.fullmatch(self.format or "")
+        return f"{match[1]}{match[3]}Y".upper() if match and match[1] != match[3] else None
+
+    @property
     def core(self) -> bytes:
-        if self.format:
-            return NEVER  # rewritten to ISO 8601 by the careful lane
-        return _DAY + rb"(?:[T ]" + _CLOCK + _ZONE + rb"?)?"
+        if not self.format:
+            return _DAY + rb"(?:[T ]" + _CLOCK + _ZONE + rb"?)?"
+        match = _DIGITS.fullmatch(self.format)
+        if not match or not self.date_style or self.own_date_style != self.date_style:
+            return NEVER
+        clock = rb" (?:[01]?\d|2[0-3]):[0-5]\d" if match[4] else b""
+        seconds = rb":[0-5]\d" if match[5] else b""
+        return _day_of(match[1], re.escape(match[2].encode())) + rb"(?:19|20)\d\d" + clock + seconds
 
     def read(self, text: str) -> str:
         text = text.strip(BLANKS)

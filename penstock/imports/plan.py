@@ -68,13 +68,19 @@ class Plan:
         """Rows go to their table as they are, without a view that reads them."""
         return isinstance(self.target.into, Table)
 
+    @cached_property
+    def date_style(self) -> str:
+        """The order of day and month by which COPY reads this file; ISO 8601 is read the same in either."""
+        styles = (Timestamp(self.dates[name]).own_date_style for name in self.fields if name and name in self.dates)
+        return next((style for style in styles if style), "YMD")
+
     def kind_of(self, name: str) -> Kind:
         kind = self.target.by_name[name].kind
         profile = next((item for item in self.target.profiles if item.name == self.profile), None)
         if profile and name in profile.kinds:
             kind = profile.kinds[name]
         if isinstance(kind, Timestamp) and name in self.dates:
-            return replace(kind, format=self.dates[name])
+            return replace(kind, format=self.dates[name], date_style=self.date_style)
         if isinstance(kind, Number) and self.decimal == ",":
             return replace(kind, comma=True)
         return kind

@@ -14,6 +14,7 @@ from penstock.database import Connection
 from penstock.errors import InvalidInput
 from penstock.imports.careful import Reject
 from penstock.imports.chunks import Chunk, chunks
+from penstock.imports.dates import settle_dates
 from penstock.imports.formats import detect
 from penstock.imports.options import Options
 from penstock.imports.plan import Plan, make_plan
@@ -49,7 +50,7 @@ def dry_run(
     """
     checked = Options.read(options)
     with _opened(source) as file:
-        plan = make_plan(find_target(target), detect(file, checked), checked)
+        plan = settle_dates(file, make_plan(find_target(target), detect(file, checked), checked))
         with database.connection(settings) as connection, connection.transaction(force_rollback=True):
             look = _look_at_table if plan.is_direct else _look_at_facts
             counts, outcome = look(connection, settings, plan, file)
@@ -92,7 +93,7 @@ def _look_at_facts(
     facts, import_id, counts, staged = plan.target.into, uuid4(), _Counts(), 0
     assert isinstance(facts, Facts)
     staging = Staging(import_id, plan)
-    staging.create(connection)
+    staging.create(connection, settings.timezone)
     for chunk in _chunks(plan, file):
         staged += staging.copy(connection, chunk, staged, settings.timezone)
         counts.add(chunk)

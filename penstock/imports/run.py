@@ -17,6 +17,7 @@ from penstock.database import Connection
 from penstock.errors import InvalidInput
 from penstock.imports import ledger
 from penstock.imports.chunks import Chunk, chunks
+from penstock.imports.dates import settle_dates
 from penstock.imports.files import open_file
 from penstock.imports.formats import detect
 from penstock.imports.ledger import Import
@@ -78,14 +79,14 @@ class _Runner:
         with open_file(self.settings, imported.content_sha256) as file:
             options = Options.read(imported.options)
             layout = detect(file, options)
-            plan = make_plan(find_target(imported.target), layout, options)
+            plan = settle_dates(file, make_plan(find_target(imported.target), layout, options))
         with connection.transaction():
             if ledger.read_import(connection, imported.id, lock=True).state != "waiting":
                 return
             if plan.is_direct:
                 check_table(connection, plan.target, plan)
             else:
-                Staging(imported.id, plan).create(connection)
+                Staging(imported.id, plan).create(connection, self.settings.timezone)
             ledger.move(
                 connection,
                 imported.id,

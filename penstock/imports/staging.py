@@ -20,7 +20,8 @@ from penstock.imports.ledger import Import
 from penstock.imports.plan import Plan
 from penstock.imports.target import Facts
 
-COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, YMD'; set local statement_timeout = 0"
+_STYLES = {"YMD": "YMD", "DMY": "DMY", "MDY": "MDY"}
+COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, {}'; set local statement_timeout = 0"
 
 _APPEND_BIRTHS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
   from staging.append_births(%s, %s, %s::regclass, %s, %s)"""
@@ -40,7 +41,9 @@ class Staging:
         self.order = sql.Identifier("staging", f"{base}_ord")
         self._names = column_names(plan)
 
-    def create(self, connection: Connection) -> None:
+    def create(self, connection: Connection, timezone: str) -> None:
+        # a constant time in the view is read now, once
+        open_copy_session(connection, timezone)
         self.drop(connection)
         # a large cache: each COPY begins with a setval, so that no value of an aborted one is left over
         connection.execute(sql.SQL("create sequence {} cache 10000").format(self.order))
@@ -94,7 +97,7 @@ class Staging:
 
     def copy(self, connection: Connection, chunk: Chunk, staged: int, timezone: str) -> int:
         """Add a chunk's records after the `staged` ones; gives how many Postgres counted."""
-        open_copy_session(connection, timezone)
+        open_copy_session(connection, timezone, self._plan.date_style)
         connection.execute("select setval(%s, %s, false)", (f"staging.{self._base}_ord", staged + 1))
         copied = copy_records(connection, self.lines, self._names, self._plan, chunk.stream())
         with (
@@ -199,9 +202,9 @@ def _collation(kind: Kind) -> sql.SQL:
     return sql.SQL(' collate "C"' if kind.sql_type == "text" else "")
 
 
-def open_copy_session(connection: Connection, timezone: str) -> None:
+def open_copy_session(connection: Connection, timezone: str, date_style: str = "YMD") -> None:
     """How this transaction reads times without a zone; Supabase's default date style is another."""
-    connection.execute(sql.SQL(COPY_SESSION).format(sql.Literal(timezone)))
+    connection.execute(sql.SQL(COPY_SESSION).format(sql.Literal(timezone), sql.SQL(_STYLES[date_style])))
 
 
 def column_names(plan: Plan) -> list[str]:

@@ -67,7 +67,7 @@ class TableWriter:
 
     def write(self, connection: Connection, chunk: Chunk) -> Written:
         """Write the chunk's records; the caller's transaction commits them."""
-        open_copy_session(connection, self._timezone)
+        open_copy_session(connection, self._timezone, self._plan.date_style)
         if self._is_plain and self.misses < MISSES and (added := self._copy_straight(connection, chunk)) is not None:
             return Written(added=added)
         return self._write_compared(connection, chunk)
@@ -279,7 +279,7 @@ class TableWriter:
 
     def remove_copied(self, connection: Connection, parts: Iterable[bytes]) -> tuple[int, int]:
         """Remove rows that were copied in and are still as they were: (copied, removed)."""
-        open_copy_session(connection, self._timezone)
+        open_copy_session(connection, self._timezone, self._plan.date_style)
         copied = self._fill_temporary(connection, parts)
         removed = connection.execute(
             sql.SQL("delete from {} as t using import_chunk as c where {} and ({}) is not distinct from ({})").format(
@@ -293,7 +293,7 @@ class TableWriter:
 
     def preview(self, connection: Connection, parts: Iterable[bytes]) -> tuple[int, int, int]:
         """What these records would do: (added, updated, duplicate). The rows stay in the temporary table."""
-        open_copy_session(connection, self._timezone)
+        open_copy_session(connection, self._timezone, self._plan.date_style)
         rows = self._fill_temporary(connection, parts)
         self._keep_last_lines(connection)
         added = self._classify(connection)
