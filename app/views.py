@@ -1,5 +1,6 @@
 """Views: the figures, page by page, each with the time up to which it is right."""
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request
@@ -61,11 +62,12 @@ def read_one_view(
     request: Request,
     name: Name,
     after: Annotated[str | None, Query(max_length=2000, description="`next` of the page before.")] = None,
+    before: Annotated[date | None, Query(description="Only what is older, in views that go by time.")] = None,
     limit: Limit = 100,
 ) -> Json:
     """Read a view: months, days and hours newest first, products by revenue."""
     with database.connection(settings_of(request)) as connection:
-        return Json(plain(read_view(connection, name, after=after, limit=limit)))
+        return Json(plain(read_view(connection, name, after=after, before=before, limit=limit)))
 
 
 @routes.post("/v1/views/{name}/refresh", responses={200: {"model": RefreshedOut}}, openapi_extra=needs("admin"))

@@ -104,8 +104,16 @@ function bars(id, days, values, label, color, format) {
 
 let shownDays = [];
 
+// A shop that has been quiet, or a sample of another year: show the last month that had orders instead of zeros.
+async function lastBusyDays(days, [latest]) {
+  if (!latest || days.rows.some((each) => each.order_count > 0)) return days;
+  const next = date(latest.month);
+  next.setUTCMonth(next.getUTCMonth() + 1);
+  return read(`/v1/views/daily_analytics?limit=${DAYS_SHOWN}&before=${next.toISOString().slice(0, 10)}`);
+}
+
 function showDays({ rows }) {
-  shownDays = rows.slice(0, DAYS_SHOWN).reverse();
+  shownDays = [...rows].reverse();
   drawDays();
 }
 
@@ -158,7 +166,7 @@ async function refresh() {
       read("/v1/views/product_performance?limit=10"), read("/v1/runs?limit=12"),
     ]);
     showMonths(months);
-    showDays(days);
+    showDays(await lastBusyDays(days, months.rows));
     showProducts(products);
     showRuns(runs);
     showFreshness([months.refreshed_at, products.refreshed_at]);

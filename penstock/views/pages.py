@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from psycopg import DataError, sql
@@ -29,26 +29,34 @@ class Page:
     refreshed_at: datetime | None
 
 
-def read_view(connection: Connection, name: str, *, after: str | None = None, limit: int = 100) -> Page:
+def read_view(
+    connection: Connection, name: str, *, after: str | None = None, before: date | None = None, limit: int = 100
+) -> Page:
     """At most `limit` rows: months, days and hours newest first, products by revenue.
 
-    Raises `NotFound` for an unknown name and `InvalidInput` for a limit beyond 1 to 1,000 or an `after` that is not
-    from a page of this view.
+    `before` leaves out what is not older than that date, in views that go by time. Raises `NotFound` for an unknown
+    name and `InvalidInput` for a limit beyond 1 to 1,000, an `after` that is not from a page of this view, or a
+    `before` where time is not the order.
     """
     view = find_view(name)
     if not 1 <= limit <= MAX_PAGE:
         raise InvalidInput(f"{limit} is not from 1 to {MAX_PAGE}", field="limit")
     start = _decode(view, after) if after is not None else None
+    if before and view.keys[0].type not in ("date", "timestamptz"):
+        raise InvalidInput(f"{view.name} is not in the order of time", field="before")
     fresh = freshness(connection, view)
-    rows = _select(connection, view, start, limit + 1)
+    rows = _select(connection, view, start, before, limit + 1)
     more = len(rows) > limit
     return Page(rows[:limit], _encode(view, rows[limit - 1]) if more else None, fresh.refreshed_at)
 
 
-def _select(connection: Connection, view: View, start: dict[str, str] | None, count: int) -> list[dict[str, Any]]:
-    query = sql.SQL("select * from {} where {} order by {} limit {}").format(
+def _select(
+    connection: Connection, view: View, start: dict[str, str] | None, before: date | None, count: int
+) -> list[dict[str, Any]]:
+    query = sql.SQL("select * from {} where {} and {} order by {} limit {}").format(
         sql.Identifier("public", view.name),
         _beyond(view.keys) if start else sql.SQL("true"),
+        sql.SQL("{} < {}").format(sql.Identifier(view.keys[0].column), before) if before else sql.SQL("true"),
         sql.SQL(", ").join(_ordered(key) for key in view.keys),
         sql.Literal(count),
     )

@@ -88,6 +88,23 @@ def test_nothing_is_wider_than_the_screen(page: Page) -> None:
     assert clipped == []
 
 
+def test_after_quiet_weeks_the_last_busy_month_is_shown(browser: Browser, address: str) -> None:
+    def answer(route: Route) -> None:
+        if "before=" in route.request.url:
+            assert "before=2011-01-01" in route.request.url
+            route.continue_()
+        else:
+            quiet = {"day": "2012-03-01", "order_count": 0, "total_revenue": "0"}
+            route.fulfill(json={"rows": [quiet], "next": None, "refreshed_at": "2012-03-02T02:00:00Z"})
+
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/v1/views/daily_analytics*", answer)
+        page.goto(address)
+        page.wait_for_selector("#products tbody tr:nth-child(10)")
+        page.wait_for_function("document.getElementById('note-days').textContent === '1 Dec – 31 Dec 2010'")
+
+
 def test_an_api_that_fails_is_said_on_the_page(browser: Browser, address: str) -> None:
     with browser.new_context() as context:
         page = context.new_page()

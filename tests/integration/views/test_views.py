@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -56,6 +56,23 @@ def test_pages_together_are_the_whole_view_in_order(shop: psycopg.Connection, na
             break
         after = page.next
     assert pages == whole.rows
+
+
+@pytest.mark.parametrize("name", ["monthly_revenue", "user_cohorts", "daily_analytics", "revenue_by_hour"])
+def test_before_leaves_out_what_is_not_older(shop: psycopg.Connection, name: str) -> None:
+    column = views.VIEWS[name].keys[0].column
+    whole = views.read_view(shop, name, limit=1000).rows
+    older = [row for row in whole if str(row[column]) < "2008-01-03"]
+    page = views.read_view(shop, name, before=date(2008, 1, 3), limit=2)
+    assert page.rows == older[:2]
+    if page.next:
+        rest = views.read_view(shop, name, before=date(2008, 1, 3), after=page.next, limit=1000)
+        assert page.rows + rest.rows == older
+
+
+def test_before_is_refused_where_time_is_not_the_order(connection: psycopg.Connection) -> None:
+    with pytest.raises(errors.InvalidInput, match="before"):
+        views.read_view(connection, "product_performance", before=date(2008, 1, 3))
 
 
 def test_products_come_by_revenue_and_months_newest_first(shop: psycopg.Connection) -> None:
