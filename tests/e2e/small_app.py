@@ -23,7 +23,8 @@ with warnings.catch_warnings():
 app = fastapi.FastAPI()
 
 
-@client.create_function(fn_id="note-order", trigger=inngest.TriggerEvent(event="event/OrderPlaced"))
+# Many retries: pauses between attempts are a fiftieth of the real ones here, and a killed app is away for seconds.
+@client.create_function(fn_id="note-order", trigger=inngest.TriggerEvent(event="event/OrderPlaced"), retries=20)
 def note_order(ctx: inngest.ContextSync) -> None:
     with database.connection(settings()) as connection:
         connection.execute(
