@@ -31,6 +31,9 @@ from penstock.imports.target import Facts, find_target
 from penstock.settings import Settings
 
 FACTS_A_STEP = 10_000
+"""Events wait for no longer than the append of so many facts takes."""
+ROWS_A_BUCKET = 1_000_000
+"""Of larger files the facts are formed bucket by bucket, so that no step takes long."""
 
 
 def advance_import(settings: Settings, import_id: UUID, *, seconds: float | None = None) -> Import:
@@ -189,9 +192,15 @@ class _Runner:
             if staging.is_lost(connection, imported):
                 ledger.start_over(connection, imported.id)
                 return
-            number, lines = staging.form_facts(connection, facts, imported.created_at, imported.content_sha256)
-            assert lines == imported.staged, f"{lines} of {imported.staged} staged rows became facts"
-            ledger.move(connection, imported.id, state="appending", progress={"facts": number, "appended": 0})
+            progress = imported.progress or {
+                "bucket": 0,
+                "buckets": -(-imported.staged // ROWS_A_BUCKET) or 1,
+                "formed": 0,
+            }
+            share = (progress["bucket"], progress["buckets"])
+            number, lines = staging.form_facts(connection, facts, imported.created_at, imported.content_sha256, share)
+            progress = {**progress, "facts": number, "appended": 0, "formed": progress["formed"] + lines}
+            ledger.move(connection, imported.id, state="appending", progress=progress)
 
     def append(self, connection: Connection, imported: Import) -> None:
         plan = imported.read_plan
@@ -208,13 +217,23 @@ class _Runner:
             number, after = imported.progress["facts"], imported.progress["appended"]
             upto = min(after + FACTS_A_STEP, number)
             counts = staging.append(connection, imported, facts, after, upto)
-            self._account(connection, imported, counts, upto)
+            progress = {**imported.progress, "appended": upto}
+            self._account(connection, imported, counts, progress)
             if upto == number:
-                staging.drop(connection)
-                ledger.end(connection, imported.id, "completed")
+                self._end_bucket(connection, imported, staging, progress)
 
     @staticmethod
-    def _account(connection: Connection, imported: Import, counts: dict[str, int], upto: int) -> None:
+    def _end_bucket(connection: Connection, imported: Import, staging: Staging, progress: dict[str, int]) -> None:
+        if progress["bucket"] + 1 < progress["buckets"]:
+            progress = {**progress, "bucket": progress["bucket"] + 1}
+            ledger.move(connection, imported.id, state="forming", progress=progress)
+            return
+        assert progress["formed"] == imported.staged, f"{progress} of {imported.staged} staged rows"
+        staging.drop(connection)
+        ledger.end(connection, imported.id, "completed")
+
+    @staticmethod
+    def _account(connection: Connection, imported: Import, counts: dict[str, int], progress: dict[str, int]) -> None:
         lines = counts["loaded"] + counts["duplicate"] + counts["conflict"]
         result = {
             "facts": imported.result.get("facts", 0) + counts["facts"],
@@ -228,5 +247,5 @@ class _Runner:
             rejected_by=counts["conflict"],
             pending_by=-lines,
             result=result,
-            progress={**imported.progress, "appended": upto},
+            progress=progress,
         )

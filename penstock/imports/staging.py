@@ -108,15 +108,20 @@ class Staging:
                 copy.write_row((staged + 1 + records, line))
         return copied
 
-    def form_facts(self, connection: Connection, facts: Facts, begun_at: datetime, content: str) -> tuple[int, int]:
-        """Select the facts from the staged rows; gives how many facts and how many lines went into them."""
+    def form_facts(
+        self, connection: Connection, facts: Facts, begun_at: datetime, content: str, share: tuple[int, int] = (0, 1)
+    ) -> tuple[int, int]:
+        """Select the facts from the staged rows; gives how many facts and how many lines went into them.
+
+        `share` is (bucket, buckets): rows that belong together fall into one bucket.
+        """
         connection.execute("set local statement_timeout = 0")
         connection.execute("set local work_mem = '128MB'")
         # the planner knows nothing of a fresh table: a nested loop over the catalogue could take for ever
         connection.execute("set local enable_nestloop = off")
         connection.execute(sql.SQL("drop table if exists {}").format(self.facts))
         select = sql.SQL(facts.select).format(
-            rows=self.rows,
+            rows=self._bucket(facts, *share),
             begun_at=sql.SQL("{}::timestamptz").format(sql.Literal(begun_at.isoformat())),
             content=sql.Literal(content),
         )
@@ -136,6 +141,13 @@ class Staging:
         ).fetchone()
         assert row is not None
         return row[0], row[1]
+
+    def _bucket(self, facts: Facts, bucket: int, buckets: int) -> sql.Composable:
+        if buckets == 1:
+            return self.rows
+        return sql.SQL("(select * from {} where abs(hashtext({}) % {}) = {})").format(
+            self.rows, sql.Identifier(facts.by), sql.Literal(buckets), sql.Literal(bucket)
+        )
 
     def judge(self, connection: Connection, facts: Facts, import_id: UUID, upto: int) -> tuple[int, int, int]:
         """What would become of the staged lines now: (loaded, duplicate, in conflict)."""

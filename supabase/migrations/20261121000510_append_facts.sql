@@ -108,7 +108,8 @@ revoke execute on function staging.judge_facts(uuid, regclass, bigint, bigint, t
 
 create function staging.count_fates(
   facts regclass, after bigint, upto bigint,
-  out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint, out facts_loaded bigint
+  out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
+  out facts_loaded bigint, out events bigint
 )
 language plpgsql
 set search_path = ''
@@ -119,9 +120,10 @@ begin
        coalesce(sum(f.lines) filter (where f.fate in (''fresh'', ''loaded'')), 0),
        coalesce(sum(f.lines) filter (where f.fate = ''duplicate''), 0),
        coalesce(sum(f.lines) filter (where f.fate = ''conflict''), 0),
-       count(*) filter (where f.fate in (''fresh'', ''loaded''))
+       count(*) filter (where f.fate in (''fresh'', ''loaded'')),
+       coalesce(sum(1 + cardinality(f.more)) filter (where f.fate in (''fresh'', ''loaded'')), 0)
      from %s as f where f.n > $1 and f.n <= $2', facts)
-  into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded using after, upto;
+  into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events using after, upto;
 end $$;
 comment on function staging.count_fates(regclass, bigint, bigint) is 'What became of the lines of a range of judged facts.';
 revoke execute on function staging.count_fates(regclass, bigint, bigint) from public, anon, authenticated;
@@ -185,8 +187,8 @@ begin
   lines_in_conflict := 0;
   if facts_won < facts_loaded then
     perform staging.judge_facts(import_id, facts, after, upto, 'stream');
-    select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded
-    into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded
+    select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded, c.events
+    into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
     from staging.count_fates(facts, after, upto) as c;
   end if;
 end $$;
@@ -245,7 +247,6 @@ begin
        cross join unnest(g.event_type || g.more) with ordinality as t (event_type, place)
        order by g.n, t.place
      ) as q', facts) using after, upto, import_id, actor, repeat;
-  get diagnostics events = row_count;
 
   -- heads taken for facts that were all in conflict
   execute format(
@@ -253,8 +254,8 @@ begin
      where f.n > $1 and f.n <= $2 and s.aggregate_id = f.aggregate_id and s.aggregate_type = f.aggregate_type
        and s.version = 0', facts) using after, upto;
 
-  select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded
-  into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded
+  select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded, c.events
+  into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
   from staging.count_fates(facts, after, upto) as c;
 end $$;
 comment on function staging.append_facts(uuid, text, regclass, bigint, bigint, text) is

@@ -40,6 +40,7 @@ FIELDS = (
     Field("note", Text(40), False),
 )
 TARGET = Target("fuzz", FIELDS, Table("pg_temp.fuzz", ("id",)))
+ISO = "%Y-%m-%d %H:%M:%S"
 HEADER = ",".join(item.name for item in FIELDS).encode()
 
 NASTY = [
@@ -51,24 +52,27 @@ NASTY = [
     b"2024-02-29", b"2023-02-29", b"2000-02-29", b"1900-02-29", b"24:00:00", b"23:59:60", b"2025-1-1", b"Z", b"+14:00",
     b"+15:59", b"-00:00", b"now", b"today", b"infinity", b"epoch", b"0000-01-01", b"BC", b"2025-06-01T10:00",
     b"2025-06-01 10:00:00.123456", b"2025-06-01 10:00:00.1234567", b"20250601", b"01/02/2025", b"2147483647",
-    b"2147483648", b"-2147483648", b"-2147483649", b"9223372036854775807", b"9223372036854775808", b"0.001", b"1.005",
+
+    b"2147483648", b"31/12/2025 1:02", b"29/02/2025 00:00", b"12.31.2025", b"1/1/25", b"31/4/2025",
+    b"-2147483648", b"-2147483649", b"9223372036854775807", b"9223372036854775808", b"0.001", b"1.005",
 ]  # fmt: skip
 
 
-def mutated_records(rng: random.Random, number: int) -> Iterator[bytes]:
+def mutated_records(rng: random.Random, number: int, dates: str = ISO) -> Iterator[bytes]:
     for place in range(number):
-        record = _record(rng, place)
+        record = _record(rng, place, dates)
         for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
             record = rng.choice((_mutate_bytes, _mutate_field, _mutate_field))(rng, record)
         yield record + rng.choice((b"\n",) * 40 + (b"\r\n", b"\r", b""))
 
 
-def _record(rng: random.Random, place: int) -> bytes:
+def _record(rng: random.Random, place: int, dates: str) -> bytes:
+    moment = datetime(2025, rng.randrange(1, 13), rng.randrange(1, 29), 12, 30)  # noqa: DTZ001
     fields = [
         f"id-{place}", f"a{place}@example.com", str(rng.randrange(1, 1_000_000)), str(rng.randrange(-(2**31), 2**31)),
         str(rng.randrange(0, 2**40)), f"{rng.randrange(1, 10**6) / 100:.2f}", f"-{rng.random():.4f}", "EUR",
         "half-open",
-        rng.choice(("true", "f", "1", "")), f"2025-{rng.randrange(1, 13):02d}-{rng.randrange(1, 29):02d} 12:30:45",
+        rng.choice(("true", "f", "1", "")), moment.strftime(dates),
         rng.choice(("", "plain", '"quoted, text"', '"say ""hi"""', '"two\nlines"', "größe", '"ends "')),
     ]  # fmt: skip
     return ",".join(f'"{item}"' if rng.random() < 0.05 and '"' not in item else item for item in fields).encode()
@@ -97,10 +101,10 @@ def _mutate_field(rng: random.Random, record: bytes) -> bytes:
     return b",".join(fields)
 
 
-def judge_all(connection: psycopg.Connection[Any], content: bytes) -> tuple[int, int]:
+def judge_all(connection: psycopg.Connection[Any], content: bytes, dates: str = ISO) -> tuple[int, int]:
     """Read, load and compare; gives how many were taken and refused. Raises AssertionError on any difference."""
     file = BytesIO(HEADER + b"\n" + content)
-    options = Options.read({"format": "csv", "delimiter": ","})
+    options = Options.read({"format": "csv", "delimiter": ",", "dates": {} if dates == ISO else {"at": dates}})
     layout = detect(file, options)
     plan = make_plan(TARGET, layout, options)
     pieces = list(read_pieces(file, plan, layout.body, layout.first_line))
@@ -112,7 +116,7 @@ def judge_all(connection: psycopg.Connection[Any], content: bytes) -> tuple[int,
     assert len(expected) == number == len(rows)
     for given, got in zip(expected, rows, strict=True):
         for item, text, value in zip(FIELDS, given, got, strict=True):
-            assert _reads(item.kind, text, value), f"{item.name}: {text!r} was read as {value!r}"
+            assert _reads(item.kind, text, value, dates), f"{item.name}: {text!r} was read as {value!r}"
     return number, sum(piece.reject is not None for piece in pieces)
 
 
@@ -130,14 +134,14 @@ def _load(connection: psycopg.Connection[Any], plan: Plan, taken: bytes, number:
     columns = ", ".join(f"{item.name} {item.kind.column_type}" for item in FIELDS)
     with connection.transaction(force_rollback=True):
         connection.execute(f"create temporary table fuzz (ord bigint generated always as identity, {columns})")
-        open_copy_session(connection, "Europe/Paris")
+        open_copy_session(connection, "Europe/Paris", plan.date_style)
         copied = copy_records(connection, sql.Identifier("fuzz"), column_names(plan), plan, [taken])
         assert copied == number
         names = ", ".join(item.name for item in FIELDS)
         return connection.execute(f"select {names} from fuzz order by ord").fetchall()
 
 
-def _reads(kind: Kind, text: str, value: object) -> bool:
+def _reads(kind: Kind, text: str, value: object, dates: str) -> bool:
     """Whether the value is what the text says, read by other means."""
     if text == "":
         return value is None
@@ -149,7 +153,7 @@ def _reads(kind: Kind, text: str, value: object) -> bool:
     if isinstance(kind, Boolean):
         return value == (text in {"true", "t", "yes", "1"})
     if isinstance(kind, Timestamp):
-        return isinstance(value, datetime) and _is_moment(text, value)
+        return isinstance(value, datetime) and _is_moment(text, value, dates)
     if isinstance(kind, Text):
         fits = len(text) <= kind.at_most and text == text.strip(" \t\r\n\v\f") and "\x00" not in text
         return value == text and fits and not (isinstance(kind, Identifier) and re.fullmatch(r"[0-9]+\.0+", text))
@@ -164,8 +168,11 @@ def _within(kind: Integer, number: int) -> bool:
     return kind.at_least <= number <= kind.at_most
 
 
-def _is_moment(text: str, value: datetime) -> bool:
-    said = datetime.fromisoformat(text)
+def _is_moment(text: str, value: datetime, dates: str) -> bool:
+    try:
+        said = datetime.fromisoformat(text)
+    except ValueError:
+        said = datetime.strptime(text, dates)  # noqa: DTZ007
     if said.tzinfo is None:
         return value.replace(tzinfo=None) == said  # the session's zone: shown as it was written
     return said.astimezone(UTC) == value.astimezone(UTC)

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from penstock.imports import advance_import, create_import, rejects_csv
+from penstock.imports import advance_import, create_import, rejects_csv, run
 from penstock.settings import Settings
 
 HEADER = b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
@@ -106,3 +106,42 @@ def test_an_order_stored_with_another_content_is_refused_line_by_line(settings: 
     text = "".join(rejects_csv(settings, changed.id))
     assert "2,,order_id,order 536365 is stored already with another content," in text
     assert "4,,order_id,order 536365 is stored already with another content," in text
+
+
+def test_a_large_file_is_formed_bucket_by_bucket(
+    settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "ROWS_A_BUCKET", 300)
+    lines = [f"{n % 500},P{n},1,2026-01-01,1.5" for n in range(2000)]
+    text = "\n".join(["order_id,product_id,quantity,ordered_at,unit_price", *lines])
+    created, _ = create_import(settings, "orders", text.encode())
+    done = advance_import(settings, created.id)
+    assert (done.loaded, done.pending, done.result) == (2000, 0, {"facts": 500, "events": 1000})
+    assert done.progress["buckets"] == 7
+    stored = connection.execute(
+        "select count(*), sum((payload ->> 'total')::numeric) from public.event_store where event_type = 'OrderPlaced'"
+    ).fetchone()
+    assert stored == (500, 3000)
+
+
+def test_staged_rows_that_a_crash_has_emptied_are_read_again(
+    settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "FACTS_A_STEP", 40)
+    lines = [f"{n % 100},P{n},{n % 10},2026-01-01,1.5" for n in range(1000)]
+    text = "\n".join(["order_id,product_id,quantity,ordered_at,unit_price", *lines])
+    created, _ = create_import(settings, "orders", text.encode())
+    now, emptied = created, set()
+    while not (now := advance_import(settings, created.id, seconds=0)).is_final:
+        if now.state not in emptied and (now.state != "appending" or now.loaded):
+            emptied.add(now.state)
+            # what the recovery after a crash does to unlogged tables
+            for (name,) in connection.execute(
+                "select oid::regclass::text from pg_class where relpersistence = 'u' and relkind = 'r'"
+            ).fetchall():
+                connection.execute(f"truncate {name}")
+    assert emptied >= {"forming", "appending"}
+    assert (now.state, now.rows_read, now.loaded, now.rejected, now.duplicate) == ("completed", 1000, 900, 100, 0)
+    assert now.result == {"facts": 90, "events": 180}
+    assert connection.execute("select count(*) from public.event_store").fetchone() == (180,)
+    assert connection.execute("select count(*) from raw.import_rejects").fetchone() == (100,)
