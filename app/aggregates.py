@@ -53,7 +53,7 @@ def read_aggregate(
             "aggregate_id": aggregate_id,
             "version": loaded.version,
             "position": loaded.position,
-            "updated_at": loaded.at,
+            "updated_at": loaded.stored_at,
             "fold": fold,
             "state": loaded.state,
         }

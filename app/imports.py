@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import Path, Query, Request
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
 from app.parameters import Answer, Limit, Name
 from app.routing import Json, caller_of, ids_of, needs, router, settings_of
-from app.waking import Wakes
+from app.waking import announced
 from penstock import imports, json_codec
 from penstock.errors import InvalidInput
 from penstock.event_store import uuid7
@@ -57,6 +58,22 @@ class ImportOut(Answer):
     finished_at: str | None
 
 
+class DryRunOut(BaseModel):
+    """What the import would come to. `rows`: the first twenty as they would be; `rejects`: the first twenty refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+    dry_run: Literal[True]
+    target: str
+    plan: dict[str, Any]
+    read: int
+    loaded: int
+    rejected: int
+    duplicate: int
+    rows: list[Any]
+    rejects: list[dict[str, Any]]
+
+
 class ImportsOut(Answer):
     imports: list[ImportOut]
 
@@ -94,7 +111,7 @@ ImportId = Annotated[UUID, Path(description="As answered when the file came in."
 @routes.post(
     "/v1/imports/{target}",
     status_code=202,
-    responses={202: {"model": ImportAccepted}},
+    responses={202: {"model": ImportAccepted}, 200: {"model": DryRunOut, "description": "What `dry_run` found"}},
     openapi_extra={**needs("write"), **_FILE},
 )
 async def import_file(
@@ -110,6 +127,7 @@ async def import_file(
     delimiter: Annotated[str | None, Query(max_length=1)] = None,
     header: bool | None = None,
     reject_limit: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Stop after so many rejects.")] = None,
+    dry_run: Annotated[bool, Query(description="Only look: how it would be read, and what would come of it.")] = False,
 ) -> Json:
     """Take a file. It is stored before this answers and worked on after; `status_url` tells how it goes.
 
@@ -118,9 +136,13 @@ async def import_file(
     sent = await _read_file(request)
     given = dict(request.query_params.items()) | dict(sent.options)
     options = _options(given, header)
+    settings = settings_of(request)
+    if dry_run:
+        look = partial(imports.dry_run, settings, target, sent.content, options=options)
+        return Json(await run_in_threadpool(look))
     imported, duplicate = await run_in_threadpool(
         imports.create_import,
-        settings_of(request),
+        settings,
         target,
         sent.content,
         name=sent.name,
@@ -128,11 +150,9 @@ async def import_file(
         reject_limit=reject_limit,
         actor=caller_of(request).name,
     )
-    if not imported.is_final:
-        await run_in_threadpool(_start, request, imported)
-    return Json(
-        {"import_id": str(imported.id), "status_url": f"/v1/imports/{imported.id}", "duplicate": duplicate}, 202
-    )
+    status_url = f"/v1/imports/{imported.id}"
+    answer = Json({"import_id": str(imported.id), "status_url": status_url, "duplicate": duplicate}, 202)
+    return answer if imported.is_final else _started(request, answer, imported)
 
 
 @routes.get("/v1/imports", responses={200: {"model": ImportsOut}}, openapi_extra=needs("read"))
@@ -189,8 +209,7 @@ def _options(given: Mapping[str, str], header: bool | None) -> dict[str, Any]:
     return options if header is None else {**options, "header": header}
 
 
-def _start(request: Request, imported: Import) -> None:
-    """Raises `Unavailable` if Inngest cannot be told: the file is stored then, and sending it again starts it."""
-    wakes: Wakes = request.app.state.wakes
+def _started(request: Request, answer: Json, imported: Import) -> Json:
+    """A fresh id for each call, since Inngest drops an event whose id it has seen."""
     data = {"import_id": str(imported.id), "correlation_id": ids_of(request).correlation_id}
-    wakes.send(REQUESTED, f"import-{imported.id}-{uuid7()}", data)
+    return announced(request, answer, REQUESTED, f"import-{imported.id}-{uuid7()}", data)

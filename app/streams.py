@@ -1,15 +1,28 @@
 """Streams: append events to one, and read it."""
 
+import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import Query, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictInt, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from app.parameters import AggregateId, AggregateType, Answer, Limit, RecordedEventOut
-from app.routing import Json, caller_of, ids_of, needs, plain, router, settings_of
+from app.routing import Json, StrictRequest, caller_of, ids_of, needs, plain, router, settings_of, short_cut
 from app.waking import woken
 from penstock import database
 from penstock.commands.events import Time, storable
@@ -95,22 +108,45 @@ class StreamOut(Answer):
     next: int | None = Field(description="`after_version` of the next page; null at the end.")
 
 
+def _append(request: Request, aggregate_type: str, aggregate_id: str, body: AppendIn) -> Json:
+    events = _new_events(request, body.events)
+    with database.connection(settings_of(request)) as connection:
+        appended = append(connection, aggregate_type, aggregate_id, body.expected_version, events)
+    return woken(request, Json(_appended(aggregate_id, events, appended), 201))
+
+
+async def _append_directly(request: StrictRequest) -> Json | None:
+    """What FastAPI would do for `append_events`, at half the cost; whatever looks wrong goes the usual way."""
+    try:
+        aggregate_type = _AGGREGATE_TYPE.validate_python(request.path_params["aggregate_type"])
+        aggregate_id = _AGGREGATE_ID.validate_python(request.path_params["aggregate_id"])
+        body = AppendIn.model_validate(await request.json())
+    except ValidationError:
+        return None
+    work = partial(_append, request, aggregate_type, aggregate_id, body)
+    return await asyncio.get_running_loop().run_in_executor(_writers, work)
+
+
+# Few threads: an append spends its time in Postgres, and each thread more is one more that wants the interpreter.
+_writers = ThreadPoolExecutor(8, "penstock-append")
+_AGGREGATE_TYPE: Final = TypeAdapter(AggregateType)
+_AGGREGATE_ID: Final = TypeAdapter(AggregateId)
+
+
 @routes.post(
     "/v1/streams/{aggregate_type}/{aggregate_id:path}/events",
     status_code=201,
     responses={201: {"model": AppendedOut}},
     openapi_extra=needs("write"),
 )
+@short_cut(_append_directly)
 def append_events(request: Request, aggregate_type: AggregateType, aggregate_id: AggregateId, body: AppendIn) -> Json:
     """Append events to a stream, all or nothing.
 
     409 `version-conflict` with `expected` and `actual` if the stream is not as expected; 409 `event-id-reused` if an
     id is taken by another event. The same call with the same ids answers as the first time, with `duplicate: true`.
     """
-    events = _new_events(request, body.events)
-    with database.connection(settings_of(request)) as connection:
-        appended = append(connection, aggregate_type, aggregate_id, body.expected_version, events)
-    return woken(request, Json(_appended(aggregate_id, events, appended), 201))
+    return _append(request, aggregate_type, aggregate_id, body)
 
 
 @routes.get(

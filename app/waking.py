@@ -47,7 +47,7 @@ def announced(request: Request, response: R, name: str, id: str, data: Mapping[s
         try:
             wakes.send(name, id, data)
         except PenstockError as error:
-            log.warning("%s was not announced, the next minute's cron finds it: %s", name, error)
+            log.warning("%s was not announced, cron finds what it was about: %s", name, error)
 
     response.background = BackgroundTask(announce)
     return response

@@ -1,40 +1,19 @@
-"""Aggregates: a stream's events folded into a state, now or at an earlier version or time.
+"""How the streams of orders and inventories become states, and those of any other aggregate.
 
 `order` and `inventory` have a fold of their own. Any other aggregate type gets the generic one: how many events, the
-last of them, and all payloads merged key by key, a later event's value over an earlier one's.
+type of the last, and all payloads merged key by key, a later event's value over an earlier one's.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from itertools import takewhile
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from penstock.commands import inventory, order
+from penstock.commands.inventory import Inventory
+from penstock.commands.order import Order
 from penstock.database import Connection
-from penstock.event_store import RecordedEvent, read_stream
-
-S = TypeVar("S")
-PAGE: Final = 1000
-
-
-@dataclass(frozen=True)
-class Aggregate(Generic[S]):
-    """How a kind of stream is folded: `evolve(state, event_type, payload)` from `initial`."""
-
-    aggregate_type: str
-    initial: S
-    evolve: Callable[[S, str, Mapping[str, Any]], S]
-
-
-@dataclass(frozen=True)
-class Loaded(Generic[S]):
-    """A state with the stream's version and position at that moment; both 0 if there was no event."""
-
-    state: S
-    version: int
-    position: int
-    at: datetime | None
+from penstock.event_store import Loaded, RecordedEvent, Reducer, load_aggregate
 
 
 @dataclass(frozen=True)
@@ -46,29 +25,34 @@ class Merged:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _merge(state: Merged, event_type: str, payload: Mapping[str, Any]) -> Merged:
-    return Merged(state.events + 1, event_type, {**state.data, **payload})
+def _merge(state: Merged, event: RecordedEvent) -> Merged:
+    return Merged(state.events + 1, event.event_type, {**state.data, **event.payload})
 
 
-ORDER: Final = Aggregate(order.AGGREGATE_TYPE, order.Order(), order.evolve)
-INVENTORY: Final = Aggregate(inventory.AGGREGATE_TYPE, inventory.Inventory(), inventory.evolve)
-_KNOWN: Final[Mapping[str, Aggregate[Any]]] = {each.aggregate_type: each for each in (ORDER, INVENTORY)}
+def _evolve_order(state: Order, event: RecordedEvent) -> Order:
+    return order.evolve(state, event.event_type, event.payload)
 
 
-def load(
-    connection: Connection,
-    aggregate: Aggregate[S],
-    aggregate_id: str,
-    *,
-    at_version: int | None = None,
-    at: datetime | None = None,
-) -> Loaded[S]:
-    """Fold the stream: all of it, up to a version, or as far as it was stored at a time."""
-    state, version, position, stored_at = aggregate.initial, 0, 0, None
-    for event in _events(connection, aggregate.aggregate_type, aggregate_id, at_version, at):
-        state = aggregate.evolve(state, event.event_type, event.payload)
-        version, position, stored_at = event.version, event.position, event.created_at
-    return Loaded(state, version, position, stored_at)
+def _evolve_inventory(state: Inventory, event: RecordedEvent) -> Inventory:
+    return inventory.evolve(state, event.event_type, event.payload)
+
+
+def _restore_order(dumped: dict[str, Any]) -> Order:
+    return Order(**dumped | {"items": tuple(dumped["items"])})
+
+
+ORDER: Final = Reducer("order", 1, Order(), _evolve_order, asdict, _restore_order)
+INVENTORY: Final = Reducer("inventory", 1, Inventory(), _evolve_inventory, asdict, lambda dumped: Inventory(**dumped))
+MERGED: Final = Reducer("merged", 1, Merged(), _merge, asdict, lambda dumped: Merged(**dumped))
+_KNOWN: Final[Mapping[str, Reducer[Any]]] = {"order": ORDER, "inventory": INVENTORY}
+
+
+def load_order(connection: Connection, order_id: str, *, at_version: int | None = None) -> Loaded[Order]:
+    return load_aggregate(connection, ORDER, order.AGGREGATE_TYPE, order_id, at_version=at_version)
+
+
+def load_inventory(connection: Connection, product_id: str, *, at_version: int | None = None) -> Loaded[Inventory]:
+    return load_aggregate(connection, INVENTORY, inventory.AGGREGATE_TYPE, product_id, at_version=at_version)
 
 
 def load_any(
@@ -80,34 +64,6 @@ def load_any(
     at: datetime | None = None,
 ) -> tuple[Loaded[dict[str, Any]], str]:
     """The state of any aggregate as plain values, and the fold that made it: `order`, `inventory` or `merged`."""
-    aggregate = _KNOWN.get(aggregate_type)
-    fold = aggregate_type if aggregate else "merged"
-    loaded = load(
-        connection,
-        aggregate or Aggregate(aggregate_type, Merged(), _merge),
-        aggregate_id,
-        at_version=at_version,
-        at=at,
-    )
-    return Loaded(asdict(loaded.state), loaded.version, loaded.position, loaded.at), fold
-
-
-def _events(
-    connection: Connection, aggregate_type: str, aggregate_id: str, at_version: int | None, at: datetime | None
-) -> Iterator[RecordedEvent]:
-    events = _all_events(connection, aggregate_type, aggregate_id)
-    if at_version is not None:
-        events = takewhile(lambda event: event.version <= at_version, events)
-    if at is not None:
-        events = takewhile(lambda event: event.created_at <= at, events)
-    return events
-
-
-def _all_events(connection: Connection, aggregate_type: str, aggregate_id: str) -> Iterator[RecordedEvent]:
-    version = 0
-    while True:
-        page = read_stream(connection, aggregate_type, aggregate_id, after_version=version, limit=PAGE)
-        yield from page
-        if len(page) < PAGE:
-            return
-        version = page[-1].version
+    reducer = _KNOWN.get(aggregate_type, MERGED)
+    loaded = load_aggregate(connection, reducer, aggregate_type, aggregate_id, at_version=at_version, at=at)
+    return replace(loaded, state=asdict(loaded.state)), reducer.name

@@ -121,7 +121,7 @@ def _placed(payload: Mapping[str, Any]) -> Order:
         country=_text(payload, "country"),
         placed_at=_text(payload, "placed_at"),
         total=_text(payload, "total"),
-        items=[item for item in items if isinstance(item, dict)] if isinstance(items, list) else (),
+        items=tuple(item for item in items if isinstance(item, dict)) if isinstance(items, list) else (),
     )
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from penstock.commands import inventory, order
-from penstock.commands.aggregates import INVENTORY, ORDER, load
+from penstock.commands.aggregates import load_inventory, load_order
 from penstock.commands.dispatch import CommandContext, Earlier, Identity, Recorder, in_transaction, lock_streams
 from penstock.commands.events import OrderPlaced, Payload
 from penstock.commands.inputs import AdjustInventory, PlaceOrder
@@ -56,7 +56,7 @@ def place_order(settings: Settings, command: PlaceOrder, context: CommandContext
     def attempt(connection: Connection) -> CommandAnswer[Order]:
         if earlier := identity.find_earlier(connection):
             return _replay_order(connection, earlier)
-        current = load(connection, ORDER, placed.order_id)
+        current = load_order(connection, placed.order_id)
         decided = order.place(current.state, placed)
         recorder = Recorder(connection, context, identity)
         _reserve(connection, recorder, placed)
@@ -74,7 +74,7 @@ def step_order(
     def attempt(connection: Connection) -> CommandAnswer[Order]:
         if earlier := identity.find_earlier(connection):
             return _replay_order(connection, earlier)
-        current = load(connection, ORDER, order_id)
+        current = load_order(connection, order_id)
         decided = order.step(current.state, order_id, step, dict(details))
         recorder = Recorder(connection, context, identity)
         if step in _STOCK_AFTER:
@@ -93,13 +93,13 @@ def adjust_inventory(
     def attempt(connection: Connection) -> CommandAnswer[Inventory]:
         if earlier := identity.find_earlier(connection):
             return _replay_inventory(connection, earlier)
-        lock_streams(connection, INVENTORY.aggregate_type, [product_id])
-        current = load(connection, INVENTORY, product_id)
+        lock_streams(connection, inventory.AGGREGATE_TYPE, [product_id])
+        current = load_inventory(connection, product_id)
         decided = inventory.adjust(current.state, product_id, command.delta, command.reason)
-        stream = (INVENTORY.aggregate_type, product_id)
+        stream = (inventory.AGGREGATE_TYPE, product_id)
         recorder = Recorder(connection, context, identity)
         appended = recorder.append_main(stream, current.version, decided, context.now)
-        state = _evolved(INVENTORY.evolve, current.state, decided)
+        state = _evolved(inventory.evolve, current.state, decided)
         return CommandAnswer(product_id, state, appended.version, appended.position, appended.duplicate)
 
     return in_transaction(settings, attempt)
@@ -109,26 +109,26 @@ def _reserve(connection: Connection, recorder: Recorder, placed: OrderPlaced) ->
     wanted: dict[str, int] = {}
     for line in placed.items:
         wanted[line.product_id] = wanted.get(line.product_id, 0) + line.quantity
-    for product_id in lock_streams(connection, INVENTORY.aggregate_type, sorted(wanted)):
-        stock = load(connection, INVENTORY, product_id)
+    for product_id in lock_streams(connection, inventory.AGGREGATE_TYPE, sorted(wanted)):
+        stock = load_inventory(connection, product_id)
         reserved = inventory.reserve(stock.state, product_id, placed.order_id, wanted[product_id])
-        recorder.append_consequences((INVENTORY.aggregate_type, product_id), stock.version, [reserved])
+        recorder.append_consequences((inventory.AGGREGATE_TYPE, product_id), stock.version, [reserved])
 
 
 def _move_stock(
     connection: Connection, recorder: Recorder, order_id: str, state: Order, decide: _StockStep, reason: str
 ) -> None:
-    for product_id in lock_streams(connection, INVENTORY.aggregate_type, state.product_ids):
-        stock = load(connection, INVENTORY, product_id)
+    for product_id in lock_streams(connection, inventory.AGGREGATE_TYPE, state.product_ids):
+        stock = load_inventory(connection, product_id)
         decided = decide(stock.state, product_id, order_id, reason)
-        recorder.append_consequences((INVENTORY.aggregate_type, product_id), stock.version, decided)
+        recorder.append_consequences((inventory.AGGREGATE_TYPE, product_id), stock.version, decided)
 
 
 def _record_order(
     recorder: Recorder, order_id: str, state: Order, version: int, decided: Payload, occurred_at: datetime
 ) -> CommandAnswer[Order]:
-    appended = recorder.append_main((ORDER.aggregate_type, order_id), version, decided, occurred_at)
-    state = _evolved(ORDER.evolve, state, decided)
+    appended = recorder.append_main((order.AGGREGATE_TYPE, order_id), version, decided, occurred_at)
+    state = _evolved(order.evolve, state, decided)
     return CommandAnswer(order_id, state, appended.version, appended.position, appended.duplicate)
 
 
@@ -137,10 +137,10 @@ def _evolved(evolve: Callable[[S, str, dict[str, Any]], S], state: S, decided: P
 
 
 def _replay_order(connection: Connection, earlier: Earlier) -> CommandAnswer[Order]:
-    loaded = load(connection, ORDER, earlier.aggregate_id, at_version=earlier.version)
+    loaded = load_order(connection, earlier.aggregate_id, at_version=earlier.version)
     return CommandAnswer(earlier.aggregate_id, loaded.state, earlier.version, earlier.position, True)
 
 
 def _replay_inventory(connection: Connection, earlier: Earlier) -> CommandAnswer[Inventory]:
-    loaded = load(connection, INVENTORY, earlier.aggregate_id, at_version=earlier.version)
+    loaded = load_inventory(connection, earlier.aggregate_id, at_version=earlier.version)
     return CommandAnswer(earlier.aggregate_id, loaded.state, earlier.version, earlier.position, True)

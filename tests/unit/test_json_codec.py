@@ -40,6 +40,8 @@ def test_what_goes_in_comes_out(value: object) -> None:
         (b"[Infinity]", "Infinity"),
         (b'{"a": 1e999}', "range"),
         (b'{"a": 0.12345678901234567890123}', "digits"),
+        (b'{"a": 1e-400}', "digits"),
+        (b'{"a": 1.2345e-320}', "digits"),
         (b'{"a": {"b": "x\\u0000y"}}', "body.a.b: has a NUL"),
         (b'{"x\\u0000": 1}', "NUL"),
         (b'["\\ud800"]', "surrogate"),
@@ -81,3 +83,22 @@ def test_what_has_no_json_form_is_an_error_and_not_a_guess() -> None:
         json_codec.dumps({"a": b"x"})
     with pytest.raises(ValueError, match="JSON compliant"):
         json_codec.dumps(float("nan"))
+
+
+@given(JSON.filter(lambda value: isinstance(value, list | dict)))
+def test_bytes_and_text_are_read_by_the_same_rules(value: object) -> None:
+    """Bytes may skip the second look at what was read; text never does."""
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False)):
+        assert json_codec.loads(text.encode()) == json_codec.loads(text) == value
+
+
+@pytest.mark.parametrize("depth", [63, 64, 65, 66])
+def test_the_depth_is_the_same_for_bytes_and_text(depth: int) -> None:
+    text = "[" * depth + "]" * depth
+    outcomes = []
+    for form in (text, text.encode()):
+        try:
+            outcomes.append(json_codec.loads(form))
+        except InvalidInput:
+            outcomes.append("refused")
+    assert outcomes[0] == outcomes[1]
