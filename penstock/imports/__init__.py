@@ -11,6 +11,7 @@ from penstock.imports.preview import dry_run
 from penstock.imports.run import advance_import
 from penstock.imports.target import find_target, register, target_names
 from penstock.imports.undo import undo_import
+from penstock.imports.uploads import end_upload, open_upload, receive_upload
 from penstock.imports.verbs import create_import, import_status, list_imports, rejects_csv
 
 __all__ = [
@@ -18,9 +19,12 @@ __all__ = [
     "advance_import",
     "create_import",
     "dry_run",
+    "end_upload",
     "find_target",
     "import_status",
     "list_imports",
+    "open_upload",
+    "receive_upload",
     "register",
     "rejects_csv",
     "target_names",

@@ -1,19 +1,23 @@
 """Files as they came, each stored once under the hash of its content.
 
-A folder by default (`Settings.storage_folder`). Nothing here looks into a file.
+In a folder (`Settings.storage_folder`) on one machine, in Supabase Storage where that is configured outside it: there
+a request's disk is gone with the request. Nothing here looks into a file. Files too large for a request arrive under
+`incoming/<import id>`, and get their place when their hash is known.
 """
 
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
+from uuid import UUID
 
 from penstock.errors import InvalidInput, NotFound
+from penstock.imports.remote import RemoteStore
 from penstock.settings import Settings
 
 BLOCK = 1 << 20
@@ -23,6 +27,10 @@ BLOCK = 1 << 20
 class StoredFile:
     sha256: str
     size: int
+
+
+def is_remote(settings: Settings) -> bool:
+    return bool(settings.supabase_url and settings.supabase_secret_key) and not settings.is_local
 
 
 def store_file(settings: Settings, source: Path | bytes | BinaryIO) -> StoredFile:
@@ -40,26 +48,104 @@ def store_file(settings: Settings, source: Path | bytes | BinaryIO) -> StoredFil
 
 @contextmanager
 def open_file(settings: Settings, sha256: str) -> Iterator[BinaryIO]:
+    """The file for reading in order from any offset; raises `NotFound` if it is no longer there."""
+    with _opened(settings, _key(sha256)) as file:
+        yield file
+
+
+def receive_incoming(settings: Settings, import_id: UUID, source: BinaryIO) -> int:
+    """Store an upload in the local folder, for the app that stands in for Storage; gives its size."""
+    path = settings.storage_folder / _incoming(import_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(path) as copy:
+        return _copy(source, copy).size
+
+
+def sign_incoming(settings: Settings, import_id: UUID) -> str | None:
+    """Where a client may PUT its file, for two hours; None when the app itself receives it."""
+    if not is_remote(settings):
+        return None
+    with closing(RemoteStore(settings)) as store:
+        return store.sign_upload(_incoming(import_id))
+
+
+def incoming_size(settings: Settings, import_id: UUID) -> int:
+    """Raises `NotFound` while nothing has arrived."""
+    if is_remote(settings):
+        with closing(RemoteStore(settings)) as store:
+            return store.size(_incoming(import_id))
     try:
-        file = _path(settings, sha256).open("rb")
+        return (settings.storage_folder / _incoming(import_id)).stat().st_size
     except FileNotFoundError:
-        raise NotFound(f"the file {sha256[:12]}… is no longer stored: send it again") from None
+        raise NotFound("no file has arrived for this import") from None
+
+
+def settle_incoming(settings: Settings, import_id: UUID) -> StoredFile:
+    """Store an upload under its content's hash too. May be repeated after a crash, until `drop_incoming`."""
+    incoming = _incoming(import_id)
+    with _opened(settings, incoming) as file:
+        stored = _hashed(file)
+    key = _key(stored.sha256)
+    if is_remote(settings):
+        with closing(RemoteStore(settings)) as store:
+            if not store.exists(key):
+                store.copy(incoming, key)
+    else:
+        _link(settings.storage_folder / incoming, settings.storage_folder / key)
+    return stored
+
+
+def drop_incoming(settings: Settings, import_id: UUID) -> None:
+    if is_remote(settings):
+        with closing(RemoteStore(settings)) as store:
+            store.delete(_incoming(import_id))
+    else:
+        (settings.storage_folder / _incoming(import_id)).unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(settings: Settings, key: str) -> Iterator[BinaryIO]:
+    if is_remote(settings):
+        with closing(RemoteStore(settings)) as store, store.open(key) as remote:
+            yield remote
+        return
+    try:
+        file = (settings.storage_folder / key).open("rb")
+    except FileNotFoundError:
+        raise NotFound("the file is no longer stored: send it again") from None
     with file:
         yield file
 
 
 def _store(settings: Settings, source: BinaryIO) -> StoredFile:
-    folder = settings.storage_folder
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix="incoming-")
+    if is_remote(settings):
+        return _store_remotely(settings, source)
+    settings.storage_folder.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=settings.storage_folder, prefix="incoming-")
     incoming = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as copy:
             stored = _copy(source, copy)
-        _place(incoming, _path(settings, stored.sha256))
+        _place(incoming, settings.storage_folder / _key(stored.sha256))
     finally:
         incoming.unlink(missing_ok=True)
     return stored
+
+
+def _store_remotely(settings: Settings, source: BinaryIO) -> StoredFile:
+    with tempfile.TemporaryFile() as copy, closing(RemoteStore(settings)) as store:
+        stored = _copy(source, copy)
+        if not store.exists(_key(stored.sha256)):
+            store.put(_key(stored.sha256), copy)
+    return stored
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    incoming = path.with_suffix(".part")
+    with incoming.open("wb") as file:
+        yield file
+    incoming.replace(path)
 
 
 def _copy(source: BinaryIO, copy: BinaryIO) -> StoredFile:
@@ -73,12 +159,31 @@ def _copy(source: BinaryIO, copy: BinaryIO) -> StoredFile:
     return StoredFile(digest.hexdigest(), size)
 
 
+def _hashed(file: BinaryIO) -> StoredFile:
+    digest, size = hashlib.sha256(), 0
+    while block := file.read(BLOCK):
+        digest.update(block)
+        size += len(block)
+    return StoredFile(digest.hexdigest(), size)
+
+
 def _place(incoming: Path, final: Path) -> None:
     if final.exists():
+        incoming.unlink(missing_ok=True)
         return
     final.parent.mkdir(exist_ok=True)
     incoming.replace(final)
 
 
-def _path(settings: Settings, sha256: str) -> Path:
-    return settings.storage_folder / sha256[:2] / sha256
+def _link(incoming: Path, final: Path) -> None:
+    final.parent.mkdir(exist_ok=True)
+    with suppress(FileExistsError):
+        final.hardlink_to(incoming)
+
+
+def _key(sha256: str) -> str:
+    return f"{sha256[:2]}/{sha256}"
+
+
+def _incoming(import_id: UUID) -> str:
+    return f"incoming/{import_id}"

@@ -62,6 +62,11 @@ class Import:
         return self.state in FINAL_STATES
 
     @property
+    def is_upload(self) -> bool:
+        """Whether the file has arrived and nobody has read it yet."""
+        return self.content_sha256.startswith("upload ")
+
+    @property
     def read_plan(self) -> Plan:
         assert self.plan is not None, "planned before the first chunk"
         return Plan.from_json(self.plan)
@@ -102,7 +107,7 @@ def open_import(
     actor: str,
 ) -> tuple[Import, bool]:
     """The import of this file: a new one, or the one that there is already (then True)."""
-    fingerprint = hashlib.sha256(f"{file.sha256}\n{settings.timezone}\n{options.canonical()}".encode()).hexdigest()
+    fingerprint = _fingerprint(settings, file, options)
     row = connection.execute(
         """insert into raw.imports
              (target, source_name, content_sha256, size_bytes, options, fingerprint, reject_limit, actor)
@@ -121,6 +126,25 @@ def open_import(
     if row is None:  # it failed between the two statements
         return open_import(connection, settings, target, name, file, options, reject_limit, actor)
     return read_import(connection, row[0]), True
+
+
+def settle_upload(connection: Connection, settings: Settings, imported: Import, file: StoredFile) -> bool:
+    """Note what an upload holds. If this very file was imported in this very way, the import ends with that: False."""
+    fingerprint = _fingerprint(settings, file, Options.read(imported.options))
+    same = connection.execute(
+        """select id from raw.imports
+           where target = %s and fingerprint = %s and state not in ('failed', 'aborted', 'undone')""",
+        (imported.target, fingerprint),
+    ).fetchone()
+    if same:
+        end(connection, imported.id, "completed", result={"same_as": str(same[0])}, source_bytes=file.size)
+        return False
+    move(connection, imported.id, content_sha256=file.sha256, size_bytes=file.size, fingerprint=fingerprint)
+    return True
+
+
+def _fingerprint(settings: Settings, file: StoredFile, options: Options) -> str:
+    return hashlib.sha256(f"{file.sha256}\n{settings.timezone}\n{options.canonical()}".encode()).hexdigest()
 
 
 def read_import(connection: Connection, import_id: UUID, *, lock: bool = False) -> Import:

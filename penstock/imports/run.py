@@ -18,7 +18,7 @@ from penstock.errors import InvalidInput
 from penstock.imports import ledger
 from penstock.imports.chunks import Chunk, chunks
 from penstock.imports.dates import settle_dates
-from penstock.imports.files import open_file
+from penstock.imports.files import drop_incoming, open_file, settle_incoming
 from penstock.imports.formats import detect
 from penstock.imports.ledger import Import
 from penstock.imports.options import Options
@@ -45,7 +45,7 @@ def advance_import(settings: Settings, import_id: UUID, *, seconds: float | None
     with database.connection(settings) as connection:
         while True:
             imported = ledger.read_import(connection, import_id)
-            if imported.is_final or runner.out_of_time:
+            if imported.is_final or imported.state == "uploading" or runner.out_of_time:
                 return imported
             runner.step(connection, imported)
 
@@ -79,6 +79,9 @@ class _Runner:
             ledger.end(connection, imported.id, "failed", error=reason)
 
     def plan(self, connection: Connection, imported: Import) -> None:
+        if imported.is_upload:
+            self.settle(connection, imported)
+            return
         with open_file(self.settings, imported.content_sha256) as file:
             options = Options.read(imported.options)
             layout = detect(file, options)
@@ -98,6 +101,14 @@ class _Runner:
                 offset_bytes=layout.body,
                 next_line=layout.first_line,
             )
+
+    def settle(self, connection: Connection, imported: Import) -> None:
+        stored = settle_incoming(self.settings, imported.id)
+        with connection.transaction():
+            imported = ledger.read_import(connection, imported.id, lock=True)
+            if imported.is_upload and imported.state == "waiting":
+                ledger.settle_upload(connection, self.settings, imported, stored)
+        drop_incoming(self.settings, imported.id)
 
     def load(self, connection: Connection, imported: Import) -> None:
         with open_file(self.settings, imported.content_sha256) as file:

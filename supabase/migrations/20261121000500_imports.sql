@@ -38,7 +38,8 @@ create table raw.imports (
   finished_at timestamptz,
   constraint imports_pkey primary key (id),
   constraint imports_state_check
-    check (state in ('waiting', 'loading', 'forming', 'appending', 'completed', 'failed', 'aborted', 'undone')),
+    check (state in (
+      'uploading', 'waiting', 'loading', 'forming', 'appending', 'completed', 'failed', 'aborted', 'undone')),
   constraint imports_account_check check (rows_read = loaded + rejected + duplicate + pending)
 );
 -- the same file read in the same way for the same target is one import, unless that one failed or was taken back
@@ -47,6 +48,7 @@ create unique index imports_fingerprint_idx on raw.imports (target, fingerprint)
 create index imports_created_at_idx on raw.imports (created_at desc, id);
 comment on table raw.imports is 'One row for each imported file: how it is read, how far it is, and the account of its rows.';
 comment on column raw.imports.fingerprint is 'Of the content and of how it is read: the same again adds nothing.';
+comment on column raw.imports.content_sha256 is 'Where the content is stored; of an upload not yet read a placeholder that is not a hash.';
 comment on column raw.imports.offset_bytes is 'Where the next chunk begins, in the unpacked content as UTF-8.';
 comment on column raw.imports.source_bytes is 'How much of the file as it lies there has been read, for the progress.';
 comment on column raw.imports.updated is 'How many of the loaded rows changed a row that was there.';

@@ -1,0 +1,137 @@
+"""Files in Supabase Storage, over its HTTP interface, streamed: the Python client would hold a whole file in memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+from urllib.parse import quote
+
+import httpx
+
+from penstock.errors import NotFound, Unavailable
+from penstock.settings import Settings
+
+BUCKET = "imports"
+BLOCK = 1 << 20
+TIMEOUT = httpx.Timeout(30.0, read=120.0)
+SIGNED_FOR_SECONDS = 7200
+
+
+class RemoteStore:
+    """One private bucket. Keys are paths in it."""
+
+    def __init__(self, settings: Settings) -> None:
+        key = settings.supabase_secret_key or ""
+        # a secret key is no JWT: the gateway wants it as apikey, and as bearer only if both are equal
+        self._client = httpx.Client(
+            base_url=f"{settings.supabase_url}/storage/v1",
+            headers={"apikey": key, "authorization": f"Bearer {key}"},
+            timeout=TIMEOUT,
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def exists(self, key: str) -> bool:
+        return self._answer("HEAD", f"/object/authenticated/{_path(key)}", missing_is_fine=True).is_success
+
+    def put(self, key: str, file: BinaryIO) -> None:
+        """Store what the file holds from its beginning; the same again is fine."""
+        size = file.seek(0, 2)
+        file.seek(0)
+        headers = {"content-type": "application/octet-stream", "content-length": str(size), "x-upsert": "true"}
+        self._answer("POST", f"/object/{_path(key)}", content=_blocks(file), headers=headers)
+
+    def copy(self, key: str, to: str) -> None:
+        self._answer("POST", "/object/copy", json={"bucketId": BUCKET, "sourceKey": key, "destinationKey": to})
+
+    def delete(self, key: str) -> None:
+        self._answer("DELETE", f"/object/{_path(key)}", missing_is_fine=True)
+
+    def sign_upload(self, key: str) -> str:
+        """A URL to which anyone may PUT one file, for two hours."""
+        answer = self._answer("POST", f"/object/upload/sign/{_path(key)}", json={})
+        return f"{str(self._client.base_url).rstrip('/')}{answer.json()['url']}"
+
+    def size(self, key: str) -> int:
+        answer = self._answer("HEAD", f"/object/authenticated/{_path(key)}")
+        return int(answer.headers.get("content-length", "0"))
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[BinaryIO]:
+        file = _RemoteFile(self._client, f"/object/authenticated/{_path(key)}")
+        try:
+            yield cast(BinaryIO, file)
+        finally:
+            file.close()
+
+    def _answer(self, method: str, path: str, *, missing_is_fine: bool = False, **arguments: Any) -> httpx.Response:
+        try:
+            answer = self._client.request(method, path, **arguments)
+        except httpx.TransportError as error:
+            raise Unavailable(f"Supabase Storage cannot be reached: {error}", retry_after=5) from error
+        return answer if missing_is_fine and answer.status_code in (400, 404) else _checked(answer)
+
+
+class _RemoteFile:
+    """Enough of a binary file to read it in order from any place: `seek` from the beginning, `read`, `close`."""
+
+    def __init__(self, client: httpx.Client, path: str) -> None:
+        self._client = client
+        self._path = path
+        self._response: httpx.Response | None = None
+        self._blocks: Iterator[bytes] = iter(())
+        self._rest = b""
+        self._offset = 0
+
+    def seek(self, offset: int) -> int:
+        self.close()
+        self._offset = offset
+        return offset
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; fewer only at the end. A connection that breaks is taken up again where it broke."""
+        while len(self._rest) < size:
+            try:
+                block = next(self._stream(), b"")
+            except httpx.TransportError as error:
+                raise Unavailable(f"Supabase Storage broke off at byte {self._offset}", retry_after=5) from error
+            if not block:
+                break
+            self._rest += block
+        data, self._rest = self._rest[:size], self._rest[size:]
+        self._offset += len(data)
+        return data
+
+    def _stream(self) -> Iterator[bytes]:
+        if self._response is None:
+            request = self._client.build_request(
+                "GET", self._path, headers={"range": f"bytes={self._offset}-", "accept-encoding": "identity"}
+            )
+            self._response = self._client.send(request, stream=True)
+            if self._response.status_code == 416:  # the offset is the end
+                return iter(())
+            _checked(self._response)
+            self._blocks = self._response.iter_raw(BLOCK)
+        return self._blocks
+
+    def close(self) -> None:
+        if self._response is not None:
+            self._response.close()
+        self._response, self._blocks, self._rest = None, iter(()), b""
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    if answer.is_success:
+        return answer
+    if answer.status_code in (400, 404):  # Storage says 400 for a missing object, with 404 in the body
+        raise NotFound("the file is not in Supabase Storage")
+    raise Unavailable(f"Supabase Storage answered {answer.status_code}", retry_after=5)
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    while block := file.read(BLOCK):
+        yield block
+
+
+def _path(key: str) -> str:
+    return f"{BUCKET}/{quote(key)}"

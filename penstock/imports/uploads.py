@@ -1,0 +1,63 @@
+"""Files that are too large for a request: first a place to put the file, then the import.
+
+open_upload      an import in the state `uploading`, and the URL to PUT the file to
+receive_upload   what the app calls when the file comes to itself (no Supabase Storage)
+end_upload       the file is there: the import waits for its first step
+"""
+
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+from uuid import UUID, uuid4
+
+from penstock import database
+from penstock.errors import Conflict
+from penstock.imports import files, ledger
+from penstock.imports.files import StoredFile
+from penstock.imports.ledger import Import
+from penstock.imports.options import Options
+from penstock.imports.target import find_target
+from penstock.settings import Settings
+
+
+def open_upload(
+    settings: Settings,
+    target: str,
+    *,
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    reject_limit: int | None = None,
+    actor: str = "import",
+) -> tuple[Import, str | None]:
+    """Open an import whose file is still to come. The URL is None when the app receives the file itself."""
+    find_target(target)
+    checked = Options.read(options)
+    with database.transaction(settings) as connection:
+        imported, _ = ledger.open_import(
+            connection, settings, target, name[:500], StoredFile(f"upload {uuid4()}", 0), checked, reject_limit, actor
+        )
+        ledger.move(connection, imported.id, state="uploading")
+        return ledger.read_import(connection, imported.id), files.sign_incoming(settings, imported.id)
+
+
+def receive_upload(settings: Settings, import_id: UUID, source: BinaryIO) -> Import:
+    """Store the file of an upload, then end the upload. Sending it again before that replaces it."""
+    with database.connection(settings) as connection:
+        _check_open(ledger.read_import(connection, import_id))
+    files.receive_incoming(settings, import_id, source)
+    return end_upload(settings, import_id)
+
+
+def end_upload(settings: Settings, import_id: UUID) -> Import:
+    """Let the import begin; again is fine. Raises `NotFound` while no file has arrived."""
+    with database.transaction(settings) as connection:
+        imported = ledger.read_import(connection, import_id, lock=True)
+        if imported.state != "uploading":
+            return imported
+        size = files.incoming_size(settings, import_id)
+        ledger.move(connection, import_id, state="waiting", size_bytes=size)
+        return ledger.read_import(connection, import_id)
+
+
+def _check_open(imported: Import) -> None:
+    if imported.state != "uploading":
+        raise Conflict(f"the import is {imported.state}: its file has arrived already")
