@@ -1,0 +1,12 @@
+"""Eight clients append single events, server side: pgbench calling the SQL function."""
+
+from collections.abc import Iterator
+
+from benchmarks.harness import Bench, Figure
+from benchmarks.server_side import contestants
+
+
+def run(bench: Bench) -> Iterator[Figure]:
+    found = bench.take_turns(contestants(bench, clients=8))
+    ours, ceiling = found.pop("ours"), found.pop("bare")
+    yield Figure("append_8_writers", "appends/s", ours, ceiling, found, at_least=0.75)
