@@ -13,12 +13,14 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID
 
 from penstock.errors import InvalidInput, NotFound
-from penstock.imports.remote import RemoteStore
 from penstock.settings import Settings
+
+if TYPE_CHECKING:
+    from penstock.imports.remote import RemoteStore
 
 BLOCK = 1 << 20
 
@@ -65,14 +67,14 @@ def sign_incoming(settings: Settings, import_id: UUID) -> str | None:
     """Where a client may PUT its file, for two hours; None when the app itself receives it."""
     if not is_remote(settings):
         return None
-    with closing(RemoteStore(settings)) as store:
+    with _remote(settings) as store:
         return store.sign_upload(_incoming(import_id))
 
 
 def incoming_size(settings: Settings, import_id: UUID) -> int:
     """Raises `NotFound` while nothing has arrived."""
     if is_remote(settings):
-        with closing(RemoteStore(settings)) as store:
+        with _remote(settings) as store:
             return store.size(_incoming(import_id))
     try:
         return (settings.storage_folder / _incoming(import_id)).stat().st_size
@@ -87,7 +89,7 @@ def settle_incoming(settings: Settings, import_id: UUID) -> StoredFile:
         stored = _hashed(file)
     key = _key(stored.sha256)
     if is_remote(settings):
-        with closing(RemoteStore(settings)) as store:
+        with _remote(settings) as store:
             if not store.exists(key):
                 store.copy(incoming, key)
     else:
@@ -97,16 +99,25 @@ def settle_incoming(settings: Settings, import_id: UUID) -> StoredFile:
 
 def drop_incoming(settings: Settings, import_id: UUID) -> None:
     if is_remote(settings):
-        with closing(RemoteStore(settings)) as store:
+        with _remote(settings) as store:
             store.delete(_incoming(import_id))
     else:
         (settings.storage_folder / _incoming(import_id)).unlink(missing_ok=True)
 
 
 @contextmanager
+def _remote(settings: Settings) -> Iterator["RemoteStore"]:
+    # imported late: an importer on one machine needs no HTTP client, which is a seventh of its memory
+    from penstock.imports.remote import RemoteStore
+
+    with closing(RemoteStore(settings)) as store:
+        yield store
+
+
+@contextmanager
 def _opened(settings: Settings, key: str) -> Iterator[BinaryIO]:
     if is_remote(settings):
-        with closing(RemoteStore(settings)) as store, store.open(key) as remote:
+        with _remote(settings) as store, store.open(key) as remote:
             yield remote
         return
     try:
@@ -133,7 +144,7 @@ def _store(settings: Settings, source: BinaryIO) -> StoredFile:
 
 
 def _store_remotely(settings: Settings, source: BinaryIO) -> StoredFile:
-    with tempfile.TemporaryFile() as copy, closing(RemoteStore(settings)) as store:
+    with tempfile.TemporaryFile() as copy, _remote(settings) as store:
         stored = _copy(source, copy)
         if not store.exists(_key(stored.sha256)):
             store.put(_key(stored.sha256), copy)
