@@ -161,7 +161,8 @@ def _open_streams(connection: Connection, numbers: dict[Stream, int]) -> tuple[l
     types, ids = zip(*numbers, strict=True)
     with connection.cursor(binary=True) as cursor:
         row = cursor.execute(
-            "select * from ops.open_streams(%s, %s, %s)", (list(types), list(ids), list(numbers.values()))
+            "select * from ops.open_streams(%b::text[], %b::text[], %b::int[])",
+            (list(types), list(ids), list(numbers.values())),
         ).fetchone()
     assert row is not None
     first_versions, positions, opened_at = row

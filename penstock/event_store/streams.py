@@ -7,6 +7,7 @@ from psycopg.types.json import Jsonb
 
 from penstock import json_codec
 from penstock.database import Connection, translated
+from penstock.errors import InvalidInput
 from penstock.event_store.events import (
     Appended,
     ExpectedVersion,
@@ -18,7 +19,8 @@ from penstock.event_store.events import (
 MAX_PAGE = 1000
 
 _APPEND_ONE = "select * from public.append_event(%s, %s, %s, %s, %s, %s, %s, %s)"
-_APPEND_MANY = "select * from public.append_events(%s, %s, %s, %s, %s, %s, %s, %s)"
+# Arrays in binary: as text each element would be escaped in Python, five times the work of all the rest.
+_APPEND_MANY = "select * from public.append_events(%s, %s, %s, %b, %b::text[], %b::jsonb[], %b::jsonb[], %b::int[])"
 EVENT_COLUMNS = (
     "position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version, created_at"
 )
@@ -38,11 +40,13 @@ def append(
     `EventIdReused` or `PartialRepeat`; a repeated call with the same ids answers as the first time.
     """
     code = expected_version_code(expected_version)
+    if not events:
+        raise InvalidInput("no events to append", field="events")
     with translated(), connection.cursor(binary=True) as cursor:
         if len(events) == 1:
             cursor.execute(_APPEND_ONE, (aggregate_type, aggregate_id, code, *_columns(events[0])))
         else:
-            columns = [list(column) for column in zip(*map(_columns, events), strict=True)] or [[]] * 5
+            columns = [list(column) for column in zip(*map(_columns, events), strict=True)]
             cursor.execute(_APPEND_MANY, (aggregate_type, aggregate_id, code, *columns))
         row = cursor.fetchone()
     assert row is not None
