@@ -18,6 +18,7 @@ Errors are `application/problem+json` with a stable `type`; a wrong field is nam
 """
 _REFERENCE: Final = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 _ERRORS: Final = {
+    "400": "The body is not what its Content-Type says",
     "401": "No key, or an unknown one; for webhooks: no signature that fits",
     "403": "The key lacks the scope; in local mode: not meant for this machine",
     "404": "There is no such thing",
@@ -27,7 +28,7 @@ _ERRORS: Final = {
     "422": "A field is wrong; `errors` names it",
     "503": "Passing: try again after Retry-After seconds",
 }
-_WITH_BODY: Final = frozenset({"409", "413", "415"})
+_WITH_BODY: Final = frozenset({"400", "409", "413", "415"})
 
 
 def install(app: FastAPI) -> None:
