@@ -54,15 +54,17 @@ select
   min(l.ord) as first_ord, count(*) as lines, 'order' as aggregate_type, l.order_id as aggregate_id,
   null::uuid as id, 'OrderPlaced' as event_type, array['OrderCompleted'] as more, 1 as schema_version,
   min(l.ordered_at) as occurred_at, null::jsonb as metadata,
-  jsonb_build_object(
-    'order_id', l.order_id,
-    'customer_id', (array_agg(l.customer_id) filter (where l.customer_id is not null))[1],
-    'currency', (array_agg(l.currency))[1],
-    'country', (array_agg(l.country) filter (where l.country is not null))[1],
-    'placed_at', staging.moment(min(l.ordered_at)),
-    'items', ('[' || string_agg(l.item, ',') || ']')::jsonb,
-    'total', <total>::text
-  ) as payload
+  -- written as text and read once: jsonb built of jsonb is copied item by item
+  (
+    '{{"order_id": ' || to_json(l.order_id)::text
+    || ', "customer_id": ' || coalesce(to_json(
+      (array_agg(l.customer_id) filter (where l.customer_id is not null))[1])::text, 'null')
+    || ', "currency": ' || to_json((array_agg(l.currency))[1])::text
+    || ', "country": ' || coalesce(to_json(
+      (array_agg(l.country) filter (where l.country is not null))[1])::text, 'null')
+    || ', "placed_at": "' || staging.moment(min(l.ordered_at))
+    || '", "total": "' || <total>::text || '", "items": [' || string_agg(l.item, ',') || ']}}'
+  )::jsonb as payload
 from items as l
 group by l.order_id
 """.replace("<price>", _PRICE).replace("<total>", f"({_TOTAL})")
