@@ -3,9 +3,14 @@
 import csv
 import io
 from collections.abc import Iterator
+from typing import BinaryIO
 from uuid import UUID
 
 from penstock import database
+from penstock.database import Connection
+from penstock.imports.careful import KEPT
+from penstock.imports.ledger import Import
+from penstock.imports.reading import read_pieces
 from penstock.settings import Settings
 
 HEADER = ("line", "byte_offset", "field", "reason", "content")
@@ -21,6 +26,39 @@ def reject_lines(settings: Settings, import_id: UUID) -> Iterator[str]:
     while rows := _page(settings, import_id, last):
         last = (rows[-1][1], rows[-1][0])
         yield _written([tuple(safe_cell(cell) for cell in row[1:]) for row in rows])
+
+
+def fill_contents(connection: Connection, imported: Import, file: BinaryIO) -> None:
+    """Give the lines that were refused after they had been staged their content, in one pass over the file."""
+    plan = imported.read_plan
+    mark = plan.layout.line_end[-1:].encode()
+    wanted = _lines_without_content(connection, imported.id)
+    line = next(wanted, None)
+    for piece in read_pieces(file, plan, plan.layout.body, plan.layout.first_line):
+        lines = None
+        while line is not None and line < piece.next_line:
+            if piece.origin is None and lines is None:
+                lines = piece.data.split(mark)
+            content = piece.origin if lines is None else lines[line - piece.line]
+            connection.execute(
+                """update raw.import_rejects set line_content = %s
+                   where import_id = %s and line = %s and line_content is null""",
+                ((content or b"")[:KEPT].rstrip(b"\r\n"), imported.id, line),
+            )
+            line = next(wanted, None)
+        if line is None:
+            return
+
+
+def _lines_without_content(connection: Connection, import_id: UUID) -> Iterator[int]:
+    last = 0
+    while lines := connection.execute(
+        """select distinct line from raw.import_rejects
+           where import_id = %s and line > %s and line_content is null order by line limit %s""",
+        (import_id, last, PAGE),
+    ).fetchall():
+        yield from (line for (line,) in lines)
+        last = lines[-1][0]
 
 
 def _page(settings: Settings, import_id: UUID, after: tuple[int, int]) -> list[tuple[int, int, int, str, str, bytes]]:

@@ -24,6 +24,7 @@ from penstock.imports.ledger import Import
 from penstock.imports.options import Options
 from penstock.imports.plan import make_plan
 from penstock.imports.reading import read_pieces
+from penstock.imports.rejects import fill_contents
 from penstock.imports.staging import Staging
 from penstock.imports.stream import Meter
 from penstock.imports.tables import TableWriter, check_table
@@ -228,19 +229,22 @@ class _Runner:
             number, after = imported.progress["facts"], imported.progress["appended"]
             upto = min(after + FACTS_A_STEP, number)
             counts = staging.append(connection, imported, facts, after, upto)
-            progress = {**imported.progress, "appended": upto}
+            conflicts = imported.progress.get("conflicts", 0) + counts["conflict"]
+            progress = {**imported.progress, "appended": upto, "conflicts": conflicts}
             self._account(connection, imported, counts, progress)
             if upto == number:
                 self._end_bucket(connection, imported, staging, progress)
 
-    @staticmethod
-    def _end_bucket(connection: Connection, imported: Import, staging: Staging, progress: dict[str, int]) -> None:
+    def _end_bucket(self, connection: Connection, imported: Import, staging: Staging, progress: dict[str, int]) -> None:
         if progress["bucket"] + 1 < progress["buckets"]:
             progress = {**progress, "bucket": progress["bucket"] + 1}
             ledger.move(connection, imported.id, state="forming", progress=progress)
             return
         assert progress["formed"] == imported.staged, f"{progress} of {imported.staged} staged rows"
         staging.drop(connection)
+        if progress["conflicts"]:
+            with open_file(self.settings, imported.content_sha256) as file:
+                fill_contents(connection, imported, file)
         ledger.end(connection, imported.id, "completed")
 
     @staticmethod

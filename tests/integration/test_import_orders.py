@@ -104,8 +104,9 @@ def test_an_order_stored_with_another_content_is_refused_line_by_line(settings: 
     done = advance_import(settings, changed.id)
     assert (done.state, done.loaded, done.rejected, done.duplicate) == ("completed", 0, 5, 1)
     text = "".join(rejects_csv(settings, changed.id))
-    assert "2,,order_id,order 536365 is stored already with another content," in text
-    assert "4,,order_id,order 536365 is stored already with another content," in text
+    reason = "order_id,order 536365 is stored already with another content,"
+    assert f'2,,{reason}"536365,85123A,WHITE HANGING HEART' in text
+    assert f'4,,{reason}"536365,71053,' in text
 
 
 def test_a_large_file_is_formed_bucket_by_bucket(
