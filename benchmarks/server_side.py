@@ -14,7 +14,7 @@ _VARIABLES = r"""
 """
 _STREAM = "'s' || :run || '-' || :client_id || '-' || :s"
 OURS = f"""{_VARIABLES}
-select version, position from public.append_event(
+select public.append_event(
   'order', {_STREAM}, :e, {{new_id}}, 'OrderPlaced', :payload, :metadata);
 """
 BARE = rf"""{_VARIABLES}

@@ -53,7 +53,7 @@ def _cannot_fail(text: str) -> bool:
 
 def dumps(value: object) -> str:
     """Encode compactly; refuses what JSON cannot hold instead of guessing."""
-    return json.dumps(value, default=_encode, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def plain(value: object) -> Any:
@@ -139,3 +139,7 @@ def _encode(value: object) -> str:
     except KeyError:
         raise TypeError(f"{type(value).__name__} has no JSON form here") from None
     return encoder(value)
+
+
+# made once: json.dumps would make one for each call
+_ENCODER = json.JSONEncoder(default=_encode, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
