@@ -57,6 +57,7 @@ def test_files_without_much_in_them_complete(settings: Settings, content: str, c
         (b'[{"order_id": 1}, {"order_id"', "not closed"),
         (b"\xff\xfe\x00\x00", "empty|header|recognised"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "file",
 )
 def test_files_that_cannot_be_read_fail_with_the_reason(settings: Settings, content: bytes, error: str) -> None:
     done = load(settings, content)
