@@ -10,6 +10,7 @@ from typing import Any
 from penstock.cli.session import environment, say
 from penstock.errors import PenstockError, SettingsError
 from penstock.event_store.relay import OutgoingEvent, Relayed
+from penstock.local.proxies import past_proxies
 from penstock.settings import Settings
 
 
@@ -37,5 +38,6 @@ def _client(settings: Settings) -> Any:
     if not settings.inngest_dev and not env.get("INNGEST_EVENT_KEY"):
         raise SettingsError("neither INNGEST_DEV nor INNGEST_EVENT_KEY is set, and no `make up` is running here")
     given = {"DATABASE_URL": settings.database_url, "PENSTOCK_ENV": "local"}
-    os.environ.update({**env, **given, "INNGEST_DEV": settings.inngest_dev or ""})
+    direct = past_proxies(env) if settings.inngest_dev else {}
+    os.environ.update({**env, **given, **direct, "INNGEST_DEV": settings.inngest_dev or ""})
     return importlib.import_module("functions.client")

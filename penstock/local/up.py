@@ -25,12 +25,14 @@ from penstock.local import PROJECT, STATE
 from penstock.local.children import Children, end_former
 from penstock.local.choices import Choices, choices
 from penstock.local.postgres import EmbeddedPostgres
+from penstock.local.proxies import past_proxies
 from penstock.local.sample import load_sample
 from penstock.local.server_user import LocalServerFailed
 from penstock.settings import Settings
 
 READY_SECONDS = 60
 WATCH_SECONDS = 0.5
+REGISTER_SECONDS = 10
 
 Say = Callable[[str], None]
 
@@ -121,7 +123,7 @@ def _check(environment: Mapping[str, str]) -> None:
 
 
 def _local(run: Run) -> dict[str, str]:
-    return {"PENSTOCK_ENV": "local", "INNGEST_DEV": run.wanted.inngest.url}
+    return {"PENSTOCK_ENV": "local", "INNGEST_DEV": run.wanted.inngest.url, **past_proxies(run.environment)}
 
 
 def _database(run: Run, signals: Signals, stack: ExitStack) -> Settings:
@@ -188,16 +190,41 @@ def _register(wanted: Choices) -> None:
         answer = httpx.put(f"{wanted.address}/api/inngest", timeout=30, trust_env=False)
     except httpx.HTTPError as error:
         raise LocalServerFailed(f"the app could not register with Inngest: {error}") from error
-    if answer.status_code != 200:
+    if not _is_taken(answer):
         raise LocalServerFailed(
             f"Inngest at {wanted.inngest.url} did not take the app: {answer.status_code} {answer.text[:500]}"
         )
 
 
+def _is_taken(answer: httpx.Response) -> bool:
+    """The SDK answers 200 also when Inngest refused: what Inngest said stands in the body."""
+    try:
+        said = answer.json()
+    except ValueError:
+        return False
+    return answer.status_code == 200 and isinstance(said, dict) and said.get("ok") is True
+
+
 def _watch(run: Run) -> None:
+    is_taken, again = True, time.monotonic() + REGISTER_SECONDS
     while True:
         run.check()
+        if not run.wanted.inngest.is_ours and time.monotonic() > again:
+            is_taken, again = _register_again(run, is_taken), time.monotonic() + REGISTER_SECONDS
         time.sleep(WATCH_SECONDS)
+
+
+def _register_again(run: Run, was_taken: bool) -> bool:
+    """A development server forgets its apps when it restarts, and looks for them at a few usual ports only."""
+    try:
+        _register(run.wanted)
+    except LocalServerFailed as error:
+        if was_taken:
+            run.say(f"Inngest    is away, and is tried again every {REGISTER_SECONDS} s: {error}")
+        return False
+    if not was_taken:
+        run.say(f"Inngest    {run.wanted.inngest.url} has the app again")
+    return True
 
 
 @contextmanager

@@ -80,6 +80,11 @@ class Up:
         assert answer.status_code == 200, answer.text
         return answer.json() if "json" in answer.headers["content-type"] else answer.text
 
+    def post(self, path: str, body: object) -> Any:
+        answer = httpx.post(f"http://127.0.0.1:{self.port}{path}", json=body, timeout=10, trust_env=False)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def signal(self, number: signal.Signals = signal.SIGINT) -> int:
         self.process.send_signal(number)
         return self.ended()

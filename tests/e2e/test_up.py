@@ -21,6 +21,7 @@ import pytest
 from penstock.local.postgres import EmbeddedPostgres
 from tests import throwaway
 from tests.e2e.checkout import Up, children_of, copy_project, free_port, left_over, wait_until
+from tests.e2e.dev_server import REFUSED, dev_server
 
 pytestmark = pytest.mark.xdist_group("up")
 
@@ -158,6 +159,39 @@ def test_an_unreachable_database_is_one_line_without_its_password(folder: Path) 
 )
 def test_a_wrong_variable_is_one_line(folder: Path, name: str, value: str, message: str) -> None:
     assert one_line(Up(folder, {name: value})).startswith(f"penstock: {message}")
+
+
+def test_a_dev_server_that_refuses_the_app_ends_it_with_the_reason(folder: Path) -> None:
+    with dev_server(answer=REFUSED) as server:
+        up = Up(folder, {"SAMPLE": 0, "INNGEST_DEV": server.url})
+        assert up.ended() == 1
+    assert up.said.splitlines()[-1].startswith(f"penstock: Inngest at {server.url} did not take the app: ")
+    assert "At least one function is invalid" in up.said
+    assert left_over(folder) == []
+
+
+def test_a_dev_server_that_was_restarted_gets_the_app_again(folder: Path) -> None:
+    port = free_port()
+    with dev_server(port) as server:
+        up = Up(folder, {"SAMPLE": 0, "INNGEST_DEV": server.url}).ready()
+        mine = {f"http://127.0.0.1:{up.port}/api/inngest"}
+        assert server.apps == mine
+    wait_until(lambda: "Inngest    is away" in up.said, 30)
+    with dev_server(port) as restarted:
+        wait_until(lambda: restarted.apps == mine, 30)
+        wait_until(lambda: f"Inngest    {restarted.url} has the app again" in up.said, 10)
+    assert up.signal() == 0
+    assert left_over(folder) == []
+
+
+def test_a_configured_proxy_does_not_stand_between_our_own_servers(folder: Path) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    proxies: dict[str, str | int] = {"HTTP_PROXY": nowhere, "http_proxy": nowhere, "ALL_PROXY": nowhere, "no_proxy": ""}
+    up = Up(folder, {"SAMPLE": 0, **proxies}).ready()
+    order = {"order_id": "past-proxies", "items": [{"product_id": "MUG", "quantity": 1, "unit_price": "7.50"}]}
+    placed = up.post("/v1/orders", order)
+    assert up.get(f"/v1/orders/past-proxies?wait_for={placed['position']}")["status"] == "placed"
+    assert up.signal() == 0
 
 
 def test_a_given_database_is_migrated_and_used_instead_of_an_embedded_one(folder: Path) -> None:
