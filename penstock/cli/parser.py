@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import re
 import signal
 import sys
@@ -22,6 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run = getattr(importlib.import_module(f"penstock.cli.{module}"), name)
         return int(run(options) or 0)
+    except BrokenPipeError:
+        # who reads, `head` say, has enough; what is still buffered must not fail again when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (PenstockError, psycopg.Error, OSError) as error:
         return _tell(error)
     except KeyboardInterrupt:

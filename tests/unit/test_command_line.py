@@ -1,6 +1,8 @@
 """What can be typed at `penstock`, and how it refuses."""
 
 import argparse
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from penstock.cli import main, parse, session
 from penstock.errors import SettingsError
+from penstock.local import PROJECT
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +113,20 @@ def test_rows_are_printed_as_a_table(capsys: pytest.CaptureFixture[str]) -> None
 def test_options_know_their_command() -> None:
     assert isinstance(parse(["up"]), argparse.Namespace)
     assert parse(["doctor", "--json"]).json is True
+
+
+def test_a_reader_that_has_enough_ends_it_quietly() -> None:
+    script = (
+        "import sys; from penstock.cli import main, operations;"
+        "operations.runs = lambda options: print('a line\\n' * 100_000, flush=True);"
+        "sys.exit(main(['runs']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as runs:
+        assert runs.stdout
+        assert runs.stderr
+        assert runs.stdout.readline() == "a line\n"
+        runs.stdout.close()
+        assert runs.stderr.read() == ""
+    assert runs.returncode == 141
