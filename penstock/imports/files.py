@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from penstock.imports.remote import RemoteStore
 
 BLOCK = 1 << 20
+_INCOMING = "incoming"
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,23 @@ def open_file(settings: Settings, sha256: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def receive_incoming(settings: Settings, import_id: UUID, source: BinaryIO) -> int:
-    """Store an upload in the local folder, for the app that stands in for Storage; gives its size."""
-    path = settings.storage_folder / _incoming(import_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(path) as copy:
-        return _copy(source, copy).size
+@contextmanager
+def arriving(settings: Settings, source: BinaryIO) -> Iterator[tuple[Path, StoredFile]]:
+    """An upload in the local folder, in a file of its own that is gone at the end unless it was given its place."""
+    folder = settings.storage_folder / _INCOMING
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=folder, suffix=".part")
+    arrived = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as copy:
+            stored = _copy(source, copy)
+        yield arrived, stored
+    finally:
+        arrived.unlink(missing_ok=True)
+
+
+def place_incoming(settings: Settings, import_id: UUID, arrived: Path) -> None:
+    arrived.replace(settings.storage_folder / _incoming(import_id))
 
 
 def sign_incoming(settings: Settings, import_id: UUID) -> str | None:
@@ -151,14 +163,6 @@ def _store_remotely(settings: Settings, source: BinaryIO) -> StoredFile:
     return stored
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    incoming = path.with_suffix(".part")
-    with incoming.open("wb") as file:
-        yield file
-    incoming.replace(path)
-
-
 def _copy(source: BinaryIO, copy: BinaryIO) -> StoredFile:
     digest, size = hashlib.sha256(), 0
     while block := source.read(BLOCK):
@@ -197,4 +201,4 @@ def _key(sha256: str) -> str:
 
 
 def _incoming(import_id: UUID) -> str:
-    return f"incoming/{import_id}"
+    return f"{_INCOMING}/{import_id}"

@@ -40,11 +40,14 @@ def open_upload(
 
 
 def receive_upload(settings: Settings, import_id: UUID, source: BinaryIO) -> Import:
-    """Store the file of an upload, then end the upload. Sending it again before that replaces it."""
+    """Store the file of an upload, then end the upload. Of two at once the first to be complete counts."""
     with database.connection(settings) as connection:
         _check_open(ledger.read_import(connection, import_id))
-    files.receive_incoming(settings, import_id, source)
-    return end_upload(settings, import_id)
+    with files.arriving(settings, source) as (arrived, stored), database.transaction(settings) as connection:
+        _check_open(ledger.read_import(connection, import_id, lock=True))
+        files.place_incoming(settings, import_id, arrived)
+        ledger.move(connection, import_id, state="waiting", size_bytes=stored.size)
+        return ledger.read_import(connection, import_id)
 
 
 def end_upload(settings: Settings, import_id: UUID) -> Import:
