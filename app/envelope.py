@@ -36,12 +36,13 @@ class Envelope:
             return
         headers = dict(scope["headers"])
         ids = trace.begin(scope, headers.get(b"x-correlation-id"))
-        answer = _Answer(send, ids)
+        streams = scope["path"].startswith(self._streamed)
+        answer = _Answer(send, ids, hangs_up=streams)
         try:
             settings = self._settings()
             security.check_origin(settings, headers)
             _check_path(scope)
-            if not scope["path"].startswith(self._streamed):
+            if not streams:
                 receive = _limited(receive, headers.get(b"content-length"), settings.max_body_bytes)
             await self._app(scope, receive, answer)
         except PenstockError as error:
@@ -60,9 +61,10 @@ class Envelope:
 class _Answer:
     """Adds the headers, and knows whether the answer has begun."""
 
-    def __init__(self, send: Send, ids: Trace) -> None:
+    def __init__(self, send: Send, ids: Trace, *, hangs_up: bool) -> None:
         self._send = send
         self._ids = ids
+        self._hangs_up = hangs_up
         self.started = False
 
     async def __call__(self, message: Message) -> None:
@@ -74,6 +76,8 @@ class _Answer:
                 (b"x-correlation-id", self._ids.correlation_id.encode()),
                 (b"x-request-id", self._ids.request_id.encode()),
             ]
+            if self._hangs_up and message["status"] >= 400:  # else the rest of a refused file would still be received
+                message["headers"].append((b"connection", b"close"))
         await self._send(message)
 
 

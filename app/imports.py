@@ -12,10 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
+from app.import_options import JSON_OPTIONS, TEXT_OPTIONS, ImportOptions
 from app.parameters import Answer, Limit, Name
 from app.routing import Json, caller_of, ids_of, needs, router, settings_of
 from app.waking import announced
-from penstock import imports, json_codec
+from penstock import imports
 from penstock.errors import InvalidInput
 from penstock.event_store import uuid7
 from penstock.imports import Import
@@ -23,8 +24,6 @@ from penstock.imports import Import
 routes = router()
 
 REQUESTED: Final = "import/file.requested"
-_JSON_OPTIONS: Final = ("mapping", "constants", "defaults", "dates")
-_TEXT_OPTIONS: Final = ("decimal", "format", "encoding", "delimiter")
 _MAX_FIELDS: Final = 20
 
 
@@ -78,6 +77,10 @@ class ImportsOut(Answer):
     imports: list[ImportOut]
 
 
+class FileOptions(ImportOptions):
+    dry_run: Annotated[bool, Field(description="Only look: how it would be read, and what would come of it.")] = False
+
+
 @dataclass(frozen=True)
 class _Sent:
     name: str | None
@@ -104,7 +107,6 @@ _FILE: Final = {
         },
     }
 }
-_Text = Annotated[str | None, Query(max_length=20_000)]
 ImportId = Annotated[UUID, Path(description="As answered when the file came in.")]
 
 
@@ -114,30 +116,15 @@ ImportId = Annotated[UUID, Path(description="As answered when the file came in."
     responses={202: {"model": ImportAccepted}, 200: {"model": DryRunOut, "description": "What `dry_run` found"}},
     openapi_extra={**needs("write"), **_FILE},
 )
-async def import_file(
-    request: Request,
-    target: Name,
-    mapping: Annotated[_Text, Query(description='JSON: {"column of the file": "field"}.')] = None,
-    constants: Annotated[_Text, Query(description='JSON: {"field": "value of every row"}.')] = None,
-    defaults: Annotated[_Text, Query(description='JSON: {"field": "value where the file has none"}.')] = None,
-    dates: Annotated[_Text, Query(description='JSON: {"field": "strptime format"}.')] = None,
-    decimal: Literal[".", ","] | None = None,
-    format: Literal["csv", "tsv", "json", "jsonl"] | None = None,
-    encoding: Annotated[str | None, Query(max_length=40)] = None,
-    delimiter: Annotated[str | None, Query(max_length=1)] = None,
-    header: bool | None = None,
-    reject_limit: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Stop after so many rejects.")] = None,
-    dry_run: Annotated[bool, Query(description="Only look: how it would be read, and what would come of it.")] = False,
-) -> Json:
+async def import_file(request: Request, target: Name, asked: Annotated[FileOptions, Query()]) -> Json:
     """Take a file. It is stored before this answers and worked on after; `status_url` tells how it goes.
 
     Format, encoding and delimiter are found out unless they are given. The same file again adds nothing.
     """
     sent = await _read_file(request)
-    given = dict(request.query_params.items()) | dict(sent.options)
-    options = _options(given, header)
+    options = asked.for_imports(sent.options)
     settings = settings_of(request)
-    if dry_run:
+    if asked.dry_run:
         look = partial(imports.dry_run, settings, target, sent.content, options=options)
         return Json(await run_in_threadpool(look))
     imported, duplicate = await run_in_threadpool(
@@ -147,12 +134,12 @@ async def import_file(
         sent.content,
         name=sent.name,
         options=options,
-        reject_limit=reject_limit,
+        reject_limit=asked.reject_limit,
         actor=caller_of(request).name,
     )
     status_url = f"/v1/imports/{imported.id}"
     answer = Json({"import_id": str(imported.id), "status_url": status_url, "duplicate": duplicate}, 202)
-    return answer if imported.is_final else _started(request, answer, imported)
+    return started(request, answer, imported)
 
 
 @routes.get("/v1/imports", responses={200: {"model": ImportsOut}}, openapi_extra=needs("read"))
@@ -165,6 +152,16 @@ def read_imports(request: Request, limit: Limit = 50) -> Json:
 def read_import(request: Request, import_id: ImportId) -> Json:
     """How an import stands: state, exact counts, progress, and how its file was read."""
     return Json(imports.import_status(settings_of(request), import_id).as_json())
+
+
+@routes.post("/v1/imports/{import_id}/undo", responses={200: {"model": ImportOut}}, openapi_extra=needs("write"))
+def undo_import(request: Request, import_id: ImportId) -> Json:
+    """Take an import into a table back: rows that it added go, rows that it changed are as they were.
+
+    `result.undo` counts what was removed, restored, and kept because somebody has changed it since. Events stay: for
+    their imports this is a 409, as for one that still runs, and for rows that others refer to.
+    """
+    return Json(imports.undo_import(settings_of(request), import_id).as_json())
 
 
 @routes.get(
@@ -189,7 +186,7 @@ async def _read_file(request: Request) -> _Sent:
             raise InvalidInput("missing: send the file as the form's part `file`", field="file")
         options = {name: value for name, value in form.items() if isinstance(value, str)}
         for name in options:
-            if name not in (*_JSON_OPTIONS, *_TEXT_OPTIONS):
+            if name not in (*JSON_OPTIONS, *TEXT_OPTIONS):
                 raise InvalidInput("no such option of a form", field=name[:80])
         return _checked(_Sent(file.filename, await file.read(), options))
 
@@ -200,16 +197,9 @@ def _checked(sent: _Sent) -> _Sent:
     return sent
 
 
-def _options(given: Mapping[str, str], header: bool | None) -> dict[str, Any]:
-    """What was said as `imports` wants it; that checks the rest."""
-    options: dict[str, Any] = {
-        name: json_codec.loads(given[name], field=name) for name in _JSON_OPTIONS if name in given
-    }
-    options |= {name: given[name] for name in _TEXT_OPTIONS if name in given}
-    return options if header is None else {**options, "header": header}
-
-
-def _started(request: Request, answer: Json, imported: Import) -> Json:
-    """A fresh id for each call, since Inngest drops an event whose id it has seen."""
+def started(request: Request, answer: Json, imported: Import) -> Json:
+    """The answer, and the import's start; a fresh id for each, since Inngest drops an event whose id it has seen."""
+    if imported.is_final:
+        return answer
     data = {"import_id": str(imported.id), "correlation_id": ids_of(request).correlation_id}
     return announced(request, answer, REQUESTED, f"import-{imported.id}-{uuid7()}", data)

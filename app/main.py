@@ -25,6 +25,7 @@ from app import (
     operations,
     orders,
     streams,
+    uploads,
     views,
     webhooks,
 )
@@ -45,6 +46,7 @@ _RESOURCES: Final = (
     aggregates,
     views,
     imports,
+    uploads,
     operations,
     live,
     dashboard_page,
@@ -57,7 +59,7 @@ def create_app(settings: Settings | None = None, wakes: Wakes | None = None) -> 
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, redoc_url=None)
     app.state.settings = read_settings
     app.state.wakes = wakes or Wakes(inngest_client.wake_relay, inngest_client.relay_now, _send)
-    app.add_middleware(Envelope, settings=read_settings)
+    app.add_middleware(Envelope, settings=read_settings, streamed=(uploads.PREFIX,))
     errors.install(app)
     for resource in _RESOURCES:
         # as they are, not as a router inside a router: that would cost every request a second round of matching

@@ -3,13 +3,14 @@
 A resource's router is `router()`; each of its routes says by `needs(scope)` what a key must allow.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import fields
 from functools import cache
 from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -58,7 +59,7 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
         scope: Scope | None = (self.openapi_extra or {})[SCOPE]
-        known = frozenset(each.alias for each in self.dependant.query_params)
+        known = frozenset(name for each in self.dependant.query_params for name in _parameters(each))
         takes_json = self.body_field is not None
         way: ShortCut | None = getattr(self.endpoint, "short_cut", None)
 
@@ -109,6 +110,12 @@ def plain(value: Any) -> dict[str, Any]:
 @cache
 def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
+
+
+def _parameters(field: Any) -> Iterable[str]:
+    """The names that a parameter takes from the address: its own, or those of its model's fields."""
+    kind = field.field_info.annotation
+    return kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else (field.alias,)
 
 
 def _check_parameters(request: Request, known: frozenset[str]) -> None:

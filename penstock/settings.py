@@ -44,6 +44,7 @@ class Settings:
     inngest_dev: str | None = None
     inngest_serve_origin: str | None = None
     max_body_bytes: int = 4_500_000
+    max_upload_bytes: int = 10_000_000_000
     relay_interval_ms: int = 200
 
     @property
@@ -72,6 +73,7 @@ class Settings:
             inngest_dev=env.get("INNGEST_DEV") or None,
             inngest_serve_origin=env.get("INNGEST_SERVE_ORIGIN") or None,
             max_body_bytes=_whole_number(env, "PENSTOCK_MAX_BODY_BYTES", 4_500_000, faults, at_least=1024),
+            max_upload_bytes=_whole_number(env, "PENSTOCK_MAX_UPLOAD_BYTES", 10_000_000_000, faults, at_least=1024),
             relay_interval_ms=_whole_number(env, "RELAY_INTERVAL_MS", 200, faults, at_most=60_000),
         )
         if not settings.is_local:

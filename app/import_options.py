@@ -1,0 +1,34 @@
+"""How a caller says how a file is to be read: the same parameters for a file in a request and for an upload."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, Field
+
+from penstock import json_codec
+
+JSON_OPTIONS: Final = ("mapping", "constants", "defaults", "dates")
+TEXT_OPTIONS: Final = ("decimal", "format", "encoding", "delimiter")
+
+_Text = Annotated[str | None, Field(max_length=20_000)]
+
+
+class ImportOptions(BaseModel):
+    """Checked here as far as HTTP goes; what the texts mean is checked by `imports`."""
+
+    mapping: Annotated[_Text, Field(description='JSON: {"column of the file": "field"}.')] = None
+    constants: Annotated[_Text, Field(description='JSON: {"field": "value of every row"}.')] = None
+    defaults: Annotated[_Text, Field(description='JSON: {"field": "value where the file has none"}.')] = None
+    dates: Annotated[_Text, Field(description='JSON: {"field": "strptime format"}.')] = None
+    decimal: Literal[".", ","] | None = None
+    format: Literal["csv", "tsv", "json", "jsonl"] | None = None
+    encoding: Annotated[str | None, Field(max_length=40)] = None
+    delimiter: Annotated[str | None, Field(max_length=1)] = None
+    header: bool | None = None
+    reject_limit: Annotated[int | None, Field(ge=0, le=2**31 - 1, description="Stop after so many rejects.")] = None
+
+    def for_imports(self, form: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """As `imports` wants them; what a form says counts before what the address says."""
+        said = self.model_dump(include={*JSON_OPTIONS, *TEXT_OPTIONS, "header"}, exclude_none=True)
+        said |= form or {}
+        return said | {name: json_codec.loads(said[name], field=name) for name in JSON_OPTIONS if name in said}
