@@ -106,6 +106,9 @@ def _write(make: Callable[[str], Append], url: str, seconds: float, start: Any, 
         one(f"{run}-{number // 10}", number % 10)
         number += 1
     counts.put(number)
+    counts.close()
+    counts.join_thread()
+    os._exit(0)  # a peer's pool may have threads that would not let go
 
 
 def race(make: Callable[[str], Append], bench: Bench) -> float:
@@ -113,12 +116,15 @@ def race(make: Callable[[str], Append], bench: Bench) -> float:
     context = multiprocessing.get_context("spawn")
     start, counts = context.Barrier(WRITERS), context.Queue()
     arguments = (make, bench.url, bench.seconds, start, counts)
-    writers = [context.Process(target=_write, args=arguments) for _ in range(WRITERS)]
+    writers = [context.Process(target=_write, args=arguments, daemon=True) for _ in range(WRITERS)]
     for writer in writers:
         writer.start()
-    total: int = sum(counts.get(timeout=bench.seconds + 60) for _ in writers)
-    for writer in writers:
-        writer.join()
+    try:
+        total: int = sum(counts.get(timeout=bench.seconds + 60) for _ in writers)
+    finally:
+        for writer in writers:
+            writer.join(5)
+            writer.kill()
     return total / bench.seconds
 
 
