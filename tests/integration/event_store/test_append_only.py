@@ -1,11 +1,14 @@
 """History cannot be rewritten by any role, and each role holds exactly the grants that are listed here."""
 
 import uuid
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 
+from penstock import database
 from penstock.event_store import NewEvent, append
+from tests import throwaway
 
 ROLES = ("postgres", "service_role", "analyst", "anon", "authenticated")
 CHANGES = (
@@ -22,10 +25,19 @@ CHANGES = (
 )
 
 
+@pytest.fixture(scope="module")
+def database_of_module() -> Iterator[str]:
+    with throwaway.cloned_database() as url:
+        with database.connect(url) as connection:
+            append(connection, "thing", "1", "no_stream", [NewEvent("Made", {"n": n}) for n in range(3)])
+        yield url
+
+
 @pytest.fixture
-def store(connection: psycopg.Connection) -> psycopg.Connection:
-    append(connection, "thing", "1", "no_stream", [NewEvent("Made", {"n": n}) for n in range(3)])
-    return connection
+def store(database_of_module: str) -> Iterator[psycopg.Connection]:
+    """A session of its own in a database that no test manages to change."""
+    with database.connect(database_of_module) as connection:
+        yield connection
 
 
 def contents(connection: psycopg.Connection) -> list[tuple[object, ...]]:
@@ -79,7 +91,9 @@ def test_nobody_but_the_owner_writes_past_the_functions(store: psycopg.Connectio
         store.execute(statement.encode())
 
 
-def test_the_service_role_appends_and_reads_and_the_analyst_reads(store: psycopg.Connection) -> None:
+def test_the_service_role_appends_and_reads_and_the_analyst_reads(connection: psycopg.Connection) -> None:
+    store = connection
+    append(store, "thing", "1", "no_stream", [NewEvent("Made", {"n": n}) for n in range(3)])
     store.execute("set role service_role")
     call = "select * from public.append_event('thing', '1', 3, %s, 'Made', '{}')"
     row = store.execute(call, (uuid.uuid4(),)).fetchone()

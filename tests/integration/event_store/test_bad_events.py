@@ -1,6 +1,6 @@
 """What is no event is refused by name of the field, through every way in, and nothing is stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +8,10 @@ import pytest
 
 from penstock import database, errors
 from penstock.database import Connection
-from penstock.event_store import NewEvent, append, append_bulk
+from penstock.event_store import NewEvent, append, append_bulk, uuid7
 from penstock.event_store import bulk as bulk_module
 from penstock.event_store.events import ExpectedVersion
+from tests import throwaway
 
 GOOD = NewEvent("Made", {"n": 1}, {"actor": "tests"})
 WHOLE = replace(
@@ -35,6 +36,17 @@ STREAMS = {
     "aggregate_id too long": ("thing", "x" * 201),
 }
 Way = Callable[[Connection, str, str, ExpectedVersion, NewEvent], Any]
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[Connection]:
+    with throwaway.cloned_database() as url, database.connect(url) as connection:
+        yield connection
+
+
+def stored(connection: Connection) -> object:
+    query = "select (select count(*) from public.event_store), count(*), sum(version) from public.streams"
+    return connection.execute(query).fetchone()
 
 
 def alone(connection: Connection, *call: Any) -> None:
@@ -72,8 +84,10 @@ def test_it_is_refused(connection: Connection, what: str, way: Way, expected: Ex
 @pytest.mark.parametrize("way", [alone, among_others])
 @pytest.mark.parametrize("what", BAD)
 def test_a_stream_that_exists_takes_no_better(connection: Connection, what: str, way: Way) -> None:
-    append(connection, "thing", "a", "no_stream", [NewEvent("Made", {})])
+    stream = str(uuid7())
+    append(connection, "thing", stream, "no_stream", [NewEvent("Made", {})])
+    before = stored(connection)
     for expected in (1, "stream_exists"):
         with pytest.raises(errors.InvalidInput, match=what.split()[0]):
-            way(connection, "thing", "a", expected, BAD[what])
-    assert connection.execute("select count(*), max(version) from public.event_store").fetchone() == (1, 1)
+            way(connection, "thing", stream, expected, BAD[what])
+    assert stored(connection) == before
