@@ -78,11 +78,20 @@ class NewEventIn(BaseModel):
     schema_version: Annotated[StrictInt, Field(ge=1, le=2**31 - 1)] = 1
 
 
+def _distinct(events: list[NewEventIn]) -> list[NewEventIn]:
+    """The store refuses it as well, but cannot say where it stands in the body."""
+    places: dict[UUID | None, int] = {}
+    for place, event in enumerate(events):
+        if event.id and places.setdefault(event.id, place) != place:
+            raise ValueError(f"the id of event {places[event.id]} stands again at event {place}")
+    return events
+
+
 class AppendIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     expected_version: ExpectedVersion
-    events: Annotated[list[NewEventIn], Field(min_length=1, max_length=MAX_EVENTS)]
+    events: Annotated[list[NewEventIn], Field(min_length=1, max_length=MAX_EVENTS), AfterValidator(_distinct)]
 
 
 class AppendedEventOut(Answer):

@@ -57,6 +57,16 @@ def test_a_conflict_tells_expected_and_actual(api: Api) -> None:
     assert (missing["expected"], missing["actual"]) == ("stream_exists", 0)
 
 
+def test_an_id_that_stands_twice_in_one_call_is_named(api: Api) -> None:
+    id = str(uuid7())
+    answer = append(api, "any", str(uuid7()), id, id)
+    assert answer.status_code == 422
+    [fault] = answer.json()["errors"]
+    assert fault["field"] == "events"
+    assert "the id of event 1 stands again at event 2" in fault["reason"]
+    assert api.http.get(STREAM).status_code == 404
+
+
 def test_an_id_is_not_used_twice(api: Api) -> None:
     id = str(uuid7())
     append(api, "any", id)
