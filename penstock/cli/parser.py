@@ -11,6 +11,7 @@ from datetime import date
 
 import psycopg
 
+from penstock.cli import import_arguments
 from penstock.database import close_pools, translate
 from penstock.errors import PenstockError
 
@@ -47,6 +48,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     _operations(commands)
     options = parser.parse_args(arguments)
     _check_days(parser, options)
+    import_arguments.check(parser, options)
     return options
 
 
@@ -86,11 +88,10 @@ def _running(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 
 def _facts(commands: "Commands[argparse.ArgumentParser]") -> None:
-    importing = _command(commands, "import", "facts:import_file", "load a CSV, JSON or JSON Lines file")
-    importing.add_argument("file", help="the file, also gzip; - for standard input")
-    importing.add_argument("--target", required=True, help="what its rows become: orders, customers, products, …")
-    importing.add_argument("--mapping", help="JSON: which column is which field")
-    importing.add_argument("--rejects", metavar="FILE", help="write rejected lines there, with number and reason")
+    importing = _command(
+        commands, "import", "importing:import_file", "load a CSV, JSON or JSON Lines file, or take an import back"
+    )
+    import_arguments.add(importing)
     _json(importing)
     append = _command(commands, "append", "facts:append_event", "append one event to a stream")
     append.add_argument("aggregate_type")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from penstock.cli import main, parse, session
+from penstock.cli.import_arguments import reading_options
 from penstock.errors import SettingsError
 from penstock.local import PROJECT
 
@@ -45,6 +46,13 @@ def test_etl_takes_days() -> None:
         (["append", "order", "1", "Paid", "--expected", "last"], "is none of any, no_stream, stream_exists"),
         (["append", "order", "1"], "event_type"),
         (["import", "orders.csv"], "--target"),
+        (["import", "orders.csv", "more.csv", "--target", "orders"], "more.csv"),
+        (["import", "orders.csv", "--target", "orders", "--map", "field"], "'field' is not COLUMN=FIELD"),
+        (["import", "orders.csv", "--target", "orders", "--mapping", "{"], "not JSON"),
+        (["import", "orders.csv", "--target", "orders", "--constant", "=x"], "'=x' is not FIELD=VALUE"),
+        (["import", "orders.csv", "--target", "orders", "--reject-limit", "-1"], "'-1' is not a whole number"),
+        (["import", "undo"], "the id of an import"),
+        (["import", "undo", "7", "--target", "orders"], "takes an id alone"),
         (["runs", "--limit", "0"], "--limit"),
         (["fly"], "fly"),
         ([], "command"),
@@ -64,6 +72,22 @@ def test_an_expected_version_is_a_word_or_a_number(text: str, expected: object) 
     options = parse(["append", "order", "1", "Paid", "--expected", text])
     assert options.expected == expected
     assert options.payload == "{}"
+
+
+def test_an_import_says_how_its_file_is_read() -> None:
+    typed = ["--map", "a=b=order_id", "--map", "Remarks=", "--constant", "currency=EUR=", "--date", "at=%d/%m/%Y"]
+    options = parse(["import", "f.csv", "--target", "orders", *typed, "--decimal", ",", "--no-header"])
+    assert (options.command, options.reject_limit, options.dry_run) == ("importing:import_file", None, False)
+    assert reading_options(options) == {
+        "mapping": {"a=b": "order_id", "Remarks": None},
+        "constants": {"currency": "EUR="},
+        "dates": {"at": "%d/%m/%Y"},
+        "decimal": ",",
+        "header": False,
+    }
+    assert reading_options(parse(["import", "f.csv", "--target", "orders"])) == {}
+    assert parse(["import", "./undo", "--target", "orders"]).command == "importing:import_file"
+    assert parse(["import", "undo", "7"]).command == "importing:undo_import"
 
 
 def test_an_error_is_one_line_and_exit_code_1(

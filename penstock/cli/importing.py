@@ -1,0 +1,137 @@
+"""Files in: `penstock import FILE` and `penstock import undo ID`."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from uuid import UUID
+
+from penstock import imports
+from penstock.cli.import_arguments import reading_options
+from penstock.cli.progress import Progress
+from penstock.cli.session import print_json, print_rows, reachable_settings
+from penstock.cli.upper_floor import try_relay
+from penstock.errors import InvalidInput
+from penstock.imports import Import
+from penstock.settings import Settings
+
+_REJECT_COLUMNS = ("line", "field", "reason", "content")
+
+
+def import_file(options: argparse.Namespace) -> int:
+    """Load a file to its end; exit code 1 if it could not be loaded. Rejected lines alone are no failure."""
+    settings = reachable_settings()
+    if options.dry_run:
+        return _look(settings, options)
+    imported = _load(settings, options)
+    if options.rejects:
+        _write_rejects(settings, imported.id, Path(options.rejects))
+    try_relay(settings)
+    print_json(imported.as_json()) if options.json else print(_account(imported))
+    return 0 if imported.state == "completed" else 1
+
+
+def undo_import(options: argparse.Namespace) -> int:
+    """Take an import into a table back: rows that it added go, rows that it changed are as they were."""
+    undone = imports.undo_import(reachable_settings(), _import_id(options.id))
+    if options.json:
+        print_json(undone.as_json())
+        return 0
+    counts = undone.result["undo"]
+    print(
+        f"undone: {counts['removed']:,} rows removed, {counts['restored']:,} restored,"
+        f" {counts['kept']:,} kept because they were changed since (import {undone.id})"
+    )
+    return 0
+
+
+def _load(settings: Settings, options: argparse.Namespace) -> Import:
+    with Progress(settings) as progress:
+        imported, known = _create(settings, options, progress)
+        if known:
+            progress.tell("this very file was imported before: going on with that import")
+        progress.follow(imported.id)
+        try:
+            return imports.advance_import(settings, imported.id)
+        except KeyboardInterrupt:
+            progress.tell(f"stopped; the same command goes on where it stopped (import {imported.id})")
+            raise
+
+
+def _create(settings: Settings, options: argparse.Namespace, progress: Progress) -> tuple[Import, bool]:
+    def create(source: BinaryIO) -> tuple[Import, bool]:
+        return imports.create_import(
+            settings,
+            options.target,
+            source,
+            name=Path(options.file).name,
+            options=reading_options(options),
+            reject_limit=options.reject_limit,
+            actor="penstock import",
+        )
+
+    if options.file == "-":
+        return create(sys.stdin.buffer)
+    path = _file(options.file)
+    with path.open("rb") as file:
+        return create(cast(BinaryIO, progress.storing(file, path.stat().st_size)))
+
+
+def _look(settings: Settings, options: argparse.Namespace) -> int:
+    source = sys.stdin.buffer if options.file == "-" else _file(options.file)
+    found = imports.dry_run(settings, options.target, source, options=reading_options(options))
+    print_json(found) if options.json else _print_look(found)
+    return 0
+
+
+def _print_look(found: Mapping[str, Any]) -> None:
+    plan = found["plan"]
+    print(f"dry run, nothing is written: {found['read']:,} lines read, {found['loaded']:,} would be loaded,", end=" ")
+    print(f"{found['rejected']:,} rejected, {found['duplicate']:,} are known already")
+    said = [plan["format"], plan["encoding"], "gzip" if plan["gzip"] else "", _delimiter(plan["delimiter"])]
+    print(f"read as {', '.join(part for part in said if part)}\n")
+    fields = [
+        {"column": column, "field": field or "(left out)", "type": plan["types"].get(field, "")}
+        for column, field in plan["mapping"].items()
+    ]
+    print_rows(fields, ("column", "field", "type"), empty="no columns")
+    for name in ("constants", "defaults", "dates"):
+        for field, value in plan[name].items():
+            print(f"{name.removesuffix('s')} of {field}: {value}")
+    print(f"\nthe first {len(found['rows'])} rows")
+    print_rows(found["rows"], found["rows"][0] if found["rows"] else (), empty="none would be loaded")
+    if found["rejects"]:
+        print(f"\nthe first {len(found['rejects'])} rejected lines")
+        print_rows(found["rejects"], _REJECT_COLUMNS, empty="")
+
+
+def _delimiter(character: str | None) -> str:
+    return f"delimiter {character!r}" if character else ""
+
+
+def _account(imported: Import) -> str:
+    account = (
+        f"{imported.state}: {imported.rows_read:,} lines read, {imported.loaded:,} loaded,"
+        f" {imported.rejected:,} rejected, {imported.duplicate:,} known before (import {imported.id})"
+    )
+    return f"{account}\n{imported.error}" if imported.error else account
+
+
+def _write_rejects(settings: Settings, import_id: UUID, path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(imports.rejects_csv(settings, import_id))
+
+
+def _file(name: str) -> Path:
+    path = Path(name)
+    if not path.is_file():
+        raise InvalidInput("there is no such file", field=name)
+    return path
+
+
+def _import_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidInput("not the id of an import", field="id") from None

@@ -1,0 +1,129 @@
+"""How far an import is: one line that moves on a terminal, a line every two seconds elsewhere. Always on stderr.
+
+The bar is the file by its bytes: full marks are lines with a decision, the middle ones lines that are read and wait
+for theirs.
+"""
+
+import shutil
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import BinaryIO
+from uuid import UUID
+
+import psycopg
+
+from penstock import imports
+from penstock.cli.session import say
+from penstock.errors import PenstockError
+from penstock.imports import Import
+from penstock.settings import Settings
+
+SECONDS_BETWEEN_NEWS = 2.0
+SECONDS_BETWEEN_FRAMES = 0.2
+BAR = 30
+_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "KB"))
+
+
+class Progress:
+    """Shows an import from a thread of its own, while this one works: see `storing` and `follow`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._moves = sys.stderr.isatty()
+        self._seconds = SECONDS_BETWEEN_FRAMES if self._moves else SECONDS_BETWEEN_NEWS
+        self._shown_at = time.monotonic()
+        self._line_is_open = False
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def storing(self, file: BinaryIO, size: int) -> "_Counted":
+        """The file, for being read through: shows how much of it is."""
+        return _Counted(file, size, self)
+
+    def follow(self, import_id: UUID) -> None:
+        self._thread = threading.Thread(target=self._follow, args=(import_id,), daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._ended.set()
+        if self._thread:
+            self._thread.join(5)
+        self._end_line()
+
+    def tell(self, line: str) -> None:
+        """Say something beside the bar."""
+        self._end_line()
+        say(line)
+
+    def show(self, line: str, *, at_once: bool = False) -> None:
+        if not at_once and time.monotonic() - self._shown_at < self._seconds:
+            return
+        self._shown_at = time.monotonic()
+        if self._moves:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[K{line[:width]}", end="", file=sys.stderr, flush=True)
+            self._line_is_open = True
+        else:
+            say(line)
+
+    def _end_line(self) -> None:
+        if self._line_is_open:
+            print(file=sys.stderr)
+        self._line_is_open = False
+
+    def _follow(self, import_id: UUID) -> None:
+        while not self._ended.wait(self._seconds):
+            self._show_import(import_id)
+        if self._moves:
+            self._show_import(import_id)
+
+    def _show_import(self, import_id: UUID) -> None:
+        try:
+            self.show(news(imports.import_status(self._settings, import_id)), at_once=True)
+        except (PenstockError, psycopg.Error):
+            return  # the next frame may succeed; if the import itself fails, its own error is told
+
+
+class _Counted:
+    """A file that tells how much of it has been read."""
+
+    def __init__(self, file: BinaryIO, size: int, progress: Progress) -> None:
+        self._file = file
+        self._size = size
+        self._progress = progress
+        self._read = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self._read += len(data)
+        self._progress.show(f"{_bar(self._read, 0, self._size)}  storing the file, {_of(self._read, self._size)}")
+        return data
+
+
+def news(imported: Import) -> str:
+    """One line: the bar, bytes, lines."""
+    read = min(imported.source_bytes, imported.size_bytes)
+    decided = read * (imported.rows_read - imported.pending) // max(imported.rows_read, 1)
+    return (
+        f"{_bar(decided, read, imported.size_bytes)}  {imported.state}, {_of(read, imported.size_bytes)},"
+        f" {imported.rows_read:,} lines read, {imported.rows_read - imported.pending:,} done,"
+        f" {imported.rejected:,} rejected"
+    )
+
+
+def _bar(done: int, reached: int, size: int) -> str:
+    full = BAR * done // max(size, 1)
+    half = max(BAR * reached // max(size, 1) - full, 0)
+    marks = "█▒░" if (sys.stderr.encoding or "").lower().startswith("utf") else "#=."
+    return f"{marks[0] * full}{marks[1] * half}{marks[2] * (BAR - full - half)} {done * 100 // max(size, 1):3}%"
+
+
+def _of(part: int, size: int) -> str:
+    unit, name = next((each for each in _UNITS if size >= each[0]), (1, "bytes"))
+    digits = 0 if unit == 1 else 1
+    return f"{part / unit:,.{digits}f} of {size / unit:,.{digits}f} {name}"
