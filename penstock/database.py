@@ -53,7 +53,7 @@ def transaction(settings: Settings) -> Iterator[Connection]:
 def connect(database_url: str) -> Connection:
     """Open an autocommit connection outside the pool, for scripts and long work."""
     with translated():
-        return psycopg.connect(database_url, **_options(database_url))
+        return psycopg.connect(database_url, **connect_options(database_url))
 
 
 def pool(database_url: str) -> ConnectionPool[Connection]:
@@ -62,7 +62,7 @@ def pool(database_url: str) -> ConnectionPool[Connection]:
         if database_url not in _pools:
             _pools[database_url] = ConnectionPool(
                 database_url,
-                kwargs=_options(database_url),
+                kwargs=connect_options(database_url),
                 min_size=0,
                 max_size=POOL_SIZE,
                 timeout=CONNECT_TIMEOUT_SECONDS,
@@ -104,18 +104,22 @@ def translate(error: psycopg.Error) -> Exception:
 def migrate(connection: Connection, *, timezone: str = "UTC", folder: Path = MIGRATIONS) -> list[str]:
     """Apply the migrations that are missing, each in a transaction; returns their names.
 
-    Keeps the books where the Supabase CLI keeps them, so that either may go on where the other stopped.
+    Keeps the books where the Supabase CLI keeps them, so that either may go on where the other stopped. Raises
+    `Conflict` if a migration that this function applied has been edited since.
     """
     with translated():
         connection.execute(_MIGRATION_LEDGER)
         done = []
         with connection.transaction():
             connection.execute("lock table supabase_migrations.schema_migrations in exclusive mode")
-            rows = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
-            known = {version for (version,) in rows}
+            known: dict[str, list[str] | None] = dict(
+                connection.execute("select version, statements from supabase_migrations.schema_migrations").fetchall()
+            )
             for path in sorted(folder.glob("*.sql")):
                 version, _, name = path.stem.partition("_")
-                if version not in known:
+                if version in known:
+                    _refuse_edited(path, known[version])
+                else:
                     _apply(connection, path, version, name)
                     done.append(path.stem)
         connection.execute(
@@ -142,6 +146,16 @@ create table if not exists supabase_migrations.schema_migrations (
 """
 
 
+def _refuse_edited(path: Path, statements: list[str] | None) -> None:
+    # Our own entries are the whole file, down to its last line end; the Supabase CLI's are trimmed statements.
+    whole = statements[0] if statements and len(statements) == 1 and statements[0].endswith("\n") else None
+    if whole and whole != path.read_text(encoding="utf-8"):
+        raise errors.Conflict(
+            f"{path.name} has been edited since it was applied to this database: restore the file, or start from an"
+            " empty database (locally: make clean)"
+        )
+
+
 def _apply(connection: Connection, path: Path, version: str, name: str) -> None:
     text = path.read_text(encoding="utf-8")
     try:
@@ -155,7 +169,7 @@ def _apply(connection: Connection, path: Path, version: str, name: str) -> None:
     )
 
 
-def _options(database_url: str) -> dict[str, Any]:
+def connect_options(database_url: str) -> dict[str, Any]:
     pooled = conninfo.conninfo_to_dict(database_url).get("port") == TRANSACTION_POOLER_PORT
     return {
         "autocommit": True,

@@ -44,6 +44,17 @@ def test_a_failing_migration_leaves_nothing_behind(connection: psycopg.Connectio
     assert database.pending_migrations(connection, folder) == ["20990101000000_broken"]
 
 
+def test_a_migration_that_was_edited_after_it_was_applied_is_refused_by_name(
+    connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    folder = _folder_with(tmp_path, "20990101000000_probe.sql", "create table public.probe (n integer);\n")
+    assert database.migrate(connection, folder=folder) == ["20990101000000_probe"]
+    assert database.migrate(connection, folder=folder) == []
+    _folder_with(tmp_path, "20990101000000_probe.sql", "create table public.probe (n bigint);\n")
+    with pytest.raises(errors.Conflict, match=r"20990101000000_probe\.sql has been edited"):
+        database.migrate(connection, folder=folder)
+
+
 def test_the_timezone_of_the_settings_reaches_sql(connection: psycopg.Connection) -> None:
     database.migrate(connection, timezone="Europe/Paris")
     assert connection.execute("select ops.business_timezone()").fetchone() == ("Europe/Paris",)
