@@ -45,6 +45,7 @@ class Stack:
     app_port: int = field(default_factory=free_port)
     inngest_port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    start_seconds: float = 30.0
 
     @property
     def app_url(self) -> str:
@@ -57,17 +58,19 @@ class Stack:
     def start_app(self) -> None:
         command = [sys.executable, "-m", "uvicorn", self.app, "--port", str(self.app_port), "--log-level", "warning"]
         self._start("app", command)
-        wait_for(lambda: _answers(f"{self.app_url}/api/inngest"), 30, "the app")
+        wait_for(lambda: _answers(f"{self.app_url}/api/inngest"), self.start_seconds, "the app")
 
     def start_inngest(self) -> None:
         database = str(self.folder / "inngest.db")
         command = [sys.executable, "-m", "penstock.local.inngest_server", "--port", str(self.inngest_port)]
         command += ["--database", database, "-u", f"{self.app_url}/api/inngest", "--time-scale", "0.02"]
         self._start("inngest", [*command, "--poll-interval", "1"])
-        wait_for(lambda: _answers(f"{self.inngest_url}/health"), 30, "the stand-in")
+        wait_for(lambda: _answers(f"{self.inngest_url}/health"), self.start_seconds, "the stand-in")
 
     def wait_until_synced(self) -> None:
-        wait_for(lambda: httpx.get(f"{self.inngest_url}/dev").json()["functions"], 30, "the registration")
+        wait_for(
+            lambda: httpx.get(f"{self.inngest_url}/dev").json()["functions"], self.start_seconds, "the registration"
+        )
 
     def kill(self, name: str) -> None:
         process = self.processes.pop(name)

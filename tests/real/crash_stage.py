@@ -3,10 +3,11 @@
 import base64
 import random
 import shutil
+import socket
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import psutil
 import psycopg
 
 from penstock.database import close_pools
-from penstock.local.postgres import EmbeddedPostgres
+from penstock.local.postgres import PORTS, EmbeddedPostgres
 from penstock.local.postmaster import living_postmaster
 from tests import throwaway
 from tests.e2e.inngest_stack import Stack, running
@@ -23,6 +24,7 @@ from tests.real.crash_load import WEBHOOK_KEY
 
 BACKEND, POSTMASTER, POSTGRES = "a backend", "the postmaster", "all of Postgres"
 APP, INNGEST = "app", "inngest"
+START_SECONDS = 90
 
 
 @dataclass
@@ -67,15 +69,15 @@ class Stage:
             POSTGRES: [server, *backends],
         }[victim]
 
-    def runs_that_gave_up(self) -> set[str]:
-        """Ids from the stand-in's own file, which it lets nobody read while it lives."""
+    def runs_that_gave_up(self) -> dict[str, str]:
+        """Run and function, from the stand-in's own file, which it lets nobody read while it lives."""
         self.stack.kill(INNGEST)
         try:
             with closing(sqlite3.connect(self.stack.folder / "inngest.db")) as file:
-                rows = file.execute("select id from runs where status = 'Failed'").fetchall()
+                rows = file.execute("select id, function_id from runs where status = 'Failed'").fetchall()
         finally:
             self.stack.start_inngest()
-        return {run_id for (run_id,) in rows}
+        return dict(rows)
 
 
 @contextmanager
@@ -91,9 +93,22 @@ def raised(seed: int, settings: Mapping[str, str] | None = None) -> Iterator[Sta
             assert connection.execute("show fsync").fetchone() == ("on",)
             connection.execute("create table public.told (listener text, event_id uuid)")
         env = {"WEBHOOK_SECRETS": f"shop=whsec_{base64.b64encode(WEBHOOK_KEY).decode()}"}
-        with running(folder, url, app="tests.real.crash_app:app", env=env) as stack:
+        options = {"app_port": _quiet_port(), "inngest_port": _quiet_port(), "start_seconds": START_SECONDS}
+        with running(folder, url, app="tests.real.crash_app:app", env=env, **options) as stack:
             yield Stage(postgres, stack, random.Random(seed))
     finally:
+        for log in folder.glob("*.log"):
+            print(log.name, *log.read_text().splitlines()[-30:], sep="\n  ")
         close_pools()
         postgres.remove()
         shutil.rmtree(folder)
+
+
+def _quiet_port() -> int:
+    """Not one that systems hand out to outgoing connections: a client of a killed server would be given it, and then
+    talk to itself while the server cannot start."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

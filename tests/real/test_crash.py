@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -64,7 +65,7 @@ def test_what_was_acknowledged_survives_every_crash(stage: Stage, figures: Figur
     check_store(stage, load.books)
     check_consequences(stage, load.books)
     check_projections(stage)
-    wait_for(lambda: stage.runs_that_gave_up() <= set(stage.column(GAVE_UP)), SETTLING_SECONDS, "dead letters")
+    check_dead_letters(stage)
     outcomes = Counter(each.outcome for each in load.books.sent)
     [events] = stage.column("select count(*) from public.event_store")
     figures["crashes"] = (
@@ -102,7 +103,9 @@ def settle(stage: Stage, client: Client) -> None:
     wait_for(lambda: stage.column(PENDING) == [], SETTLING_SECONDS, "the inbox")
     append(client)
     wait_for(lambda: stage.column(BEHIND) == [], SETTLING_SECONDS, "the subscriptions")
-    wait_for(lambda: stage.column(UNHEARD) == [], SETTLING_SECONDS, "the listeners")
+    with suppress(AssertionError):
+        wait_for(lambda: stage.column(UNHEARD) == [], SETTLING_SECONDS)
+    assert stage.query(UNHEARD) == []
 
 
 def finish_import(client: Client, name: str) -> None:
@@ -197,3 +200,12 @@ def check_projections(stage: Stage) -> None:
             assert (name, rebuilt.deleted, rebuilt.inserted, rebuilt.parked) == (name, 0, 0, 0)
         assert read_models(connection) == folded
     assert all(folded[table] for table in ("orders", "order_items", "revenue_by_hour", "inventory_history"))
+
+
+def check_dead_letters(stage: Stage) -> None:
+    """A letter is written by a run of its own, which may be waiting for its next attempt; looking in kills it again."""
+    gave_up = stage.runs_that_gave_up()
+    with suppress(AssertionError):
+        wait_for(lambda: set(gave_up) <= set(stage.column(GAVE_UP)), SETTLING_SECONDS)
+    letters = set(stage.column(GAVE_UP))
+    assert {run_id: function for run_id, function in gave_up.items() if run_id not in letters} == {}
