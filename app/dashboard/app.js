@@ -1,66 +1,15 @@
 // The dashboard: reads the API, shows the figures, and reads again when the server says that something changed.
 // Money stays a decimal string until it is formatted; only charts turn it into numbers.
 
-const currency = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const whole = new Intl.NumberFormat("en-GB");
-const month = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
-const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
-const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
-const shortMoment = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+import { followImports, readImports } from "./imports.js";
+import {
+  NeedsKey, css, currency, date, day, element, fill, moment, month, note, number, read, row, shortMoment, show, text, whole,
+} from "./page.js";
+
 const HALF_A_DAY = 43_200;
 const UNCATEGORIZED = "uncategorized";
 const DAYS_SHOWN = 31;
 const POLL_MILLISECONDS = 15_000;
-
-const element = (id) => document.getElementById(id);
-const show = (id, text) => { element(id).textContent = text; };
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const date = (text) => new Date(`${text.slice(0, 10)}T00:00:00Z`);
-
-class NeedsKey extends Error {}
-
-async function read(path) {
-  const key = sessionStorage.getItem("penstock-key");
-  const answer = await fetch(path, { headers: key ? { authorization: `Bearer ${key}` } : {} });
-  if (answer.status === 401 || answer.status === 403) throw new NeedsKey();
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.detail ?? `${path} answered ${answer.status}`);
-  return body;
-}
-
-function row(...cells) {
-  const line = document.createElement("tr");
-  for (const cell of cells) {
-    const box = document.createElement("td");
-    if (cell.number) box.className = "number";
-    box.append(...(cell.nodes ?? [cell.text]));
-    line.append(box);
-  }
-  return line;
-}
-const text = (value) => ({ text: value });
-const number = (value) => ({ text: value, number: true });
-
-function note(className, value) {
-  const span = document.createElement("span");
-  span.className = className;
-  span.textContent = value;
-  return span;
-}
-
-function fill(id, rows, emptyText) {
-  const body = element(id).tBodies[0];
-  if (!rows.length) {
-    const cell = document.createElement("td");
-    cell.colSpan = element(id).tHead.rows[0].cells.length;
-    cell.className = "empty";
-    cell.textContent = emptyText;
-    const line = document.createElement("tr");
-    line.append(cell);
-    rows = [line];
-  }
-  body.replaceChildren(...rows);
-}
 
 function showMonths({ rows }) {
   const latest = rows[0];
@@ -161,14 +110,15 @@ function showFreshness(times) {
 
 async function refresh() {
   try {
-    const [months, days, products, runs] = await Promise.all([
+    const [months, days, products, runs, imports] = await Promise.all([
       read("/v1/views/monthly_revenue?limit=12"), read(`/v1/views/daily_analytics?limit=${DAYS_SHOWN}`),
-      read("/v1/views/product_performance?limit=10"), read("/v1/runs?limit=12"),
+      read("/v1/views/product_performance?limit=10"), read("/v1/runs?limit=12"), readImports(),
     ]);
     showMonths(months);
     showDays(await lastBusyDays(days, months.rows));
     showProducts(products);
     showRuns(runs);
+    followImports(imports, refresh);
     showFreshness([months.refreshed_at, products.refreshed_at]);
     element("problem").hidden = true;
   } catch (error) {

@@ -70,6 +70,13 @@ def test_the_figures_are_those_of_december_2010(page: Page) -> None:
     assert "import_file" in page.inner_text("#runs")
 
 
+def test_the_samples_import_is_shown_with_its_account(page: Page) -> None:
+    shown = page.inner_text("#imports tbody tr:last-child")
+    assert "online_retail_2010-12" in shown
+    assert "42,481 lines" in shown
+    assert page.get_attribute("#imports tbody tr:last-child [role=progressbar]", "aria-valuenow") == "100"
+
+
 def test_the_charts_are_drawn(page: Page) -> None:
     for chart in ("#chart-revenue", "#chart-orders"):
         inked = page.eval_on_selector(
@@ -103,6 +110,65 @@ def test_after_quiet_weeks_the_last_busy_month_is_shown(browser: Browser, addres
         page.goto(address)
         page.wait_for_selector("#products tbody tr:nth-child(10)")
         page.wait_for_function("document.getElementById('note-days').textContent === '1 Dec – 31 Dec 2010'")
+
+
+def importing(state: str, read: int, pending: int, share: float = 1.0) -> dict[str, object]:
+    counts = {
+        "read": read,
+        "loaded": read - pending - 5,
+        "rejected": 5,
+        "duplicate": 0,
+        "pending": pending,
+        "updated": 0,
+    }
+    size = {"size_bytes": 52_700_000, "bytes_read": int(52_700_000 * share)}
+    file = {"import_id": "1", "target": "orders", "source_name": f"<b>{'long-' * 40}.csv", "result": {}, "error": None}
+    return {**file, **counts, **size, "state": state, "created_at": "2026-11-21T01:00:00Z"}
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_running_import_moves_every_second_and_its_end_brings_new_figures(
+    browser: Browser, address: str, screen: str
+) -> None:
+    states = [
+        importing("loading", 100_000, 100_000, share=0.5),
+        importing("appending", 200_000, 150_000),
+        importing("completed", 200_000, 0),
+    ]
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(json={"imports": [states[0] if len(states) == 1 else states.pop(0)]})
+
+    width, height = SCREENS[screen]
+    with browser.new_context(viewport={"width": width, "height": height}) as context:
+        page = context.new_page()
+        page.route("**/v1/imports*", answer)
+        figures: list[str] = []
+        page.on("request", lambda request: figures.append(request.url) if "monthly_revenue" in request.url else None)
+        page.goto(address)
+        page.wait_for_selector("#imports >> text=26.4 of 52.7 MB")
+        assert bar_of(page) == (50, 0)
+        assert page.locator("#imports b").count() == 0, "a file's name is text"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.wait_for_selector("#imports >> text=50,000 of 200,000 lines")
+        assert bar_of(page) == (100, 25)
+        assert len(figures) == 1
+        page.wait_for_selector("#imports >> text=199,995")
+        assert bar_of(page) == (100, 100)
+        page.wait_for_timeout(3000)
+        assert len(figures) == 2, "what was imported is in the figures: they are read again"
+        assert len(asked) == 4, "an import that has ended is not asked for every second"
+
+
+def bar_of(page: Page) -> tuple[int, int]:
+    """Percent of the file that is read, and percent that is done."""
+    shares = page.evaluate(
+        "[...document.querySelectorAll('#imports .progress span')]"
+        ".map(s => Math.round(100 * s.getBoundingClientRect().width / s.parentElement.clientWidth))"
+    )
+    return tuple(shares)
 
 
 def test_an_api_that_fails_is_said_on_the_page(browser: Browser, address: str) -> None:
