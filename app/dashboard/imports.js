@@ -60,8 +60,9 @@ function told(each) {
   const start = `${each.target} · ${shortMoment.format(new Date(each.created_at))}`;
   if (each.state === "uploading") return `${start} · waits for its file`;
   if (RUNNING.has(each.state)) {
-    const decided = whole.format(each.read - each.pending);
-    return `${start} · ${RUNNING.get(each.state)} · ${part(each.bytes_read, each.size_bytes)} · ${decided} of ${whole.format(each.read)} lines`;
+    const read = whole.format(each.read);
+    const lines = each.state === "loading" ? `${read} lines read` : `${whole.format(each.read - each.pending)} of ${read} lines done`;
+    return `${start} · ${RUNNING.get(each.state)} · ${part(each.bytes_read, each.size_bytes)} · ${lines}`;
   }
   const same = each.result.same_as ? " · the same file as before" : "";
   return `${start} · ${each.state === "completed" ? "" : `${each.state} · `}${amount(each.size_bytes)} · ${whole.format(each.read)} lines${same}`;

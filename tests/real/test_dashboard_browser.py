@@ -148,11 +148,11 @@ def test_a_running_import_moves_every_second_and_its_end_brings_new_figures(
         figures: list[str] = []
         page.on("request", lambda request: figures.append(request.url) if "monthly_revenue" in request.url else None)
         page.goto(address)
-        page.wait_for_selector("#imports >> text=26.4 of 52.7 MB")
+        page.wait_for_selector("#imports >> text=26.4 of 52.7 MB · 100,000 lines read")
         assert bar_of(page) == (50, 0)
         assert page.locator("#imports b").count() == 0, "a file's name is text"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        page.wait_for_selector("#imports >> text=50,000 of 200,000 lines")
+        page.wait_for_selector("#imports >> text=50,000 of 200,000 lines done")
         assert bar_of(page) == (100, 25)
         assert len(figures) == 1
         page.wait_for_selector("#imports >> text=199,995")
