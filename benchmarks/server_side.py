@@ -24,12 +24,15 @@ insert into public.bare_store
 values (nextval('public.bare_store_position_seq'), {{new_id}}, 'order', {_STREAM}, 'OrderPlaced', :payload, :metadata,
   :v, 1);
 """
-NAIVE = f"""{_VARIABLES}
+NAIVE = rf"""{_VARIABLES}
+begin;
+select coalesce(max(version), 0) + 1 as v from public.naive_store
+where aggregate_id = {_STREAM} and aggregate_type = 'order' \gset
 insert into public.naive_store
   (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
-select nextval('public.naive_store_position_seq'), {{new_id}}, 'order', {_STREAM}, 'OrderPlaced', :payload, :metadata,
-  coalesce(max(version), 0) + 1, 1
-from public.naive_store where aggregate_id = {_STREAM} and aggregate_type = 'order';
+values (nextval('public.naive_store_position_seq'), {{new_id}}, 'order', {_STREAM}, 'OrderPlaced', :payload, :metadata,
+  :v, 1);
+commit;
 """
 
 
