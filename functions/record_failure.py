@@ -1,4 +1,4 @@
-"""Keep every Inngest run that failed for good as a dead letter, with the event that runs it again.
+"""Keep every Inngest run that failed for good as a dead letter, with the events that run it again.
 
 A function of its own instead of `on_failure`, which gets one attempt and no more: when the database was the reason
 for the failure, this is retried until it is back.
@@ -41,9 +41,14 @@ def _reason(error: object) -> str:
 
 
 def _payload(function_id: str, failed: inngest.Event) -> dict[str, Any]:
-    event = failed.data.get("event")
-    event = dict(event) if isinstance(event, Mapping) else {}
-    return {"event": {"name": _event_name(function_id, event), "data": event.get("data") or {}}}
+    """All events of the run: a batch has several, `event` alone would be the first of them."""
+    found = failed.data.get("events") or [failed.data.get("event")]
+    events = [dict(event) for event in found if isinstance(event, Mapping)] if isinstance(found, list) else []
+    return {
+        "events": [
+            {"name": _event_name(function_id, event), "data": event.get("data") or {}} for event in events or [{}]
+        ]
+    }
 
 
 def _event_name(function_id: str, event: Mapping[str, Any]) -> str | None:

@@ -4,6 +4,8 @@ An event that a projection could not read is not applied out of its order: the p
 in its place. A run is started again by its event, a delivery goes back into the inbox.
 """
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from penstock import database, projections, webhooks
@@ -25,7 +27,7 @@ def retry_letter(settings: Settings, letter_id: UUID) -> str:
         return _rebuild(settings, letter)
 
     def send_again(connection: Connection, letter: DeadLetter) -> None:
-        send(settings, _event_of(connection, letter))
+        send(settings, _events_of(connection, letter))
 
     def put_back(connection: Connection, letter: DeadLetter) -> None:
         webhooks.retry_delivery(connection, letter.source, str(letter.reference))
@@ -51,13 +53,16 @@ def _rebuild(settings: Settings, letter: DeadLetter) -> str:
     return f"{letter.source} rebuilt"
 
 
-def _event_of(connection: Connection, letter: DeadLetter) -> OutgoingEvent:
-    """A stored event with its own id; a run's event with a new one, or Inngest would take it for a repetition."""
+def _events_of(connection: Connection, letter: DeadLetter) -> list[OutgoingEvent]:
+    """A stored event with its own id; a run's events with new ones, or Inngest would take them for repetitions."""
     if letter.kind == "event" and (letter.reference or "").isdigit():
-        [event] = read_events(connection, after=int(letter.reference or 0) - 1, limit=1)
-        return outgoing(event)
-    wanted = letter.payload.get("event") or {}
-    if letter.kind == "event" or not wanted.get("name"):
+        return [outgoing(event) for event in read_events(connection, after=int(letter.reference or 0) - 1, limit=1)]
+    wanted = letter.payload.get("events") or []
+    if letter.kind == "event" or not wanted or not all(event.get("name") for event in wanted):
         raise Conflict(f"what failed in {letter.source} was started by no event that could be sent again")
+    return [_renewed(event) for event in wanted]
+
+
+def _renewed(event: Mapping[str, Any]) -> OutgoingEvent:
     event_id = uuid7()
-    return OutgoingEvent(wanted["name"], str(event_id), wanted.get("data") or {}, event_id.int >> 80)
+    return OutgoingEvent(event["name"], str(event_id), event.get("data") or {}, event_id.int >> 80)

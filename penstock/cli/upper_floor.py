@@ -5,6 +5,7 @@ The core does not know Inngest; the command line is where the floors are put tog
 
 import importlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from penstock.cli.session import environment, say
@@ -28,8 +29,8 @@ def try_relay(settings: Settings) -> None:
         say(f"not yet told to Inngest ({error}); its cron will")
 
 
-def send(settings: Settings, event: OutgoingEvent) -> None:
-    _client(settings).send([event])
+def send(settings: Settings, events: Sequence[OutgoingEvent]) -> None:
+    _client(settings).send(events)
 
 
 def _client(settings: Settings) -> Any:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from tests.ports import free_port
 
 PROJECT = Path(__file__).parents[2]
 PARTS = ("app", "functions", "penstock", "supabase", "requirements", "pyproject.toml", "Makefile", "README.md")
@@ -30,13 +31,6 @@ def copy_project(target: Path) -> Path:
         else:
             shutil.copy2(source, target / part)
     return target
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Up:

@@ -1,7 +1,6 @@
 """The functions at work: a small app that serves them, the local Inngest stand-in, and a database, as processes."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,15 +13,10 @@ from typing import Any, TypeVar
 import httpx
 import psycopg
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(probe: Callable[[], T], seconds: float = 20.0, what: str = "it") -> T:

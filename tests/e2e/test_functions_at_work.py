@@ -108,7 +108,7 @@ def test_a_run_out_of_retries_can_be_run_again(stack: Stack) -> None:
     settings = Settings(database_url=stack.database_url, environment="local")
 
     def send(connection: database.Connection, letter: dead_letters.DeadLetter) -> None:
-        event = letter.payload["event"]
+        [event] = letter.payload["events"]
         stack.send(event["name"], event["data"])
 
     dead_letters.retry(settings, letter_id, {"run": send})

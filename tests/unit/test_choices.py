@@ -1,6 +1,5 @@
 """What `penstock up` decides before it starts anything."""
 
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,19 +9,13 @@ import pytest
 from penstock.errors import PenstockError
 from penstock.local import choices as module
 from penstock.local.choices import choices
+from tests.ports import free_port
 
 
 @pytest.fixture(autouse=True)
 def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PROBE_SECONDS", 0.2)
     monkeypatch.setattr(module, "DEFAULT_INNGEST", f"http://127.0.0.1:{free_port()}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

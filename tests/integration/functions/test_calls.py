@@ -222,17 +222,24 @@ def test_a_failed_run_becomes_one_dead_letter_however_often_it_is_told(
     (letter,) = list_dead_letters(connection)
     assert (letter.kind, letter.source, letter.reference) == ("run", "run_daily_etl", RUN_ID)
     assert letter.reason == "DatabaseUnavailable: postgresql://u:***@h/d"
-    assert letter.payload["event"] == {
-        "name": "etl/daily.requested",
-        "data": {"from": "2010-12-01", "to": "2010-12-02"},
-    }
+    assert letter.payload["events"] == [
+        {"name": "etl/daily.requested", "data": {"from": "2010-12-01", "to": "2010-12-02"}}
+    ]
+
+
+def test_a_failed_batch_is_kept_with_all_its_events(connection: psycopg.Connection) -> None:
+    events = [{"name": "event/Told", "data": {"n": number}} for number in range(3)]
+    data = {"function_id": "penstock-listener", "run_id": "r3", "event": events[0], "events": events}
+    run("record-failure", {"name": "inngest/function.failed", "data": data})
+    (letter,) = list_dead_letters(connection)
+    assert letter.payload["events"] == events
 
 
 def test_a_failed_cron_run_is_kept_with_the_event_that_runs_it_again(connection: psycopg.Connection) -> None:
     data = {"function_id": "penstock-refresh-views", "run_id": "r1", "event": {"name": "inngest/scheduled.timer"}}
     run("record-failure", {"name": "inngest/function.failed", "data": data})
     (letter,) = list_dead_letters(connection)
-    assert letter.payload["event"] == {"name": "views/refresh.requested", "data": {}}
+    assert letter.payload["events"] == [{"name": "views/refresh.requested", "data": {}}]
     assert letter.reason == "it failed without saying why"
 
 

@@ -162,8 +162,3 @@ def spawn(database: Path, port: int, apps: Sequence[str] = (), *options: str) ->
     for app in apps:
         command += ["-u", app]
     return subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
