@@ -129,10 +129,8 @@ def race(make: Callable[[str], Append], bench: Bench) -> float:
 
 
 def _peers(bench: Bench) -> dict[str, Callable[[str], Append]]:
-    try:
-        from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-    except ImportError:
-        return {}
+    from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+
     for functions in (False, True):
         datastore = _datastore(PostgresDatastore, bench.url, functions)
         PostgresApplicationRecorder(datastore, events_table_name="es_events").create_table()
