@@ -3,6 +3,9 @@
 The same for the live tables and for the copy of a rebuild: only the search path differs.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +25,9 @@ LIVE: Final = "public"
 _UNREADABLE_CLASSES: Final = frozenset({"22", "23", "54", "P0"})
 _UNREADABLE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, ArithmeticError, InvalidInput)
 
-# A large range is worth a plan of its own; for a few events, planning would take most of the time.
+# A large range is worth a plan of its own; for a few events, planning would take most of the time. The planner knows
+# little of a store that just grew or was restored: for one row that it expects and thousands that come, nested loops
+# would take minutes. What is joined by `lateral` goes by nested loops all the same.
 _LARGE: Final = 500
 
 # UTC, because a time without an offset must mean the same at every rebuild. No JIT: it costs more than it gives here.
@@ -73,18 +78,23 @@ def prepare(connection: Connection, schema: str, *, work_mem: str = "64MB") -> N
     connection.execute(_PREPARE, (f"{path}, pg_temp", work_mem))
 
 
-def fold_range(connection: Connection, projection: Projection, after: int, upto: int) -> Folded:
+def fold_range(
+    connection: Connection, projection: Projection, after: int, upto: int, *, beside: Sequence[Connection] = ()
+) -> Folded:
     """Apply the events after `after` up to `upto`.
 
-    Raises `Unreadable` if one of several cannot be read; one that stands alone is parked instead.
+    Raises `Unreadable` if one of several cannot be read; one that stands alone is parked instead. Independent
+    statements run at the same time on the connections `beside`, which must be in transactions that are prepared alike.
     """
     span = {"after": after, "upto": upto, "event_types": list(projection.event_types)}
     found, first = connection.execute(_COUNT, span).fetchone() or (0, 0)
     if not found:
         return Folded(0)
     try:
-        with connection.transaction():
-            _fold(connection, projection, span, plan_anew=found > _LARGE)
+        with ExitStack() as savepoints:
+            for each in (connection, *beside):
+                savepoints.enter_context(each.transaction())
+            _fold((connection, *beside), projection, span, large=found > _LARGE)
     except psycopg.Error as error:
         if (error.sqlstate or "")[:2] not in _UNREADABLE_CLASSES:
             raise
@@ -99,12 +109,24 @@ def fold_range(connection: Connection, projection: Projection, after: int, upto:
     return Folded(1, parked=first)
 
 
-def _fold(connection: Connection, projection: Projection, span: dict[str, Any], *, plan_anew: bool) -> None:
+def _fold(lanes: Sequence[Connection], projection: Projection, span: dict[str, Any], *, large: bool) -> None:
     if isinstance(projection, PythonProjection):
-        projection.apply(connection, _read(connection, span))
+        projection.apply(lanes[0], _read(lanes[0], span))
         return
-    for statement in projection.statements:
-        connection.execute(statement, span, prepare=False if plan_anew else None)
+
+    def run(number: int) -> None:
+        if large:
+            lanes[number].execute("set local enable_nestloop = off")
+        for statement in projection.statements[number :: len(lanes)]:
+            lanes[number].execute(statement, span, prepare=False if large else None)
+        if large:
+            lanes[number].execute("set local enable_nestloop = default")
+
+    with ThreadPoolExecutor(len(lanes)) as threads:
+        others = [threads.submit(run, number) for number in range(1, len(lanes))]
+        run(0)
+        for other in others:
+            other.result()
 
 
 def _read(connection: Connection, span: dict[str, Any]) -> list[RecordedEvent]:

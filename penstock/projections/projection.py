@@ -28,13 +28,18 @@ class SqlProjection:
 
     Each statement reads `public.current_events` (the store, upcast), qualified, with `position > %(after)s and
     position <= %(upto)s`, and names its read models unqualified. It runs in UTC. An error of SQLSTATE class 22 or 23
-    says that an event in the range cannot be read: the runner finds it and parks it.
+    says that an event in the range cannot be read: the runner finds it and parks it. In large ranges the planner uses
+    nested loops only where a statement says `lateral`.
+
+    `independent` says that no statement needs the rows which another one writes for the same range. Then a rebuild
+    runs them at the same time, each on a connection of its own; everywhere else they follow each other.
     """
 
     name: str
     tables: tuple[str, ...]
     event_types: tuple[str, ...]
     statements: tuple[str, ...]
+    independent: bool = False
 
 
 @dataclass(frozen=True)

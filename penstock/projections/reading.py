@@ -23,20 +23,19 @@ def whole_number(text: str) -> str:
     return f"case when {text} like '%%.%%' then trim_scale(({text})::numeric)::text::integer else ({text})::integer end"
 
 
-def identifier(document: str, key: str) -> str:
-    """An id as text: a number loses its `.0`, an empty text is null, anything else is refused."""
-    value = f"{document} -> '{key}'"
-    text = f"{document} ->> '{key}'"
+def identifier(value: str, name: str) -> str:
+    """An id as text, from a JSON value: a number loses its `.0`, an empty text is null, anything else is refused."""
+    text = f"({value} #>> '{{}}')"
     return (
         f"case jsonb_typeof({value}) when 'string' then nullif({text}, '') "
-        f"when 'number' then trim_scale(({text})::numeric)::text "
-        f"when 'null' then null else ('{key} is no text: ' || ({text}))::numeric::text end"
+        f"when 'number' then trim_scale({text}::numeric)::text "
+        f"when 'null' then null else ('{name} is no text: ' || {text})::numeric::text end"
     )
 
 
-def elements(document: str, key: str) -> str:
-    """The rows `(value, ordinality)` of a list; an absent one has none, anything but a list is refused."""
-    return f"jsonb_array_elements(nullif({document} -> '{key}', 'null')) with ordinality"
+def elements(value: str) -> str:
+    """The rows `(value, ordinality)` of a JSON list; an absent one has none, anything but a list is refused."""
+    return f"jsonb_array_elements(nullif({value}, 'null')) with ordinality"
 
 
 OCCURRED_AT = time("e.metadata ->> 'occurred_at'")

@@ -1,6 +1,7 @@
 """Rebuild a read model from position 0 while it is read and appends go on.
 
-A second copy is filled in a schema of its own, in large steps, without write-ahead log. When it has caught up, one
+A second copy is filled in a schema of its own, in large steps, without write-ahead log, and on two connections where
+the projection's statements are independent. When it has caught up, one
 transaction holds the checkpoint, folds the last events into the copy and gives the live tables what differs.
 
 The tables themselves stay. Were they exchanged by renaming, every view, grant, policy, trigger and publication would
@@ -9,8 +10,8 @@ is older would find an empty table. So readers never wait, see the rows of befor
 did not change is not written.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,7 @@ from penstock.projections.runner import STRIDE
 from penstock.settings import Settings
 
 LARGE_STRIDE: Final = 200_000
+MOST_LANES: Final = 2
 _WORK_MEM: Final = "128MB"
 
 _TRY_LOCK = "select pg_try_advisory_xact_lock(hashtext('penstock rebuild'), hashtext(%s))"
@@ -111,6 +113,7 @@ class _Copy:
         self.schema = f"rebuild_{projection.name}"
         self.largest_stride = STRIDE if isinstance(projection, PythonProjection) else LARGE_STRIDE
         self.stride = self.largest_stride
+        self.lanes = _lanes(projection)
         self.position = 0
         self.events = 0
         self.parked: list[int] = []
@@ -126,12 +129,16 @@ class _Copy:
             connection.execute(_DROP_INDEXES.format(schema=sql.Literal(self.schema)))
 
     def fill(self) -> None:
-        """Fold everything that is safe to read, a large range at a time, each in a transaction."""
+        """Fold everything that is safe to read, a large range at a time, each in a transaction on each connection.
+
+        They need not commit as one: a copy that a crash cut in two is thrown away whole.
+        """
         caught_up = False
         while not caught_up:
-            with transaction(self.settings) as connection:
-                safe = safe_position(connection)
-                self._fold_next(connection, safe)
+            with ExitStack() as transactions:
+                lanes = [transactions.enter_context(transaction(self.settings)) for _ in range(self.lanes)]
+                safe = safe_position(lanes[0])
+                self._fold_next(lanes, safe)
             caught_up = self.position >= safe
 
     def put_in_place(self) -> Rebuilt:
@@ -140,7 +147,7 @@ class _Copy:
             connection.execute("set local statement_timeout = 0")
             live = lock_checkpoint(connection, self.projection.name)
             while self.position < live:
-                self._fold_next(connection, live)
+                self._fold_next([connection], live)
             move_checkpoint(connection, self.projection.name, self.position)
             prepare(connection, LIVE, work_mem=_WORK_MEM)
             connection.execute("select set_config('penstock.rebuilding', 'on', true)")
@@ -149,11 +156,12 @@ class _Copy:
             self._drop(connection)
         return Rebuilt(self.position, self.events, len(self.parked), deleted, inserted)
 
-    def _fold_next(self, connection: Connection, limit: int) -> None:
+    def _fold_next(self, lanes: Sequence[Connection], limit: int) -> None:
         upto = min(limit, self.position + self.stride)
-        prepare(connection, self.schema, work_mem=_WORK_MEM)
+        for lane in lanes:
+            prepare(lane, self.schema, work_mem=_WORK_MEM)
         try:
-            folded = fold_range(connection, self.projection, self.position, upto)
+            folded = fold_range(lanes[0], self.projection, self.position, upto, beside=lanes[1:])
         except Unreadable:
             self.stride = max(1, self.stride // 2)
             return
@@ -184,6 +192,12 @@ class _Copy:
     def _drop(self, connection: Connection) -> None:
         connection.execute("set local client_min_messages = warning")
         connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(self.schema)))
+
+
+def _lanes(projection: Projection) -> int:
+    if isinstance(projection, PythonProjection) or not projection.independent:
+        return 1
+    return min(MOST_LANES, len(projection.statements))
 
 
 def _listed(columns: Iterable[str], alias: str | None = None) -> sql.Composable:

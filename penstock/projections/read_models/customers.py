@@ -30,7 +30,7 @@ seen as (
     (array_agg(o.country order by o.position desc) filter (where o.country is not null))[1] as country
   from (
     select
-      {reading.identifier("e.payload", "customer_id")} as customer_id, e.position,
+      {reading.identifier("e.payload -> 'customer_id'", "customer_id")} as customer_id, e.position,
       nullif(e.payload ->> 'country', '') as country,
       {reading.PLACED_AT} as placed_at
     from public.current_events as e

@@ -18,7 +18,7 @@ with changes as materialized (
       when 'StockReserved' then {reading.whole_number("e.payload ->> 'quantity'")} else 0
     end as reserved_change,
     nullif(e.payload ->> 'reason', '') as reason,
-    {reading.identifier("e.payload", "order_id")} as order_id,
+    {reading.identifier("e.payload -> 'order_id'", "order_id")} as order_id,
     coalesce({reading.OCCURRED_AT}, e.created_at) as occurred_at
   from public.current_events as e
   where e.position > %(after)s and e.position <= %(upto)s

@@ -27,11 +27,12 @@ seen as (
     (array_agg(l.category order by l.position desc, l.line desc) filter (where l.category is not null))[1] as category
   from (
     select
-      {reading.identifier("item.value", "product_id")} as product_id, e.position, item.ordinality as line,
+      {reading.identifier("item.value -> 'product_id'", "product_id")} as product_id,
+      e.position, item.ordinality as line,
       nullif(item.value ->> 'name', '') as name,
       nullif(item.value ->> 'category', '') as category
     from public.current_events as e
-    cross join lateral {reading.elements("e.payload", "items")} as item
+    cross join lateral {reading.elements("e.payload -> 'items'")} as item
     where e.position > %(after)s and e.position <= %(upto)s
       and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
   ) as l

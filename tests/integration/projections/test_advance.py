@@ -394,3 +394,16 @@ def test_an_unknown_projection_is_not_found(settings: Settings) -> None:
     ):
         with pytest.raises(NotFound, match="there are customers, inventory, orders, products"):
             call()
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_a_step_whose_time_cannot_be_read_is_parked_however_the_events_are_cut(
+    settings: Settings, connection: psycopg.Connection, pieces: int
+) -> None:
+    step = put(connection, "order/o1", "PaymentReceived", {}, occurred_at="now")
+    if pieces == 2:
+        advance(settings, "orders")
+    place(connection, "o1")
+    advance(settings, "orders")
+    assert letters(connection) == [("orders", str(step), True)]
+    assert connection.execute("select status, version from orders").fetchall() == [("placed", 2)]

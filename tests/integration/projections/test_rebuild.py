@@ -100,6 +100,21 @@ def test_what_was_parked_and_can_be_read_now_is_resolved(settings: Settings, con
     assert [row[0] for row in rows(connection, "orders")] == ["o1"]
 
 
+def test_what_one_connection_cannot_read_is_undone_on_the_other(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    place(connection, "o1")
+    poison = place(connection, "o2", total="x")  # its items are fine
+    late = put(connection, "order/o3", "PaymentReceived", {}, occurred_at="now")
+    place(connection, "o3", items=[{"product_id": "p1", "quantity": "x", "unit_price": "1"}])  # its order is fine
+    place(connection, "o4")
+    assert rebuilding._Copy(settings, PROJECTIONS["orders"]).lanes == 2
+    assert rebuild(settings, "orders").parked == 3
+    assert [row[0] for row in rows(connection, "orders")] == ["o1", "o4"]
+    assert [row[0] for row in rows(connection, "order_items")] == ["o1", "o4"]
+    assert letters(connection) == [("orders", str(position), True) for position in (poison, late, late + 1)]
+
+
 def test_only_one_rebuild_of_a_projection_at_a_time(
     settings: Settings, shop: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,10 +131,10 @@ def test_only_one_rebuild_of_a_projection_at_a_time(
 
 
 def _paused(begun: threading.Event, go_on: threading.Event) -> Callable[..., folding.Folded]:
-    def fold_range(*arguments: Any) -> folding.Folded:
+    def fold_range(*arguments: Any, **beside: Any) -> folding.Folded:
         begun.set()
         assert go_on.wait(10)
-        return folding.fold_range(*arguments)
+        return folding.fold_range(*arguments, **beside)
 
     return fold_range
 
