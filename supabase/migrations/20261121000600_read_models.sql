@@ -50,11 +50,12 @@ create table public.order_items (
   amount numeric not null,
   constraint order_items_pkey primary key (order_id, line),
   constraint order_items_product_id_check check (product_id <> '' and length(product_id) <= 200),
-  constraint order_items_unit_price_check check (abs(unit_price) < 1e15 and scale(unit_price) <= 18)
+  constraint order_items_unit_price_check check (abs(unit_price) < 1e15 and scale(unit_price) <= 18),
+  constraint order_items_amount_check check (abs(amount) < 1e25 and scale(amount) <= 18)
 );
 create index order_items_product_id_idx on public.order_items (product_id);
 comment on table public.order_items is 'The lines of the orders, numbered from 1 as they stand in the event. Filled by the projection `orders`.';
-comment on column public.order_items.amount is 'quantity × unit_price.';
+comment on column public.order_items.amount is 'As the event says it (a receipt''s line total), else quantity × unit_price.';
 
 create table public.revenue_by_hour (
   hour timestamptz not null,

@@ -66,7 +66,9 @@ def _placed(fields: str) -> str:
 _ADD_ITEMS = f"""
 with {_placed("e.payload -> 'items' as items")}
 insert into order_items (order_id, line, product_id, name, category, quantity, unit_price, amount)
-select i.order_id, i.line, i.product_id, i.name, i.category, i.quantity, i.unit_price, i.quantity * i.unit_price
+select
+  i.order_id, i.line, i.product_id, i.name, i.category, i.quantity, i.unit_price,
+  coalesce(i.amount, i.quantity * i.unit_price)
 from (
   select
     e.order_id, item.ordinality as line,
@@ -74,7 +76,8 @@ from (
     nullif(item.value ->> 'name', '') as name,
     nullif(item.value ->> 'category', '') as category,
     {reading.whole_number("item.value ->> 'quantity'")} as quantity,
-    (item.value ->> 'unit_price')::numeric as unit_price
+    (item.value ->> 'unit_price')::numeric as unit_price,
+    (item.value ->> 'amount')::numeric as amount
   from placed as e
   cross join lateral {reading.elements("e.items")} as item
   offset 0 -- keeps the planner from computing quantity and price once more for the amount
@@ -131,7 +134,10 @@ new_orders as (
     coalesce(
       e.total::numeric,
       (
-        select sum({reading.whole_number("item.value ->> 'quantity'")} * (item.value ->> 'unit_price')::numeric)
+        select sum(coalesce(
+          (item.value ->> 'amount')::numeric,
+          {reading.whole_number("item.value ->> 'quantity'")} * (item.value ->> 'unit_price')::numeric
+        ))
         from {reading.elements("e.items")} as item
       ),
       0
