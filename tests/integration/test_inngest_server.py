@@ -21,6 +21,7 @@ from penstock.local.inngest_messages import next_firing
 from penstock.local.inngest_store import DAY, Store, ulid
 from tests.integration.inngest_conformance import functions, stage
 from tests.integration.inngest_conformance.stage import Journal, Stage
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -462,7 +463,7 @@ def killed_after(database: Path, port: int, *apps: str) -> Iterator[None]:
 @pytest.fixture
 def apart(tmp_path: Path) -> Iterator[Stage]:
     """An app in this process; the test starts and kills the stand-in, which is a process of its own."""
-    server_url, (listener, app_url) = f"http://127.0.0.1:{stage.free_port()}", stage.free_listener()
+    server_url, (listener, app_url) = f"http://127.0.0.1:{free_port()}", stage.free_listener()
     client, journal = stage.make_client(server_url), Journal()
     with stage.serving(client, functions.make(client, journal), journal, listener), httpx.Client() as http:
         yield Stage(server_url, app_url, client, journal, http)
@@ -517,7 +518,7 @@ def test_a_cron_missed_while_the_server_was_down_fires_once_on_its_return(tmp_pa
 def test_a_busy_port_and_a_database_in_use_get_one_line(tmp_path: Path) -> None:
     with stage.stage(tmp_path, functions.plain) as running:
         busy = stage.spawn(tmp_path / "other.db", int(running.server_url.rpartition(":")[2]))
-        used = stage.spawn(tmp_path / "inngest.db", stage.free_port())
+        used = stage.spawn(tmp_path / "inngest.db", free_port())
         outputs = [process.communicate(timeout=20)[0].splitlines() for process in (busy, used)]
     assert [len(lines) for lines in outputs] == [1, 1]
     assert "port" in outputs[0][0]
