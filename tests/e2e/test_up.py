@@ -21,8 +21,8 @@ import pytest
 from penstock.local.postgres import EmbeddedPostgres
 from tests import throwaway
 from tests.e2e.checkout import Up, children_of, copy_project, left_over, wait_until
-from tests.ports import free_port
 from tests.e2e.dev_server import REFUSED, dev_server
+from tests.ports import free_port
 
 pytestmark = pytest.mark.xdist_group("up")
 
