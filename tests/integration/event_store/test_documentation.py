@@ -11,10 +11,11 @@ import pytest
 import functions.client
 from penstock import database
 from penstock.database import Connection
-from penstock.event_store import NewEvent, append, append_bulk, read_stream
+from penstock.event_store import NewEvent, append, append_bulk, load_aggregate, read_stream
 from penstock.projections import PythonProjection, advance, projection
 from penstock.settings import Settings
 
+README_EXAMPLES = ("sql subscription", "python subscription", "python function")
 PAGE = Path(__file__).parents[3] / "docs" / "event-store.md"
 
 
@@ -22,6 +23,20 @@ def example(kind: str) -> str:
     blocks = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert blocks, kind
     return "".join(blocks)
+
+
+def test_the_readme_shows_the_same_subscription() -> None:
+    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    lines = [line for kind in README_EXAMPLES for line in example(kind).splitlines() if line]
+    assert len(lines) <= 30
+    assert all(f"```{kind}\n{example(kind)}```\n" in readme for kind in README_EXAMPLES)
+
+
+def test_the_aggregate_loads(connection: Connection) -> None:
+    reducer = run_example("python aggregate")["TICKET"]
+    append(connection, "ticket", "7", "any", [NewEvent("TicketOpened", {}), NewEvent("TicketClosed", {})])
+    assert load_aggregate(connection, reducer, "ticket", "7").state == "TicketClosed"
+    assert load_aggregate(connection, reducer, "ticket", "7", at_version=1).state == "TicketOpened"
 
 
 def test_the_first_example_appends_and_reads(connection: Connection) -> None:
