@@ -1,5 +1,5 @@
 # up: set up and run all of it, Ctrl-C stops it      test: set up and run the tests [ARGS="-k name"]
-# check: lint, types, contracts                      bench: figures as JSON lines [ONLY=name]
+# check: lint, types, contracts, SQL, locks          bench: figures as JSON lines [ONLY=name]
 # lock: renew requirements/ from pyproject.toml      clean: remove what the others made, data included
 #
 # The stamps in .venv say what is installed; a second run finds them and is instant.
@@ -28,6 +28,8 @@ check: $(VENV)/dev
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/squawk supabase/migrations/*.sql
+	$(RUN) -m pytest --quiet tests/unit/test_requirements.py tests/unit/test_deployment_files.py
 
 bench: $(VENV)/dev
 	@exec $(RUN) -m benchmarks $(ONLY)

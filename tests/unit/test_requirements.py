@@ -43,3 +43,15 @@ def test_a_lock_has_hashes_and_names_no_host(name: str) -> None:
     assert "--index" not in text
     assert "--find-links" not in text
     assert "/" not in re.sub(r"--hash=sha256:[0-9a-f]{64}", "", text)
+
+
+def test_locks_and_configs_name_public_hosts_only() -> None:
+    public = {"127.0.0.1", "openapi.vercel.sh", "supabase.com", "pypi.org", "registry.npmjs.org"}
+    files = [
+        *PROJECT.glob("requirements/*"),
+        *PROJECT.glob("supabase/**/*.toml"),
+        *PROJECT.glob("supabase/functions/**/*.json"),
+        *(PROJECT / name for name in ("pyproject.toml", "vercel.json", "Makefile", ".ci/run", ".squawk.toml")),
+    ]
+    hosts = {host for file in files for host in re.findall(r"://([^/\s:\"']+)", file.read_text(encoding="utf-8"))}
+    assert hosts <= public
