@@ -192,17 +192,21 @@ class _Runner:
         plan = imported.read_plan
         return not plan.is_direct and Staging(imported.id, plan).is_lost(connection, imported)
 
+    def _is_still(self, connection: Connection, imported: Import, state: str) -> bool:
+        """False if another worker has gone further, or if the staged rows are lost and the file is to be read again."""
+        if imported.state != state:
+            return False
+        if lost := self._is_lost(connection, imported):
+            ledger.start_over(connection, imported.id)
+        return not lost
+
     def form(self, connection: Connection, imported: Import) -> None:
-        plan = imported.read_plan
-        facts = plan.target.into
+        facts = imported.read_plan.target.into
         assert isinstance(facts, Facts)
-        staging = Staging(imported.id, plan)
+        staging = Staging(imported.id, imported.read_plan)
         with connection.transaction():
             imported = ledger.read_import(connection, imported.id, lock=True)
-            if imported.state != "forming":
-                return
-            if staging.is_lost(connection, imported):
-                ledger.start_over(connection, imported.id)
+            if not self._is_still(connection, imported, "forming"):
                 return
             progress = imported.progress or {
                 "bucket": 0,
@@ -215,16 +219,12 @@ class _Runner:
             ledger.move(connection, imported.id, state="appending", progress=progress)
 
     def append(self, connection: Connection, imported: Import) -> None:
-        plan = imported.read_plan
-        facts = plan.target.into
+        facts = imported.read_plan.target.into
         assert isinstance(facts, Facts)
-        staging = Staging(imported.id, plan)
+        staging = Staging(imported.id, imported.read_plan)
         with connection.transaction():
             imported = ledger.read_import(connection, imported.id, lock=True)
-            if imported.state != "appending":
-                return
-            if staging.is_lost(connection, imported):
-                ledger.start_over(connection, imported.id)
+            if not self._is_still(connection, imported, "appending"):
                 return
             number, after = imported.progress["facts"], imported.progress["appended"]
             upto = min(after + FACTS_A_STEP, number)
