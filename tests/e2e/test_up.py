@@ -3,13 +3,11 @@
 The tests use one copy in turn, so that later ones find the data of earlier ones, as a user's next run does.
 """
 
-import contextlib
 import os
 import pwd
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from penstock.local.postgres import EmbeddedPostgres
 from tests import throwaway
 from tests.e2e.checkout import Up, children_of, copy_project, left_over, wait_until
 from tests.e2e.dev_server import REFUSED, dev_server
+from tests.interpreters import python_of
 from tests.ports import free_port
 
 pytestmark = pytest.mark.xdist_group("up")
@@ -218,14 +217,3 @@ def test_an_ordinary_user_gets_the_same(folder: Path) -> None:
     assert data.stat().st_uid == user.pw_uid
     assert up.signal() == 0
     assert left_over(own) == []
-
-
-def python_of(user: pwd.struct_passwd) -> str:
-    """Root's interpreter may lie in a closed home; take the system's then, if it is of the same version."""
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
-        with contextlib.suppress(OSError):
-            tried = subprocess.run([python, "-c", ""], user=user.pw_uid, group=user.pw_gid, cwd="/")
-            if tried.returncode == 0:
-                return python
-    pytest.skip(f"{user.pw_name} can run no {version}")

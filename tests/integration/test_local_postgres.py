@@ -21,6 +21,7 @@ import pytest
 from penstock.local.postgres import EmbeddedPostgres
 from penstock.local.postmaster import living_postmaster, processes
 from penstock.local.server_user import LocalServerFailed
+from tests.interpreters import python_of
 from tests.throwaway import CARELESS, scratch_folder
 
 PROJECT = Path(__file__).parents[2]
@@ -326,7 +327,7 @@ def _start_as(user: pwd.struct_passwd, folder: Path) -> subprocess.CompletedProc
         f"try: EmbeddedPostgres(Path({str(folder)!r})).start()\n"
         "except LocalServerFailed as error: sys.exit(str(error))\n"
     )
-    python = _reachable_python(user)
+    python = python_of(user)
     return subprocess.run(
         [python, "-c", program],
         user=user.pw_uid,
@@ -338,14 +339,3 @@ def _start_as(user: pwd.struct_passwd, folder: Path) -> subprocess.CompletedProc
         text=True,
         timeout=60,
     )
-
-
-def _reachable_python(user: pwd.struct_passwd) -> str:
-    """Root's interpreter may lie in a closed home; take the system's then, if it is of the same version."""
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
-        with contextlib.suppress(OSError):
-            tried = subprocess.run([python, "-c", ""], user=user.pw_uid, group=user.pw_gid, cwd="/")
-            if tried.returncode == 0:
-                return python
-    pytest.skip(f"{user.pw_name} can run no {version}")
