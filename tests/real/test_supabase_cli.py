@@ -30,6 +30,12 @@ def test_push_applies_every_migration_as_a_role_that_is_no_superuser(hosted: psy
     assert [version for (version,) in rows] == VERSIONS
 
 
+def test_push_makes_the_private_bucket_of_imports_and_no_policy(hosted: psycopg.Connection) -> None:
+    rows = hosted.execute("select id, public, file_size_limit from storage.buckets").fetchall()
+    assert rows == [("imports", False, None)]
+    assert hosted.execute("select from pg_policies where schemaname = 'storage'").rowcount == 0
+
+
 def test_a_second_push_is_a_no_op(hosted_dsn: str) -> None:
     said = demand("db", "push", f"--remote={hosted_dsn}", "--skip-vault", "--yes")
     assert "up to date" in said
