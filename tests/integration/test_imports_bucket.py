@@ -1,7 +1,5 @@
 """The migration that makes Storage's bucket, on plain Postgres with and without what Storage has there."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
@@ -22,9 +20,9 @@ grant all on storage.buckets to anon, authenticated, service_role;
 
 
 @pytest.fixture
-def storage(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+def storage(connection: psycopg.Connection) -> psycopg.Connection:
     connection.execute(STORAGE)
-    yield connection
+    return connection
 
 
 def buckets(connection: psycopg.Connection) -> list[tuple[object, ...]]:
