@@ -32,7 +32,7 @@ from app import (
 from app.envelope import Envelope
 from app.waking import Wakes
 from functions import client as inngest_client
-from penstock import database
+from penstock import database, lanes
 from penstock.event_store.relay import OutgoingEvent
 from penstock.settings import Settings, get_settings
 
@@ -73,6 +73,7 @@ def create_app(settings: Settings | None = None, wakes: Wakes | None = None) -> 
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.settings()
     yield
+    lanes.close_lanes()
     database.close_pools()
 
 

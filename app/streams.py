@@ -1,10 +1,7 @@
 """Streams: append events to one, and read it."""
 
-import asyncio
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
@@ -20,14 +17,15 @@ from pydantic import (
     ValidationError,
     WithJsonSchema,
 )
+from starlette.concurrency import run_in_threadpool
 
 from app.parameters import AggregateId, AggregateType, Answer, Limit, RecordedEventOut
 from app.routing import Json, StrictRequest, caller_of, ids_of, needs, plain, router, settings_of, short_cut
-from app.waking import woken
+from app.waking import freezes, woken
 from penstock import database
 from penstock.commands.events import Time, storable
 from penstock.errors import NotFound
-from penstock.event_store import Appended, NewEvent, append, read_stream, uuid7
+from penstock.event_store import Appended, NewEvent, append, append_one, read_stream, uuid7
 
 routes = router()
 
@@ -125,19 +123,24 @@ def _append(request: Request, aggregate_type: str, aggregate_id: str, body: Appe
 
 
 async def _append_directly(request: StrictRequest) -> Json | None:
-    """What FastAPI would do for `append_events`, at half the cost; whatever looks wrong goes the usual way."""
+    """What FastAPI would do for `append_events`, at a third of the cost: one event is stored on the event loop, since a
+    thread's hand-over costs more than the append. Whatever looks wrong goes the usual way.
+    """
     try:
         aggregate_type = _AGGREGATE_TYPE.validate_python(request.path_params["aggregate_type"])
         aggregate_id = _AGGREGATE_ID.validate_python(request.path_params["aggregate_id"])
         body = AppendIn.model_validate(await request.json())
     except ValidationError:
         return None
-    work = partial(_append, request, aggregate_type, aggregate_id, body)
-    return await asyncio.get_running_loop().run_in_executor(_writers, work)
+    if len(body.events) > 1 or freezes():
+        # many take too long to encode for a loop; and a frozen loop would not hear Postgres hang up
+        return await run_in_threadpool(_append, request, aggregate_type, aggregate_id, body)
+    (event,) = events = _new_events(request, body.events)
+    url = settings_of(request).database_url
+    appended = await append_one(url, aggregate_type, aggregate_id, body.expected_version, event)
+    return woken(request, Json(_appended(aggregate_id, events, appended), 201))
 
 
-# Few threads: an append spends its time in Postgres, and each thread more is one more that wants the interpreter.
-_writers = ThreadPoolExecutor(8, "penstock-append")
 _AGGREGATE_TYPE: Final = TypeAdapter(AggregateType)
 _AGGREGATE_ID: Final = TypeAdapter(AggregateId)
 

@@ -29,10 +29,15 @@ class Wakes:
     send: Callable[[str, str, Mapping[str, str]], None]
 
 
+def freezes() -> bool:
+    """Whether the host freezes the process between requests, as Vercel does."""
+    return "VERCEL" in os.environ
+
+
 def woken(request: Request, response: R) -> R:
     """The response, with the relay on its way. Vercel freezes a process after its answer, but waits for its tasks."""
     wakes: Wakes = request.app.state.wakes
-    if "VERCEL" in os.environ:
+    if freezes():
         response.background = BackgroundTask(wakes.now)
     else:
         wakes.soon()

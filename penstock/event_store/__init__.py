@@ -15,7 +15,7 @@ from penstock.event_store.events import (
     RecordedEvent,
     uuid7,
 )
-from penstock.event_store.streams import append, read_stream
+from penstock.event_store.streams import append, append_one, read_stream
 from penstock.event_store.subscriptions import (
     lock_checkpoint,
     move_checkpoint,
@@ -39,6 +39,7 @@ __all__ = [
     "StreamAppend",
     "append",
     "append_bulk",
+    "append_one",
     "load_aggregate",
     "lock_checkpoint",
     "move_checkpoint",

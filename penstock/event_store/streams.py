@@ -2,12 +2,13 @@
 
 import struct
 from collections.abc import Sequence
+from uuid import UUID
 
 from psycopg import Cursor
 from psycopg.rows import TupleRow, class_row
 from psycopg.types.json import Jsonb
 
-from penstock import json_codec
+from penstock import json_codec, lanes
 from penstock.database import Connection, translated
 from penstock.errors import InvalidInput
 from penstock.event_store.events import (
@@ -24,6 +25,12 @@ _CURSOR = "penstock_append_cursor"
 # As one value, not as a row of `from`, which costs the server a fifth of the call: so its fields are taken apart here.
 _APPEND_ONE = "select public.append_event(%s, %s, %s, %s, %s, %s, %s, %s)"
 _APPENDED = struct.Struct(">4x8xi8xq8x?")
+_APPEND_ON_THE_LOOP = lanes.Statement(
+    "penstock_append",
+    "select public.append_event($1::text, $2::text, $3::int, $4::uuid, $5::text, $6::jsonb, $7::jsonb, $8::int)",
+)
+_INT = struct.Struct(">i")
+_JSONB = b"\x01"  # the version of its binary form, which is text
 # Arrays in binary: as text each element would be escaped in Python, five times the work of all the rest.
 _APPEND_MANY = "select * from public.append_events(%s, %s, %s, %b, %b::text[], %b::jsonb[], %b::jsonb[], %b::int[])"
 EVENT_COLUMNS = (
@@ -55,14 +62,34 @@ def append(
             if len(events) == 1:
                 values = _values(events[0])
                 (answer,) = _row(cursor.execute(_APPEND_ONE, (aggregate_type, aggregate_id, code, *values)))
-                version, position, duplicate = _APPENDED.unpack(answer)
-                return Appended(version, (position,), duplicate)
+                return _appended(answer)
             columns = [list(column) for column in zip(*map(_elements, events), strict=True)]
             answer = _row(cursor.execute(_APPEND_MANY, (aggregate_type, aggregate_id, code, *columns)))
             version, positions, duplicate = answer
             return Appended(version, tuple(positions), duplicate)
     finally:
         vars(connection)[_CURSOR] = cursor
+
+
+async def append_one(
+    database_url: str, aggregate_type: str, aggregate_id: str, expected_version: ExpectedVersion, event: NewEvent
+) -> Appended:
+    """`append` of one event from an event loop, in a transaction of its own, with the same answers and errors.
+
+    `DatabaseUnavailable` also if the connection broke after it was sent: repeat it with the same id.
+    """
+    id, event_type, payload, metadata, schema_version = _values(event)
+    values = (
+        aggregate_type.encode(),
+        aggregate_id.encode(),
+        _INT.pack(expected_version_code(expected_version)),
+        id.bytes,
+        event_type.encode(),
+        _JSONB + payload.encode(),
+        _JSONB + metadata.encode(),
+        _INT.pack(schema_version),
+    )
+    return _appended(await lanes.ask(database_url, _APPEND_ON_THE_LOOP, values))
 
 
 def read_stream(
@@ -84,7 +111,12 @@ def _row(cursor: Cursor[TupleRow]) -> TupleRow:
     return row
 
 
-def _values(event: NewEvent) -> tuple[object, ...]:
+def _appended(answer: bytes) -> Appended:
+    version, position, duplicate = _APPENDED.unpack(answer)
+    return Appended(version, (position,), duplicate)
+
+
+def _values(event: NewEvent) -> tuple[UUID, str, str, str, int]:
     payload, metadata = json_codec.dumps(event.payload), json_codec.dumps(event.metadata)
     return event.id, event.event_type, payload, metadata, event.schema_version
 
