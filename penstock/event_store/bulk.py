@@ -6,10 +6,13 @@ The fast form moves the streams' heads, reserves positions and COPYs straight in
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import count, islice
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -51,10 +54,13 @@ class BulkAppended:
         )
 
 
-class _Row(NamedTuple):
-    stream: Stream
-    expected: int
-    event: NewEvent
+@dataclass(slots=True)
+class _Chunk:
+    """Rows as columns: an object a row would keep the garbage collector busy for a sixth of the time."""
+
+    streams: list[Stream]
+    expected: list[int]
+    events: list[NewEvent]
 
 
 def append_bulk(
@@ -70,8 +76,8 @@ def append_bulk(
     """
     total = BulkAppended(0, 0, 0)
     with translated(), _encodable(), connection.transaction():
-        for rows in _chunks(_rows(appends)):
-            total += _append_chunk(connection, rows)
+        for chunk in _chunks(appends):
+            total += _append_chunk(connection, chunk)
     return total
 
 
@@ -85,17 +91,25 @@ def _encodable() -> Iterator[None]:
         raise InvalidInput(f"a schema_version is no 32-bit number: {error}", field="schema_version") from error
 
 
-def _rows(
+def _chunks(
     appends: Iterable[StreamAppend | tuple[str, str, ExpectedVersion, Sequence[NewEvent]]],
-) -> Iterator[_Row]:
+) -> Iterator[_Chunk]:
+    chunk = _Chunk([], [], [])
     for aggregate_type, aggregate_id, expected_version, events in appends:
         stream = (aggregate_type, aggregate_id)
         expected = expected_version_code(expected_version)
         for event in events:
             _vet(event)
-            yield _Row(stream, expected, event)
+            chunk.streams.append(stream)
+            chunk.expected.append(expected)
+            chunk.events.append(event)
             # what the first event expects fixes what the others find
             expected = expected + 1 if expected >= 0 else -1
+            if len(chunk.events) == CHUNK:
+                yield chunk
+                chunk = _Chunk([], [], [])
+    if chunk.events:
+        yield chunk
 
 
 def _vet(event: NewEvent) -> None:
@@ -110,78 +124,65 @@ def _vet(event: NewEvent) -> None:
         raise InvalidInput("is not at least 1", field="schema_version")
 
 
-def _chunks(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
-    chunk: list[_Row] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
 class _FastFormRefused(Exception):
     pass
 
 
-def _append_chunk(connection: Connection, rows: list[_Row]) -> BulkAppended:
+def _append_chunk(connection: Connection, chunk: _Chunk) -> BulkAppended:
     try:
         with connection.transaction():
-            return _copy_into_store(connection, rows)
+            return _copy_into_store(connection, chunk)
     except (_FastFormRefused, psycopg.errors.UniqueViolation, psycopg.errors.InsufficientPrivilege):
-        return _append_staged(connection, rows)
+        return _append_staged(connection, chunk)
 
 
-def _copy_into_store(connection: Connection, rows: list[_Row]) -> BulkAppended:
-    numbers: dict[Stream, int] = {}
-    for row in rows:
-        numbers[row.stream] = numbers.get(row.stream, 0) + 1
-    first_versions, positions, opened_at = _open_streams(connection, numbers)
-    versions = dict(zip(numbers, first_versions, strict=True))
+def _copy_into_store(connection: Connection, chunk: _Chunk) -> BulkAppended:
+    first_versions, positions, opened_at = _open_streams(connection, chunk)
     encoder = _RowEncoder(connection.info.user, opened_at)
     with connection.cursor().copy(_COPY_EVENTS) as copy:
-        copy.write(_COPY_HEADER)
-        for start in range(0, len(rows), _ROWS_A_WRITE):
-            part = []
-            for row, position in zip(
-                rows[start : start + _ROWS_A_WRITE], positions[start : start + _ROWS_A_WRITE], strict=True
-            ):
-                version = versions[row.stream]
-                versions[row.stream] = version + 1
-                if row.expected != -1 and not _fits(row.expected, version - 1):
-                    raise _FastFormRefused
-                part.append(encoder.encode(row, position, version))
-            copy.write(b"".join(part))
-        copy.write(_COPY_TRAILER)
-    return BulkAppended(len(rows), 0, positions[-1])
+        encoded = [_COPY_HEADER]
+        for stream, expected, event, position in zip(
+            chunk.streams, chunk.expected, chunk.events, positions, strict=True
+        ):
+            version = first_versions[stream]
+            first_versions[stream] = version + 1
+            if expected != -1 and not _fits(expected, version - 1):
+                raise _FastFormRefused
+            encoded.append(encoder.encode(stream, event, position, version))
+            if len(encoded) >= _ROWS_A_WRITE:
+                copy.write(b"".join(encoded))
+                encoded.clear()
+        copy.write(b"".join(encoded) + _COPY_TRAILER)
+    return BulkAppended(len(chunk.events), 0, positions[-1])
 
 
-def _open_streams(connection: Connection, numbers: dict[Stream, int]) -> tuple[list[int], list[int], datetime]:
+def _open_streams(connection: Connection, chunk: _Chunk) -> tuple[dict[Stream, int], list[int], datetime]:
+    """The version that the next event of each stream gets, a position for each event, and the time."""
+    numbers = Counter(chunk.streams)
     types, ids = zip(*numbers, strict=True)
+    fresh = chunk.expected.count(0) == len(numbers)
     with connection.cursor(binary=True) as cursor:
         row = cursor.execute(
-            "select * from ops.open_streams(%b::text[], %b::text[], %b::int[])",
-            (list(types), list(ids), list(numbers.values())),
+            "select * from ops.open_streams(%b::text[], %b::text[], %b::int[], %b)",
+            (list(types), list(ids), list(numbers.values()), fresh),
         ).fetchone()
     assert row is not None
     first_versions, positions, opened_at = row
-    return first_versions, positions, opened_at
+    return dict(zip(numbers, first_versions, strict=True)), positions, opened_at
 
 
 def _fits(expected: int, actual: int) -> bool:
     return actual == expected or (expected == -2 and actual > 0)
 
 
-def _append_staged(connection: Connection, rows: list[_Row]) -> BulkAppended:
+def _append_staged(connection: Connection, chunk: _Chunk) -> BulkAppended:
     batch = uuid4()
-    encoder = _StagedEncoder(batch.bytes)
+    rows = zip(count(), chunk.streams, chunk.expected, chunk.events, strict=False)
     with connection.cursor() as cursor:
         with cursor.copy(_COPY_STAGED) as copy:
             copy.write(_COPY_HEADER)
-            for start in range(0, len(rows), _ROWS_A_WRITE):
-                part = rows[start : start + _ROWS_A_WRITE]
-                copy.write(b"".join(encoder.encode(row, place) for place, row in enumerate(part, start)))
+            while encoded := [_encode_staged(batch.bytes, *row) for row in islice(rows, _ROWS_A_WRITE)]:
+                copy.write(b"".join(encoded))
             copy.write(_COPY_TRAILER)
         answer = cursor.execute("select * from public.append_staged_events(%s)", (batch,)).fetchone()
     assert answer is not None
@@ -204,6 +205,7 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _EVENT_FRONT = struct.Struct(">hiqi16siiiq")
 _STAGED_FRONT = struct.Struct(">hi16siii16sii")
 _LENGTH = struct.Struct(">i")
+_JSONB = struct.Struct(">ib")
 _INTEGER = struct.Struct(">ii")
 _ALWAYS_THERE = frozenset(("correlation_id", "causation_id", "actor", "source", "occurred_at"))
 
@@ -213,20 +215,21 @@ def _text(value: str) -> bytes:
     return _LENGTH.pack(len(encoded)) + encoded
 
 
-def _jsonb(value: object) -> bytes:
-    encoded = json_codec.dumps(value).encode()
-    return _LENGTH.pack(len(encoded) + 1) + b"\x01" + encoded
+_type_name = lru_cache(maxsize=1000)(_text)
 
 
-def _tail(row: _Row, metadata: dict[str, object]) -> bytes:
-    (aggregate_type, aggregate_id), _, event = row
+def _tail(stream: Stream, event: NewEvent, metadata: Mapping[str, object]) -> bytes:
+    payload = json_codec.dumps(event.payload).encode()
+    about = json_codec.dumps(metadata).encode()
     return b"".join(
         (
-            _text(aggregate_type),
-            _text(aggregate_id),
-            _text(event.event_type),
-            _jsonb(event.payload),
-            _jsonb(metadata),
+            _type_name(stream[0]),
+            _text(stream[1]),
+            _type_name(event.event_type),
+            _JSONB.pack(len(payload) + 1, 1),
+            payload,
+            _JSONB.pack(len(about) + 1, 1),
+            about,
             _INTEGER.pack(4, event.schema_version),
         )
     )
@@ -240,22 +243,14 @@ class _RowEncoder:
         self._created = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         self._filling = {"actor": user, "source": "sql", "occurred_at": now}
 
-    def encode(self, row: _Row, position: int, version: int) -> bytes:
-        event = row.event
+    def encode(self, stream: Stream, event: NewEvent, position: int, version: int) -> bytes:
         front = _EVENT_FRONT.pack(10, 8, position, 16, event.id.bytes, 4, version, 8, self._created)
         metadata = event.metadata
         if not metadata.keys() >= _ALWAYS_THERE:
             metadata = {"correlation_id": event.id, "causation_id": None, **self._filling, **metadata}
-        return front + _tail(row, metadata)
+        return front + _tail(stream, event, metadata)
 
 
-class _StagedEncoder:
-    """Rows of `staging.events` in COPY's binary form."""
-
-    def __init__(self, batch: bytes) -> None:
-        self._batch = batch
-
-    def encode(self, row: _Row, place: int) -> bytes:
-        event = row.event
-        front = _STAGED_FRONT.pack(10, 16, self._batch, 4, place, 16, event.id.bytes, 4, row.expected)
-        return front + _tail(row, event.metadata)
+def _encode_staged(batch: bytes, place: int, stream: Stream, expected: int, event: NewEvent) -> bytes:
+    front = _STAGED_FRONT.pack(10, 16, batch, 4, place, 16, event.id.bytes, 4, expected)
+    return front + _tail(stream, event, event.metadata)

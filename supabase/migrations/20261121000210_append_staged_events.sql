@@ -47,7 +47,7 @@ comment on function ops.refuse_version(text, text, integer, integer) is 'Raises 
 revoke execute on function ops.refuse_version(text, text, integer, integer) from public, anon, authenticated;
 
 create function ops.open_streams(
-  aggregate_types text[], aggregate_ids text[], numbers integer[],
+  aggregate_types text[], aggregate_ids text[], numbers integer[], fresh boolean,
   out first_versions integer[], out positions bigint[], out opened_at timestamptz
 )
 language plpgsql
@@ -65,31 +65,40 @@ begin
     perform ops.vet_event(fault.aggregate_type, fault.aggregate_id, null, null, null, null, null);
   end if;
 
-  with wanted as (
-    select w.aggregate_type, w.aggregate_id, w.number, w.place
-    from unnest(aggregate_types, aggregate_ids, numbers)
-      with ordinality as w (aggregate_type, aggregate_id, number, place)
-  ), moved as (
-    insert into public.streams as s (aggregate_id, aggregate_type, version)
+  -- One order of locks for all, so that two batches cannot deadlock.
+  if fresh then -- to hope costs half of what it costs to ask
+    insert into public.streams (aggregate_id, aggregate_type, version)
     select w.aggregate_id, w.aggregate_type, w.number
+    from unnest(aggregate_types, aggregate_ids, numbers) as w (aggregate_type, aggregate_id, number)
+    order by w.aggregate_id, w.aggregate_type;
+    first_versions := array_fill(1, array[cardinality(aggregate_ids)]);
+  else
+    with wanted as (
+      select w.aggregate_type, w.aggregate_id, w.number, w.place
+      from unnest(aggregate_types, aggregate_ids, numbers)
+        with ordinality as w (aggregate_type, aggregate_id, number, place)
+    ), moved as (
+      insert into public.streams as s (aggregate_id, aggregate_type, version)
+      select w.aggregate_id, w.aggregate_type, w.number
+      from wanted as w
+      order by w.aggregate_id, w.aggregate_type
+      on conflict on constraint streams_pkey do update set version = s.version + excluded.version
+      returning s.aggregate_id, s.aggregate_type, s.version
+    )
+    select array_agg(m.version - w.number + 1 order by w.place)
+    into first_versions
     from wanted as w
-    order by w.aggregate_id, w.aggregate_type -- one order of locks for all, so that two batches cannot deadlock
-    on conflict on constraint streams_pkey do update set version = s.version + excluded.version
-    returning s.aggregate_id, s.aggregate_type, s.version
-  )
-  select array_agg(m.version - w.number + 1 order by w.place)
-  into first_versions
-  from wanted as w
-  join moved as m on m.aggregate_id = w.aggregate_id and m.aggregate_type = w.aggregate_type;
+    join moved as m on m.aggregate_id = w.aggregate_id and m.aggregate_type = w.aggregate_type;
+  end if;
 
   perform ops.hold_floor();
   select array_agg(nextval('public.event_store_position_seq')) into positions
   from generate_series(1, (select sum(n) from unnest(numbers) as n));
   opened_at := clock_timestamp();
 end $$;
-comment on function ops.open_streams(text[], text[], integer[]) is
-  'Move the heads of many streams and reserve positions. The caller must insert those very events in this transaction or roll back.';
-revoke execute on function ops.open_streams(text[], text[], integer[]) from public, anon, authenticated;
+comment on function ops.open_streams(text[], text[], integer[], boolean) is
+  'Move the heads of many streams and reserve positions. The caller must insert those very events in this transaction or roll back. `fresh`: none of the streams exists, or a unique violation says so.';
+revoke execute on function ops.open_streams(text[], text[], integer[], boolean) from public, anon, authenticated;
 
 create function ops.append_fresh_events(batch uuid, out appended bigint, out last_position bigint)
 language plpgsql

@@ -64,7 +64,7 @@ def in_bulk(connection: Connection, *call: Any) -> None:
 
 
 def staged(connection: Connection, *call: Any) -> None:
-    rows = list(bulk_module._rows([(*call[:3], [call[3]])]))
+    (rows,) = bulk_module._chunks([(*call[:3], [call[3]])])
     with database.translated():
         bulk_module._append_staged(connection, rows)
 

@@ -174,7 +174,7 @@ class TestBothForms:
 def test_the_service_role_may_append_in_bulk_through_staging_only(connection: Connection) -> None:
     connection.execute("set role service_role")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute("select * from ops.open_streams('{thing}', '{a}', '{1}')")
+        connection.execute("select * from ops.open_streams('{thing}', '{a}', '{1}', true)")
     assert append_bulk(connection, [item("a", event())]).appended == 1
 
 
