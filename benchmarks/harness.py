@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from penstock import database
 from penstock.local.postgres import EmbeddedPostgres
@@ -188,6 +189,13 @@ def migrated_database(server_url: str) -> Iterator[str]:
             yield url
         finally:
             connection.execute(sql.SQL("drop database {} with (force)").format(name))
+
+
+def url_of(dsn: str) -> str:
+    """The same as an address, which is what settings and other loaders ask for."""
+    parts = {"port": "5432", **conninfo_to_dict(dsn)}
+    user = ":".join(quote(str(parts[name]), safe="") for name in ("user", "password") if parts.get(name))
+    return f"postgresql://{user}@{parts['host']}:{parts['port']}/{parts['dbname']}"
 
 
 def new_id(url: str) -> str:

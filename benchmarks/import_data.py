@@ -20,6 +20,8 @@ from penstock.imports.target import Field, Table, Target
 from penstock.settings import Settings
 
 ROWS = 500_000
+ONE_IN, BAD_AT = 100, 17
+"""Of a dirty file the rows whose number leaves 17 are bad."""
 CURRENCIES = ("USD", "EUR", "GBP", "BRL", "JPY")
 STATES = ("pending", "paid", "shipped", "delivered", "cancelled", "refunded")
 NOTES = (
@@ -77,12 +79,12 @@ class Files:
 
     @cached_property
     def dirty(self) -> Path:
-        return self._write("dirty.csv", bad=100)
+        return self._write("dirty.csv", bad=ONE_IN)
 
     @cached_property
     def changed(self) -> Path:
         """The clean file with another quantity in one row of a hundred."""
-        return self._write("changed.csv", bad=0, changed=100)
+        return self._write("changed.csv", bad=0, changed=ONE_IN)
 
     @cached_property
     def lines(self) -> Path:
@@ -113,12 +115,17 @@ class Files:
             file.write(",".join(item.name for item in TARGET.fields) + "\n")
             for number in range(self.rows):
                 row = _row(rng, number)
-                if bad and number % bad == 17:
+                if bad and number % bad == BAD_AT:
                     _spoil(row, number // bad)
-                if changed and number % changed == 17:
+                if changed and number % changed == BAD_AT:
                     row[3] = "777"
                 file.write(",".join(row) + "\n")
         return path
+
+
+def tails(rng: random.Random, number: int) -> list[str]:
+    """Rows without their order id, for files too large to make each row anew."""
+    return [",".join(_row(rng, 0)[1:]) for _ in range(number)]
 
 
 def _row(rng: random.Random, number: int) -> list[str]:
@@ -158,7 +165,8 @@ class Imports:
         began = time.perf_counter()
         command = ["psql", self.bench.url, "--quiet", "--no-psqlrc", "-c"]
         try:
-            subprocess.run([*command, f"\\copy {table} from '{path}' with (format csv, header)"], check=True)
+            copy = f"\\copy {table} from '{path}' with (format csv, header)"
+            subprocess.run([*command, copy], check=True, capture_output=True, text=True)
         except FileNotFoundError:
             raise Unavailable("psql is not installed: apt-get install postgresql-client") from None
         return self.files.rows / (time.perf_counter() - began)

@@ -1,7 +1,6 @@
 """The memory of an importing process while files grow: it must not grow with them.
 
-Two files of orders, one ten times the other, into the table and into events. BENCH_SCALE=10 and more for large ones:
-at 90 the larger file has 5 GB.
+Two files of orders, one ten times the other, into the table and into events. `import_5gb` has the curve of a large one.
 """
 
 from collections.abc import Iterator

@@ -1,13 +1,12 @@
 """A file into a table: checked, rejects split out, resumable, idempotent; against psql's `\\copy`, which checks less.
 
-BENCH_PEERS=1 lets other loaders run on the same file in the same rounds.
+`import_peers` lets other loaders run on the same file in the same rounds.
 """
 
 from collections.abc import Iterator
 
 from benchmarks.harness import Bench, Figure
 from benchmarks.import_data import TARGET, imports
-from benchmarks.import_peers import peers
 
 TABLE = "public.bench_orders"
 MEMORY_MB = 64
@@ -20,11 +19,10 @@ def run(bench: Bench) -> Iterator[Figure]:
             {
                 "copy": lambda: contest.copy(path, TABLE),
                 "ours": lambda: contest.ours(TARGET.name, path, TABLE),
-                **peers(contest, path, TABLE),
             }
         )
         contest.empty(TABLE)
         memory = contest.peak_memory_mb(TARGET.name, path)
         ceiling, ours = found.pop("copy"), found.pop("ours")
         details = {"rows": contest.files.rows, "peak_memory_mb": memory, "memory_at_most_mb": MEMORY_MB}
-        yield Figure("import_table", "rows/s", ours, ceiling, found, at_least=0.75, details=details)
+        yield Figure("import_table", "rows/s", ours, ceiling, at_least=0.75, details=details)
