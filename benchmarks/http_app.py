@@ -31,5 +31,5 @@ def make() -> FastAPI:
         return None
 
     app = create_app(settings, Wakes(nothing, nothing, nothing))
-    app.router.routes.extend(routes.routes)
+    app.router.routes[:0] = routes.routes  # first, as the append is
     return app

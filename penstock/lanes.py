@@ -112,12 +112,12 @@ class _Lanes:
             turn = self._waiting.popleft()
             if not turn.answer.done():
                 self._idle.pop().send(turn)
-        if self._waiting:
+        if self._waiting and len(self._open) + len(self._opening) < MAX_LANES:
             self._open_more()
 
     def _open_more(self) -> None:
         room = MAX_LANES - len(self._open) - len(self._opening)
-        if self._open and monotonic() < self._open_again_at:
+        if self._open and monotonic() < self._open_again_at:  # refused a moment ago: go on with what there is
             room = 0
         for _ in range(min(room, len(self._waiting) - len(self._opening))):
             self._opening.add(asyncio.create_task(self._open_one()))
