@@ -1,4 +1,6 @@
-"""Forget ended runs and resolved dead letters once they are old. Once a day, when little else runs."""
+"""Forget what no longer helps: old runs, letters, deliveries, uploads. Once a day, when little else runs."""
+
+from dataclasses import asdict
 
 import inngest
 
@@ -12,5 +14,4 @@ from penstock.operations import retention
     concurrency=[inngest.Concurrency(limit=1)],
 )
 def purge_history(ctx: inngest.ContextSync) -> dict[str, int]:
-    purged = retention.purge(settings())
-    return {"runs": purged.runs, "dead_letters": purged.dead_letters, "abandoned": purged.abandoned}
+    return asdict(retention.purge(settings()))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -38,6 +39,7 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def settings(database_url: str) -> Iterator[Settings]:
-    yield Settings(database_url=database_url, environment="local")
+def settings(database_url: str, tmp_path: Path) -> Iterator[Settings]:
+    """The folder is the test's own, too: the purge would take the developer's files for nobody's."""
+    yield Settings(database_url=database_url, environment="local", storage_folder=tmp_path / "uploads")
     database.close_pools()

@@ -8,9 +8,10 @@ a request's disk is gone with the request. Nothing here looks into a file. Files
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -117,6 +118,29 @@ def drop_incoming(settings: Settings, import_id: UUID) -> None:
         (settings.storage_folder / _incoming(import_id)).unlink(missing_ok=True)
 
 
+def stored_before(settings: Settings, moment: datetime) -> list[str]:
+    """The keys of all that has not been written to since: contents, uploads, and what broke off."""
+    if is_remote(settings):
+        with _remote(settings) as store:
+            return [key for key, written_at in store.objects() if written_at < moment]
+    found = []
+    for path in settings.storage_folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file() and datetime.fromtimestamp(path.stat().st_mtime, UTC) < moment:
+                found.append(path.relative_to(settings.storage_folder).as_posix())
+    return found
+
+
+def delete_stored(settings: Settings, keys: Sequence[str]) -> None:
+    if is_remote(settings):
+        with _remote(settings) as store:
+            for key in keys:
+                store.delete(key)
+    else:
+        for key in keys:
+            (settings.storage_folder / key).unlink(missing_ok=True)
+
+
 @contextmanager
 def _remote(settings: Settings) -> Iterator["RemoteStore"]:
     # imported late: an importer on one machine needs no HTTP client, which is a seventh of its memory
@@ -185,6 +209,7 @@ def _hashed(file: BinaryIO) -> StoredFile:
 def _place(incoming: Path, final: Path) -> None:
     if final.exists():
         incoming.unlink(missing_ok=True)
+        final.touch()  # young again: the purge of what no import names must not take it before this one does
         return
     final.parent.mkdir(exist_ok=True)
     incoming.replace(final)
@@ -194,6 +219,7 @@ def _link(incoming: Path, final: Path) -> None:
     final.parent.mkdir(exist_ok=True)
     with suppress(FileExistsError):
         final.hardlink_to(incoming)
+    final.touch()
 
 
 def _key(sha256: str) -> str:

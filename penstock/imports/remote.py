@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ BUCKET = "imports"
 BLOCK = 1 << 20
 TIMEOUT = httpx.Timeout(30.0, read=120.0)
 SIGNED_FOR_SECONDS = 7200
+LISTED_AT_ONCE = 1000
 
 
 class RemoteStore:
@@ -55,6 +57,23 @@ class RemoteStore:
     def size(self, key: str) -> int:
         answer = self._answer("HEAD", f"/object/authenticated/{_path(key)}")
         return int(answer.headers.get("content-length", "0"))
+
+    def objects(self, folder: str = "") -> Iterator[tuple[str, datetime]]:
+        """Every key and when it was written last. Folders are read whole before they are yielded from."""
+        for entry in list(self._entries(folder)):
+            key = f"{folder}/{entry['name']}".lstrip("/")
+            if entry["id"] is None:
+                yield from self.objects(key)
+            else:
+                yield key, datetime.fromisoformat(entry["updated_at"] or entry["created_at"])
+
+    def _entries(self, folder: str) -> Iterator[dict[str, Any]]:
+        """One level of the bucket; a folder has no id."""
+        asked = {"prefix": folder, "limit": LISTED_AT_ONCE, "sortBy": {"column": "name", "order": "asc"}}
+        offset = 0
+        while entries := self._answer("POST", f"/object/list/{BUCKET}", json={**asked, "offset": offset}).json():
+            yield from entries
+            offset += len(entries)
 
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:

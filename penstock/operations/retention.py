@@ -1,13 +1,18 @@
-"""Forget what no longer helps: ended runs and resolved dead letters. Events, and what is open, are never touched."""
+"""Forget what no longer helps: ended runs, resolved dead letters, worked deliveries, abandoned uploads.
+
+Events, and what is open, are never touched.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 from penstock import database
+from penstock.imports import abandoned
 from penstock.settings import Settings
 
 RUNS_KEPT = timedelta(days=30)
 DEAD_LETTERS_KEPT = timedelta(days=90)
+DELIVERIES_KEPT = timedelta(days=90)
 LONGEST_RUN = timedelta(days=1)
 
 
@@ -16,15 +21,24 @@ class Purged:
     runs: int
     dead_letters: int
     abandoned: int
+    deliveries: int
+    uploads: int
+    files: int
 
 
 def purge(settings: Settings, *, runs_kept: timedelta = RUNS_KEPT) -> Purged:
-    """Delete old runs and letters; a run that says `running` for a day was killed, and is marked failed."""
+    """Delete what is old; a run that says `running` for a day was killed, and is marked failed.
+
+    A delivery goes only once its events are in the store. The same one again would become the same events, which are
+    known there.
+    """
     with database.transaction(settings) as connection:
-        abandoned = connection.execute(_ABANDON, (LONGEST_RUN,)).rowcount
+        ended = connection.execute(_ABANDON, (LONGEST_RUN,)).rowcount
         runs = connection.execute(_PURGE_RUNS, (runs_kept,)).rowcount
         letters = connection.execute(_PURGE_DEAD_LETTERS, (DEAD_LETTERS_KEPT,)).rowcount
-    return Purged(runs, letters, abandoned)
+        deliveries = connection.execute(_PURGE_DELIVERIES, (DELIVERIES_KEPT,)).rowcount
+    swept = abandoned.sweep(settings)
+    return Purged(runs, letters, ended, deliveries, swept.uploads, swept.files)
 
 
 _ABANDON = """
@@ -33,3 +47,4 @@ where status = 'running' and started_at < now() - %s
 """
 _PURGE_RUNS = "delete from ops.runs where status <> 'running' and started_at < now() - %s"
 _PURGE_DEAD_LETTERS = "delete from ops.dead_letters where resolved_at < now() - %s"
+_PURGE_DELIVERIES = "delete from raw.webhook_inbox where status = 'appended' and settled_at < now() - %s"

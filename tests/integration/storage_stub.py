@@ -1,4 +1,7 @@
-"""Supabase Storage as far as imports use it: objects, ranges, copy, signed uploads. Held in memory."""
+"""Supabase Storage as far as imports use it: objects, ranges, copy, lists, signed uploads. Held in memory.
+
+An object is as old as `written` says; without an entry it is of the year 2020.
+"""
 
 import json
 import re
@@ -14,6 +17,7 @@ KEY = "sb_secret_of_the_tests"
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     objects: dict[str, bytes]
+    written: dict[str, str]
 
     def do_HEAD(self) -> None:
         self._read(body=False)
@@ -38,11 +42,23 @@ class _Handler(BaseHTTPRequestHandler):
             asked = json.loads(content)
             self.objects[f"imports/{asked['destinationKey']}"] = self.objects[f"imports/{asked['sourceKey']}"]
             return self._answer(200, b"{}")
+        if self.path.endswith("/object/list/imports"):
+            return self._answer(200, json.dumps(self._list(**json.loads(content))).encode())
         if "/object/upload/sign/" in self.path:
             url = f"/object/upload/sign/{self._key('/object/upload/sign/')}?token=t"
             return self._answer(200, json.dumps({"url": url}).encode())
         self.objects[self._key("/object/")] = content
         return self._answer(200, b"{}")
+
+    def _list(self, prefix: str, limit: int, offset: int, sortBy: dict[str, str]) -> list[dict[str, object]]:  # noqa: N803
+        """One level below the prefix; what lies deeper shows as a folder, which has no id."""
+        folder = f"imports/{prefix}/" if prefix else "imports/"
+        entries: dict[str, dict[str, object]] = {}
+        for key in sorted(key for key in self.objects if key.startswith(folder)):
+            name, deeper, _ = key.removeprefix(folder).partition("/")
+            moment = None if deeper else self.written.get(key, "2020-01-01T00:00:00.000Z")
+            entries[name] = {"name": name, "id": None if deeper else key, "updated_at": moment, "created_at": moment}
+        return list(entries.values())[offset : offset + limit]
 
     def do_PUT(self) -> None:
         content = self._body()
@@ -78,12 +94,18 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def storage() -> Iterator[tuple[str, dict[str, bytes]]]:
     """The project's URL, and the objects by `bucket/path`."""
-    handler = type("Handler", (_Handler,), {"objects": {}})
+    with storage_with_ages() as (url, objects, _):
+        yield url, objects
+
+
+@contextmanager
+def storage_with_ages() -> Iterator[tuple[str, dict[str, bytes], dict[str, str]]]:
+    handler = type("Handler", (_Handler,), {"objects": {}, "written": {}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", handler.objects
+        yield f"http://127.0.0.1:{server.server_port}", handler.objects, handler.written
     finally:
         server.shutdown()
         thread.join()

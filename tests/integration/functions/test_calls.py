@@ -370,6 +370,9 @@ def test_history_is_purged(connection: psycopg.Connection) -> None:
         "runs": 1,
         "dead_letters": 0,
         "abandoned": 1,
+        "deliveries": 0,
+        "uploads": 0,
+        "files": 0,
     }
     rows = connection.execute("select pipeline, status from ops.runs order by pipeline").fetchall()
     assert rows == [("killed", "failed"), ("new", "completed")]
