@@ -1,16 +1,19 @@
 """Files in: `penstock import FILE` and `penstock import undo ID`."""
 
 import argparse
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
 from uuid import UUID
 
 from penstock import imports
 from penstock.cli.import_arguments import reading_options
 from penstock.cli.progress import Progress
-from penstock.cli.session import print_json, print_rows, reachable_settings
+from penstock.cli.session import import_settings, print_json, print_rows, reachable_settings
 from penstock.cli.upper_floor import try_relay
 from penstock.errors import InvalidInput
 from penstock.imports import Import
@@ -21,7 +24,7 @@ _REJECT_COLUMNS = ("line", "field", "reason", "content")
 
 def import_file(options: argparse.Namespace) -> int:
     """Load a file to its end; exit code 1 if it could not be loaded. Rejected lines alone are no failure."""
-    settings = reachable_settings()
+    settings = import_settings()
     if options.dry_run:
         return _look(settings, options)
     imported = _load(settings, options)
@@ -47,35 +50,77 @@ def undo_import(options: argparse.Namespace) -> int:
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> Import:
-    with Progress(settings) as progress:
-        imported, known = _create(settings, options, progress)
-        if known:
-            progress.tell("this very file was imported before: going on with that import")
-        progress.follow(imported.id)
-        try:
-            return imports.advance_import(settings, imported.id)
-        except KeyboardInterrupt:
-            progress.tell(f"stopped; the same command goes on where it stopped (import {imported.id})")
-            raise
+    with Progress(settings) as progress, _source(options.file) as (file, size):
+        how = _send if imports.is_remote(settings) else _store
+        imported, known = how(settings, options, progress, file, size)
+        while True:
+            if known:
+                progress.tell("this very file was imported before: going on with that import")
+            progress.follow(imported.id)
+            try:
+                done = imports.advance_import(settings, imported.id)
+            except KeyboardInterrupt:
+                progress.tell(f"stopped; the same command goes on where it stopped (import {imported.id})")
+                raise
+            # of a file that was sent only its reading tells that it is known
+            if not (same := done.result.get("same_as")):
+                return done
+            imported, known = imports.import_status(settings, UUID(same)), True
 
 
-def _create(settings: Settings, options: argparse.Namespace, progress: Progress) -> tuple[Import, bool]:
-    def create(source: BinaryIO) -> tuple[Import, bool]:
-        return imports.create_import(
-            settings,
-            options.target,
-            source,
-            name=Path(options.file).name,
-            options=reading_options(options),
-            reject_limit=options.reject_limit,
-            actor="penstock import",
-        )
+def _store(
+    settings: Settings, options: argparse.Namespace, progress: Progress, file: BinaryIO, size: int | None
+) -> tuple[Import, bool]:
+    return imports.create_import(
+        settings,
+        options.target,
+        file if size is None else cast(BinaryIO, progress.storing(file, size)),
+        **_asked(options),
+    )
 
-    if options.file == "-":
-        return create(sys.stdin.buffer)
-    path = _file(options.file)
+
+def _send(
+    settings: Settings, options: argparse.Namespace, progress: Progress, file: BinaryIO, size: int | None
+) -> tuple[Import, bool]:
+    """By the way of large files: to a signed address, then the import begins. Nothing is kept on this machine."""
+    opened, url = imports.open_upload(settings, options.target, **_asked(options))
+    assert url is not None, "settings of a remote store have a signed address"
+    with _measured(file, size) as (whole, length):
+        imports.send_upload(url, cast(BinaryIO, progress.storing(whole, length, "sending")), length)
+    return imports.end_upload(settings, opened.id), False
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "name": Path(options.file).name,
+        "options": reading_options(options),
+        "reject_limit": options.reject_limit,
+        "actor": "penstock import",
+    }
+
+
+@contextmanager
+def _source(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The file and its size, which standard input does not tell."""
+    if name == "-":
+        yield sys.stdin.buffer, None
+        return
+    path = _file(name)
     with path.open("rb") as file:
-        return create(cast(BinaryIO, progress.storing(file, path.stat().st_size)))
+        yield file, path.stat().st_size
+
+
+@contextmanager
+def _measured(file: BinaryIO, size: int | None) -> Iterator[tuple[BinaryIO, int]]:
+    """Storage wants to know the size first, so standard input is put down before it is sent."""
+    if size is not None:
+        yield file, size
+        return
+    with TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy)
+        length = copy.tell()
+        copy.seek(0)
+        yield copy, length
 
 
 def _look(settings: Settings, options: argparse.Namespace) -> int:

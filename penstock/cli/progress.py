@@ -36,15 +36,19 @@ class Progress:
         self._shown_at = time.monotonic()
         self._line_is_open = False
         self._ended = threading.Event()
+        self._followed: UUID | None = None
         self._thread: threading.Thread | None = None
 
-    def storing(self, file: BinaryIO, size: int) -> "_Counted":
+    def storing(self, file: BinaryIO, size: int, doing: str = "storing") -> "_Counted":
         """The file, for being read through: shows how much of it is."""
-        return _Counted(file, size, self)
+        return _Counted(file, size, self, doing)
 
     def follow(self, import_id: UUID) -> None:
-        self._thread = threading.Thread(target=self._follow, args=(import_id,), daemon=True)
-        self._thread.start()
+        """Show this import from now on."""
+        self._followed = import_id
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._follow, daemon=True)
+            self._thread.start()
 
     def __enter__(self) -> "Progress":
         return self
@@ -76,15 +80,16 @@ class Progress:
             print(file=sys.stderr)
         self._line_is_open = False
 
-    def _follow(self, import_id: UUID) -> None:
+    def _follow(self) -> None:
         while not self._ended.wait(self._seconds):
-            self._show_import(import_id)
+            self._show_import()
         if self._moves:
-            self._show_import(import_id)
+            self._show_import()
 
-    def _show_import(self, import_id: UUID) -> None:
+    def _show_import(self) -> None:
+        assert self._followed is not None, "the thread begins with the first import"
         try:
-            self.show(news(imports.import_status(self._settings, import_id)), at_once=True)
+            self.show(news(imports.import_status(self._settings, self._followed)), at_once=True)
         except (PenstockError, psycopg.Error):
             return  # the next frame may succeed; if the import itself fails, its own error is told
 
@@ -92,16 +97,17 @@ class Progress:
 class _Counted:
     """A file that tells how much of it has been read."""
 
-    def __init__(self, file: BinaryIO, size: int, progress: Progress) -> None:
+    def __init__(self, file: BinaryIO, size: int, progress: Progress, doing: str) -> None:
         self._file = file
         self._size = size
         self._progress = progress
+        self._doing = doing
         self._read = 0
 
     def read(self, size: int) -> bytes:
         data = self._file.read(size)
         self._read += len(data)
-        self._progress.show(f"{_bar(self._read, 0, self._size)}  storing the file, {_of(self._read, self._size)}")
+        self._progress.show(f"{_bar(self._read, 0, self._size)}  {self._doing} the file, {_of(self._read, self._size)}")
         return data
 
 

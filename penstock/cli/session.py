@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from penstock import database, json_codec
@@ -35,6 +36,18 @@ def reachable_settings() -> Settings:
     settings = command_settings()
     database.connect(settings.database_url).close()
     return settings
+
+
+def import_settings() -> Settings:
+    """As `reachable_settings`; files go to Supabase Storage by the rule of the app that serves this database.
+
+    So whoever goes on with the import, here or there, finds its file. The local database's files stay in the folder.
+    """
+    settings = reachable_settings()
+    env = environment()
+    hosted = bool(env.get("DATABASE_URL")) and env.get("PENSTOCK_ENV") != "local"
+    has_storage = settings.supabase_url and settings.supabase_secret_key
+    return replace(settings, environment="production") if hosted and has_storage else settings
 
 
 def _env_file(path: Path) -> dict[str, str]:

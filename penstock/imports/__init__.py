@@ -6,12 +6,13 @@ import_status    how it stands: state, account, progress
 rejects_csv      the refused lines, safe to open in a spreadsheet
 """
 
+from penstock.imports.files import is_remote
 from penstock.imports.ledger import Import
 from penstock.imports.preview import dry_run
 from penstock.imports.run import advance_import
 from penstock.imports.target import find_target, register, target_names
 from penstock.imports.undo import undo_import
-from penstock.imports.uploads import end_upload, open_upload, receive_upload
+from penstock.imports.uploads import end_upload, open_upload, receive_upload, send_upload
 from penstock.imports.verbs import create_import, import_status, list_imports, rejects_csv
 
 __all__ = [
@@ -22,11 +23,13 @@ __all__ = [
     "end_upload",
     "find_target",
     "import_status",
+    "is_remote",
     "list_imports",
     "open_upload",
     "receive_upload",
     "register",
     "rejects_csv",
+    "send_upload",
     "target_names",
     "undo_import",
 ]

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from penstock.errors import NotFound, Unavailable
+from penstock.errors import InvalidInput, NotFound, Unavailable
 from penstock.settings import Settings
 
 BUCKET = "imports"
@@ -16,6 +16,7 @@ BLOCK = 1 << 20
 TIMEOUT = httpx.Timeout(30.0, read=120.0)
 SIGNED_FOR_SECONDS = 7200
 LISTED_AT_ONCE = 1000
+_REFUSALS = (400, 403, 409, 413, 415)
 
 
 class RemoteStore:
@@ -89,6 +90,25 @@ class RemoteStore:
         except httpx.TransportError as error:
             raise Unavailable(f"Supabase Storage cannot be reached: {error}", retry_after=5) from error
         return answer if missing_is_fine and answer.status_code in (400, 404) else _checked(answer)
+
+
+def send(url: str, file: BinaryIO, size: int) -> None:
+    """PUT a file to a signed address, block by block. Raises `InvalidInput` with Storage's reason if it is refused."""
+    headers = {"content-type": "application/octet-stream", "content-length": str(size)}
+    try:
+        answer = httpx.put(url, content=_blocks(file), headers=headers, timeout=TIMEOUT)
+    except httpx.TransportError as error:
+        raise Unavailable(f"Supabase Storage broke off: {error}", retry_after=5) from error
+    if answer.status_code in _REFUSALS:
+        raise InvalidInput(f"Supabase Storage refuses it: {_reason(answer)}", field="file")
+    _checked(answer)
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["message"])[:200]
+    except (ValueError, KeyError, TypeError):
+        return f"status {answer.status_code}"
 
 
 class _RemoteFile:

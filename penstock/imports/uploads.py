@@ -1,6 +1,7 @@
 """Files that are too large for a request: first a place to put the file, then the import.
 
 open_upload      an import in the state `uploading`, and the URL to PUT the file to
+send_upload      PUT it there, streamed: for whoever is no browser and no curl
 receive_upload   what the app calls when the file comes to itself (no Supabase Storage)
 end_upload       the file is there: the import waits for its first step
 """
@@ -37,6 +38,14 @@ def open_upload(
         )
         ledger.move(connection, imported.id, state="uploading")
         return ledger.read_import(connection, imported.id), files.sign_incoming(settings, imported.id)
+
+
+def send_upload(url: str, source: BinaryIO, size: int) -> None:
+    """Send a file of so many bytes to the URL of `open_upload`; raises `InvalidInput` if Storage refuses it."""
+    # imported late, as in `files`: who sends nothing needs no HTTP client
+    from penstock.imports.remote import send
+
+    send(url, source, size)
 
 
 def receive_upload(settings: Settings, import_id: UUID, source: BinaryIO) -> Import:
