@@ -22,7 +22,7 @@ from psycopg.rows import TupleRow
 from penstock.database import connect_options, translate
 from penstock.errors import DatabaseUnavailable
 
-MAX_LANES: Final = 8
+MAX_LANES: Final = 16
 MAX_WAITING: Final = 1000
 PATIENCE_SECONDS = 5.0
 MAX_IDLE_SECONDS = 300.0
