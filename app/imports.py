@@ -33,6 +33,14 @@ class ImportAccepted(Answer):
     duplicate: bool = Field(description="This very file was imported in this very way before: nothing is added.")
 
 
+class StoringOut(Answer):
+    """Lines become events part by part of the file, each part sorted first and then stored in steps."""
+
+    part: int
+    parts: int
+    events: int = Field(description="How many of the whole file are in the store by now.")
+
+
 class ImportOut(Answer):
     """`read = loaded + rejected + duplicate + pending`, at every moment."""
 
@@ -49,6 +57,7 @@ class ImportOut(Answer):
     duplicate: int
     pending: int = Field(description="Read, and not yet decided.")
     updated: int
+    storing: StoringOut | None = Field(description="While lines become events; null before and after.")
     result: dict[str, Any]
     plan: dict[str, Any] | None
     content_sha256: str

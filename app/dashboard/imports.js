@@ -62,10 +62,16 @@ function told(each) {
   if (RUNNING.has(each.state)) {
     const read = whole.format(each.read);
     const lines = each.state === "loading" ? `${read} lines read` : `${whole.format(each.read - each.pending)} of ${read} lines done`;
-    return `${start} · ${RUNNING.get(each.state)} · ${part(each.bytes_read, each.size_bytes)} · ${lines}`;
+    return `${start} · ${RUNNING.get(each.state)}${stored(each.storing)} · ${part(each.bytes_read, each.size_bytes)} · ${lines}`;
   }
   const same = each.result.same_as ? " · the same file as before" : "";
   return `${start} · ${each.state === "completed" ? "" : `${each.state} · `}${amount(each.size_bytes)} · ${whole.format(each.read)} lines${same}`;
+}
+
+// Lines become events part by part of the file.
+function stored(storing) {
+  if (!storing) return "";
+  return `${storing.parts > 1 ? ` part ${storing.part} of ${storing.parts}` : ""} · ${whole.format(storing.events)} events`;
 }
 
 const UNITS = [[1e9, "GB"], [1e6, "MB"], [1e3, "KB"], [1, "bytes"]];

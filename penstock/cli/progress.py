@@ -118,8 +118,16 @@ def news(imported: Import) -> str:
     return (
         f"{_bar(decided, read, imported.size_bytes)}  {imported.state}, {_of(read, imported.size_bytes)},"
         f" {imported.rows_read:,} lines read, {imported.rows_read - imported.pending:,} done,"
-        f" {imported.rejected:,} rejected"
+        f" {imported.rejected:,} rejected{_storing(imported)}"
     )
+
+
+def _storing(imported: Import) -> str:
+    """Lines become events part by part of the file."""
+    if (storing := imported.storing) is None:
+        return ""
+    part = f", part {storing['part']} of {storing['parts']}" if storing["parts"] > 1 else ""
+    return f"{part}, {storing['events']:,} events stored"
 
 
 def _bar(done: int, reached: int, size: int) -> str:

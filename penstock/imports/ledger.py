@@ -71,6 +71,14 @@ class Import:
         assert self.plan is not None, "planned before the first chunk"
         return Plan.from_json(self.plan)
 
+    @property
+    def storing(self) -> dict[str, int] | None:
+        """While lines become events, part by part of the file: which part, and how many events are stored by now."""
+        if self.state not in {"forming", "appending"}:
+            return None
+        part, parts = self.progress.get("bucket", 0) + 1, self.progress.get("buckets", 1)
+        return {"part": part, "parts": parts, "events": self.result.get("events", 0)}
+
     def as_json(self) -> dict[str, Any]:
         """What API, CLI and dashboard show."""
         return {
@@ -87,6 +95,7 @@ class Import:
             "duplicate": self.duplicate,
             "pending": self.pending,
             "updated": self.updated,
+            "storing": self.storing,
             "result": dict(self.result),
             "plan": self.read_plan.described() if self.plan else None,
             "content_sha256": self.content_sha256,

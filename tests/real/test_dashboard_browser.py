@@ -132,7 +132,7 @@ def test_a_running_import_moves_every_second_and_its_end_brings_new_figures(
 ) -> None:
     states = [
         importing("loading", 100_000, 100_000, share=0.5),
-        importing("appending", 200_000, 150_000),
+        importing("appending", 200_000, 150_000) | {"storing": {"part": 2, "parts": 3, "events": 10_000}},
         importing("completed", 200_000, 0),
     ]
     asked: list[str] = []
@@ -152,6 +152,7 @@ def test_a_running_import_moves_every_second_and_its_end_brings_new_figures(
         assert bar_of(page) == (50, 0)
         assert page.locator("#imports b").count() == 0, "a file's name is text"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.wait_for_selector("#imports >> text=storing part 2 of 3 · 10,000 events")
         page.wait_for_selector("#imports >> text=50,000 of 200,000 lines done")
         assert bar_of(page) == (100, 25)
         assert len(figures) == 1
