@@ -98,7 +98,7 @@ def _look_at_facts(
         staged += staging.copy(connection, chunk, staged, settings.timezone)
         counts.add(chunk)
     number, _ = staging.form_facts(connection, facts, _now(connection), "dry run")
-    loaded, duplicate, conflict = staging.judge(connection, facts, import_id, number)
+    loaded, duplicate, conflict = staging.judge(connection, facts, import_id, staged)
     counts.rejected += conflict
     rows = staging.preview_rows(connection, ROWS)
     return counts, {"loaded": loaded, "duplicate": duplicate, "facts": number, "rows": rows}

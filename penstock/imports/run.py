@@ -6,6 +6,8 @@ together with the rows, so a run that is killed goes on where the last step ende
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 from uuid import UUID
@@ -35,6 +37,8 @@ FACTS_A_STEP = 10_000
 """Events wait for no longer than the append of so many facts takes."""
 ROWS_A_BUCKET = 1_000_000
 """Of larger files the facts are formed bucket by bucket, so that no step takes long."""
+ROWS_FOR_TWO = 50_000
+"""From so many rows on the facts are formed on two connections."""
 
 
 def advance_import(settings: Settings, import_id: UUID, *, seconds: float | None = None) -> Import:
@@ -204,7 +208,7 @@ class _Runner:
         facts = imported.read_plan.target.into
         assert isinstance(facts, Facts)
         staging = Staging(imported.id, imported.read_plan)
-        with connection.transaction():
+        with connection.transaction(), self._second_connection(imported) as second:
             imported = ledger.read_import(connection, imported.id, lock=True)
             if not self._is_still(connection, imported, "forming"):
                 return
@@ -214,9 +218,20 @@ class _Runner:
                 "formed": 0,
             }
             share = (progress["bucket"], progress["buckets"])
-            number, lines = staging.form_facts(connection, facts, imported.created_at, imported.content_sha256, share)
-            progress = {**progress, "facts": number, "appended": 0, "formed": progress["formed"] + lines}
+            _, lines = staging.form_facts(
+                connection, facts, imported.created_at, imported.content_sha256, share, second
+            )
+            progress = {**progress, "appended": 0, "formed": progress["formed"] + lines}
             ledger.move(connection, imported.id, state="appending", progress=progress)
+
+    @contextmanager
+    def _second_connection(self, imported: Import) -> Iterator[Connection | None]:
+        """One outside the pool: workers that hold its connections must not wait for each other."""
+        if imported.staged < ROWS_FOR_TWO:
+            yield None
+            return
+        with closing(database.connect(self.settings.database_url)) as second:
+            yield second
 
     def append(self, connection: Connection, imported: Import) -> None:
         facts = imported.read_plan.target.into
@@ -226,13 +241,13 @@ class _Runner:
             imported = ledger.read_import(connection, imported.id, lock=True)
             if not self._is_still(connection, imported, "appending"):
                 return
-            number, after = imported.progress["facts"], imported.progress["appended"]
-            upto = min(after + FACTS_A_STEP, number)
+            after = imported.progress["appended"]
+            upto = staging.cut(connection, after, FACTS_A_STEP)
             counts = staging.append(connection, imported, facts, after, upto)
             conflicts = imported.progress.get("conflicts", 0) + counts["conflict"]
             progress = {**imported.progress, "appended": upto, "conflicts": conflicts}
             self._account(connection, imported, counts, progress)
-            if upto == number:
+            if staging.cut(connection, upto, 1) == upto:
                 self._end_bucket(connection, imported, staging, progress)
 
     def _end_bucket(self, connection: Connection, imported: Import, staging: Staging, progress: dict[str, int]) -> None:

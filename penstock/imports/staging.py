@@ -1,11 +1,13 @@
 """The staged rows of one import: unlogged tables of its own, typed, in the order of the file.
 
 `staging.import_<id>` has the columns of the file; `…_rows` is the view that reads them as the target's fields;
-`…_runs` maps the order to line numbers; `…_facts` holds the events to be. All are dropped at the end. Whatever turns
-a staged value into the final one is SQL in the view, so that both lanes are read in the same way.
+`…_runs` maps the order to line numbers; `…_facts` holds the events to be, half of which may be formed apart, in
+`…_half`. All are dropped at the end. Whatever turns a staged value into the final one is SQL in the view, so that both
+lanes are read in the same way.
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -38,6 +40,7 @@ class Staging:
         self.rows = sql.Identifier("staging", f"{base}_rows")
         self.runs = sql.Identifier("staging", f"{base}_runs")
         self.facts = sql.Identifier("staging", f"{base}_facts")
+        self.half = sql.Identifier("staging", f"{base}_half")
         self.order = sql.Identifier("staging", f"{base}_ord")
         self._names = column_names(plan)
 
@@ -82,7 +85,8 @@ class Staging:
 
     def drop(self, connection: Connection) -> None:
         connection.execute(sql.SQL("drop view if exists {}").format(self.rows))
-        connection.execute(sql.SQL("drop table if exists {}, {}, {}").format(self.lines, self.runs, self.facts))
+        tables = sql.SQL(", ").join([self.lines, self.runs, self.facts, self.half])
+        connection.execute(sql.SQL("drop table if exists {}").format(tables))
         connection.execute(sql.SQL("drop sequence if exists {}").format(self.order))
 
     def is_lost(self, connection: Connection, imported: Import) -> bool:
@@ -109,38 +113,68 @@ class Staging:
         return copied
 
     def form_facts(
-        self, connection: Connection, facts: Facts, begun_at: datetime, content: str, share: tuple[int, int] = (0, 1)
+        self,
+        connection: Connection,
+        facts: Facts,
+        begun_at: datetime,
+        content: str,
+        share: tuple[int, int] = (0, 1),
+        second: Connection | None = None,
     ) -> tuple[int, int]:
         """Select the facts from the staged rows; gives how many facts and how many lines went into them.
 
-        `share` is (bucket, buckets): rows that belong together fall into one bucket.
+        `share` is (bucket, buckets): rows that belong together fall into one bucket. A `second` connection forms half
+        of them meanwhile; it sees only what has been committed.
         """
-        connection.execute("set local statement_timeout = 0")
-        connection.execute("set local work_mem = '128MB'")
-        # the planner knows nothing of a fresh table: a nested loop over the catalogue could take for ever
-        connection.execute("set local enable_nestloop = off")
-        connection.execute(sql.SQL("drop table if exists {}").format(self.facts))
-        select = sql.SQL(facts.select).format(
-            rows=self._bucket(facts, *share),
-            begun_at=sql.SQL("{}::timestamptz").format(sql.Literal(begun_at.isoformat())),
-            content=sql.Literal(content),
-        )
-        connection.execute(
-            sql.SQL(
-                """create unlogged table {facts} as
-                   select row_number() over (order by f.first_ord) as n, f.*,
-                     (select r.line + f.first_ord - r.first_ord from {runs} as r where r.first_ord <= f.first_ord
-                      order by r.first_ord desc limit 1) as first_line,
-                     null::text as fate
-                   from ({select}) as f"""
-            ).format(facts=self.facts, runs=self.runs, select=select)
-        )
+        select = sql.SQL(facts.select)
+        literals = {
+            "begun_at": sql.SQL("{}::timestamptz").format(sql.Literal(begun_at.isoformat())),
+            "content": sql.Literal(content),
+        }
+        bucket, buckets = share
+        if second is None:
+            self._form(connection, self.facts, select.format(rows=self._bucket(facts, bucket, buckets), **literals))
+        else:
+            halves = [
+                select.format(rows=self._bucket(facts, 2 * bucket + half, 2 * buckets), **literals) for half in (0, 1)
+            ]
+            with ThreadPoolExecutor(1) as executor:
+                apart = executor.submit(self._form_apart, second, halves[1])
+                self._form(connection, self.facts, halves[0])
+                apart.result()
+            connection.execute(sql.SQL("insert into {} select * from {}").format(self.facts, self.half))
+            connection.execute(sql.SQL("drop table {}").format(self.half))
         connection.execute(sql.SQL("alter table {} add primary key (n)").format(self.facts))
         row = connection.execute(
             sql.SQL("select count(*), coalesce(sum(lines), 0)::bigint from {}").format(self.facts)
         ).fetchone()
         assert row is not None
         return row[0], row[1]
+
+    def _form(self, connection: Connection, table: sql.Identifier, select: sql.Composed) -> None:
+        connection.execute("set local statement_timeout = 0")
+        connection.execute("set local work_mem = '128MB'")
+        # the planner knows nothing of a fresh table: a nested loop over the catalogue could take for ever
+        connection.execute("set local enable_nestloop = off")
+        # the leader of a parallel plan would do most of the work alone: two connections are what halves the time
+        connection.execute("set local max_parallel_workers_per_gather = 0")
+        connection.execute(sql.SQL("drop table if exists {}").format(table))
+        connection.execute(
+            sql.SQL(
+                """create unlogged table {table} as
+                   select f.first_ord as n, f.*,
+                     (select r.line + f.first_ord - r.first_ord from {runs} as r where r.first_ord <= f.first_ord
+                      order by r.first_ord desc limit 1) as first_line,
+                     null::text as fate
+                   from ({select}) as f"""
+            ).format(table=table, runs=self.runs, select=select)
+        )
+
+    def _form_apart(self, connection: Connection, select: sql.Composed) -> None:
+        with connection.transaction():
+            # the statement of a killed worker goes on in Postgres: wait until its table can be seen and dropped
+            connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{self._base}_half",))
+            self._form(connection, self.half, select)
 
     def _bucket(self, facts: Facts, bucket: int, buckets: int) -> sql.Composable:
         if buckets == 1:
@@ -149,16 +183,27 @@ class Staging:
             self.rows, sql.Identifier(facts.by), sql.Literal(buckets), sql.Literal(bucket)
         )
 
-    def judge(self, connection: Connection, facts: Facts, import_id: UUID, upto: int) -> tuple[int, int, int]:
-        """What would become of the staged lines now: (loaded, duplicate, in conflict)."""
+    def cut(self, connection: Connection, after: int, number: int) -> int:
+        """The last of the next `number` facts in the order of the file; `after` itself when none is left."""
+        row = connection.execute(
+            sql.SQL(
+                "select coalesce(max(f.n), %s) from (select n from {} where n > %s order by n limit %s) as f"
+            ).format(self.facts),
+            (after, after, number),
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def judge(self, connection: Connection, facts: Facts, import_id: UUID, staged: int) -> tuple[int, int, int]:
+        """What would become of the `staged` lines now: (loaded, duplicate, in conflict)."""
         name = f"staging.{self._base}_facts"
         connection.execute("set local enable_nestloop = off")
         connection.execute(
-            "select staging.judge_facts(%s, %s::regclass, 0, %s, %s)", (import_id, name, upto, facts.repeat)
+            "select staging.judge_facts(%s, %s::regclass, 0, %s, %s)", (import_id, name, staged, facts.repeat)
         )
         row = connection.execute(
             "select lines_loaded, lines_duplicate, lines_in_conflict from staging.count_fates(%s::regclass, 0, %s)",
-            (name, upto),
+            (name, staged),
         ).fetchone()
         assert row is not None
         return row[0], row[1], row[2]

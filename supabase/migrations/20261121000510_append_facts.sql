@@ -152,10 +152,6 @@ begin
        order by f.aggregate_id, f.aggregate_type
        on conflict on constraint streams_pkey do nothing
        returning aggregate_id, aggregate_type
-     ), facts_won as (
-       select f.* from %1$s as f
-       join won as w on w.aggregate_id = f.aggregate_id and w.aggregate_type = f.aggregate_type
-       where f.n > $1 and f.n <= $2
      ), appended as (
        insert into public.event_store
          (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
@@ -163,16 +159,27 @@ begin
          q.payload, q.metadata, q.version, q.schema_version
        from (
          select
-           staging.fact_id(g.aggregate_type, g.aggregate_id, t.event_type, g.occurred_at, null) as id,
+           -- what staging.fact_id gives, which costs three times as much to call
+           (g.id_begin || overlay(left(md5(
+             concat_ws(E''\x1f'', g.aggregate_type, g.aggregate_id, t.event_type, '''')), 18) placing ''8'' from 4 for 0)
+           )::uuid as id,
            g.aggregate_type, g.aggregate_id, t.event_type,
-           case when t.version = 1 then g.payload else ''{}''::jsonb end as payload,
-           jsonb_build_object(
-             ''correlation_id'', $3, ''causation_id'', ''import:'' || $3 || ''#line '' || g.first_line, ''actor'', $4,
-             ''source'', ''import'', ''occurred_at'', g.moment
-           ) as metadata,
+           case when t.version = 1 then g.payload else ''{}''::jsonb end as payload, g.metadata,
            t.version, case when t.version = 1 then g.schema_version else 1 end as schema_version
-         from (select f.*, staging.moment(f.occurred_at) as moment from facts_won as f) as g
-         cross join unnest(g.event_type || g.more) with ordinality as t (event_type, version)
+         from (
+           select
+             f.n, f.aggregate_type, f.aggregate_id, f.event_type || f.more as event_types, f.payload, f.schema_version,
+             lpad(to_hex(greatest(0, (extract(epoch from f.occurred_at) * 1000)::bigint)), 12, ''0'') || ''8'' as id_begin,
+             jsonb_build_object(
+               ''correlation_id'', $3, ''causation_id'', ''import:'' || $3 || ''#line '' || f.first_line, ''actor'', $4,
+               ''source'', ''import'', ''occurred_at'', staging.moment(f.occurred_at)
+             ) as metadata
+           from %1$s as f
+           join won as w on w.aggregate_id = f.aggregate_id and w.aggregate_type = f.aggregate_type
+           where f.n > $1 and f.n <= $2
+           offset 0 -- once a fact, not once an event
+         ) as g
+         cross join unnest(g.event_types) with ordinality as t (event_type, version)
          order by g.n, t.version
        ) as q
        returning version

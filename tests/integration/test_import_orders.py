@@ -125,6 +125,34 @@ def test_a_large_file_is_formed_bucket_by_bucket(
     assert stored == (500, 3000)
 
 
+@pytest.mark.parametrize("rows_for_two", [10_000, 100])
+def test_one_connection_or_two_form_the_same_events_in_the_order_of_the_file(
+    settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, rows_for_two: int
+) -> None:
+    monkeypatch.setattr(run, "ROWS_FOR_TWO", rows_for_two)
+    monkeypatch.setattr(run, "FACTS_A_STEP", 77)
+    lines = [f"{900 - n % 301},P{n},1,2026-01-{n % 28 + 1:02d},1.5,{n if n % 3 == 1 else ''}" for n in range(2000)]
+    text = "\n".join(["order_id,product_id,quantity,ordered_at,unit_price,customer_id", *lines])
+    created, _ = create_import(settings, "orders", text.encode())
+    done = advance_import(settings, created.id)
+    assert (done.state, done.loaded, done.pending) == ("completed", 2000, 0)
+    rows = connection.execute(
+        """select e.aggregate_id, e.payload ->> 'customer_id', e.metadata ->> 'causation_id',
+             (select string_agg(i ->> 'product_id', ' ') from jsonb_array_elements(e.payload -> 'items') as i),
+             e.id = staging.fact_id(e.aggregate_type, e.aggregate_id, e.event_type,
+               (e.metadata ->> 'occurred_at')::timestamptz, null)
+           from public.event_store as e order by e.position"""
+    ).fetchall()
+    expected = []
+    for first in range(301):
+        of_order = range(first, 2000, 301)
+        customer = next((str(n) for n in of_order if n % 3 == 1), None)
+        line = f"import:{done.id}#line {first + 2}"
+        expected.append((str(900 - first), customer, line, " ".join(f"P{n}" for n in of_order), True))
+        expected.append((str(900 - first), None, line, None, True))
+    assert rows == expected
+
+
 def test_staged_rows_that_a_crash_has_emptied_are_read_again(
     settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ _COMPLETE_JOURNEY = Profile(
 )
 
 # Expressions and not SQL functions: half a million calls would cost seconds.
-_PRICE = "case when scale(r.price) <= 3 then round(r.price, 3)::text else trim_scale(r.price)::text end"
+_PRICE = "case when scale(l.price) <= 3 then round(l.price, 3)::text else trim_scale(l.price)::text end"
 _TOTAL = (
     "case when scale(sum(l.line_total)) <= 3 then round(sum(l.line_total), 3) else trim_scale(sum(l.line_total)) end"
 )
@@ -40,13 +40,6 @@ with catalogue as (
     coalesce(r.amount, r.quantity * r.unit_price) as line_total
   from {rows} as r
   left join catalogue as c on c.aggregate_id = r.product_id
-), items as (
-  select
-    r.ord, r.order_id, r.ordered_at, r.customer_id, r.country, r.currency, r.line_total,
-    '{{"product_id": ' || to_json(r.product_id)::text || ', "name": ' || coalesce(to_json(r.product_name)::text, 'null')
-    || ', "category": ' || coalesce(to_json(r.category)::text, 'null') || ', "quantity": ' || r.quantity::text
-    || ', "unit_price": "' || <price> || '"' || coalesce(', "amount": "' || r.amount::text || '"', '') || '}}' as item
-  from lines as r
   order by r.order_id, r.ord -- the aggregates below take the lines in this order
   offset 0
 )
@@ -54,7 +47,7 @@ select
   min(l.ord) as first_ord, count(*) as lines, 'order' as aggregate_type, l.order_id as aggregate_id,
   null::uuid as id, 'OrderPlaced' as event_type, array['OrderCompleted'] as more, 1 as schema_version,
   min(l.ordered_at) as occurred_at, null::jsonb as metadata,
-  -- written as text and read once: jsonb built of jsonb is copied item by item
+  -- written as text, after the sort, and read once: jsonb built of jsonb is copied item by item
   (
     '{{"order_id": ' || to_json(l.order_id)::text
     || ', "customer_id": ' || coalesce(to_json(
@@ -63,9 +56,14 @@ select
     || ', "country": ' || coalesce(to_json(
       (array_agg(l.country) filter (where l.country is not null))[1])::text, 'null')
     || ', "placed_at": "' || staging.moment(min(l.ordered_at))
-    || '", "total": "' || <total>::text || '", "items": [' || string_agg(l.item, ',') || ']}}'
+    || '", "total": "' || <total>::text || '", "items": [' || string_agg(
+      '{{"product_id": ' || to_json(l.product_id)::text
+      || ', "name": ' || coalesce(to_json(l.product_name)::text, 'null')
+      || ', "category": ' || coalesce(to_json(l.category)::text, 'null') || ', "quantity": ' || l.quantity::text
+      || ', "unit_price": "' || <price> || '"' || coalesce(', "amount": "' || l.amount::text || '"', '') || '}}',
+      ',') || ']}}'
   )::jsonb as payload
-from items as l
+from lines as l
 group by l.order_id
 """.replace("<price>", _PRICE).replace("<total>", f"({_TOTAL})")
 
