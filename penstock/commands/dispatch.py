@@ -127,14 +127,14 @@ def _content(payload: Payload) -> tuple[str, dict[str, Any]]:
     return type(payload).__name__, payload.as_json()
 
 
-def in_transaction(settings: Settings, attempt: Callable[[Connection], T]) -> T:
+def in_transaction(settings: Settings, identity: Identity, attempt: Callable[[Connection], T]) -> T:
     """Run `attempt` in a transaction; again with fresh state while others win the race, a few times."""
     for number in range(1, ATTEMPTS + 1):
         try:
             with database.transaction(settings) as connection:
                 return attempt(connection)
         except PenstockError as error:
-            if number == ATTEMPTS or not _worth_another_try(error):
+            if number == ATTEMPTS or not (_worth_another_try(error) or _twin_was_faster(settings, identity, error)):
                 raise
             time.sleep(random.uniform(0, 0.005 * 2**number))  # noqa: S311 - spreads racers, guards nothing
     raise AssertionError("unreachable")
@@ -145,6 +145,14 @@ def _worth_another_try(error: PenstockError) -> bool:
     if isinstance(error, EventIdReused):
         return "idempotency_key" not in error.details
     return isinstance(error, VersionConflict) or type(error) is Unavailable
+
+
+def _twin_was_faster(settings: Settings, identity: Identity, refusal: PenstockError) -> bool:
+    """Whether a twin with the same key was stored meanwhile, hence the refusal: the next try answers as it was."""
+    if isinstance(refusal, Unavailable):
+        return False
+    with database.connection(settings) as connection:
+        return identity.find_earlier(connection) is not None
 
 
 def lock_streams(connection: Connection, aggregate_type: str, aggregate_ids: Sequence[str]) -> Mapping[str, int]:

@@ -62,7 +62,7 @@ def place_order(settings: Settings, command: PlaceOrder, context: CommandContext
         _reserve(connection, recorder, placed)
         return _record_order(recorder, placed.order_id, current.state, current.version, decided, placed.placed_at)
 
-    return in_transaction(settings, attempt)
+    return in_transaction(settings, identity, attempt)
 
 
 def step_order(
@@ -81,7 +81,7 @@ def step_order(
             _move_stock(connection, recorder, order_id, current.state, *_STOCK_AFTER[step])
         return _record_order(recorder, order_id, current.state, current.version, decided, context.now)
 
-    return in_transaction(settings, attempt)
+    return in_transaction(settings, identity, attempt)
 
 
 def adjust_inventory(
@@ -102,7 +102,7 @@ def adjust_inventory(
         state = _evolved(inventory.evolve, current.state, decided)
         return CommandAnswer(product_id, state, appended.version, appended.position, appended.duplicate)
 
-    return in_transaction(settings, attempt)
+    return in_transaction(settings, identity, attempt)
 
 
 def _reserve(connection: Connection, recorder: Recorder, placed: OrderPlaced) -> None:

@@ -194,6 +194,14 @@ def test_two_callers_may_use_the_same_key(settings: Settings) -> None:
     assert not other.duplicate
 
 
+@pytest.mark.parametrize("number", range(5))
+def test_twins_that_take_the_last_piece_are_all_answered(settings: Settings, number: int) -> None:
+    adjust(settings, "MUG", 1)
+    results = race(8, lambda _: place(settings, ("MUG", 1), key="k"))
+    assert not [each for each in results if isinstance(each, Exception)], results
+    assert sorted(each.duplicate for each in results) == [False] + [True] * 7
+
+
 def test_twins_with_one_key_place_one_order(settings: Settings, connection: psycopg.Connection) -> None:
     adjust(settings, "MUG", 10)
     results = race(8, lambda _: place(settings, ("MUG", 2), key="k"))
