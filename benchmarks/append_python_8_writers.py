@@ -74,11 +74,12 @@ def _eventsourcing(url: str, *, functions: bool) -> Append:
     from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
     recorder = PostgresApplicationRecorder(_datastore(PostgresDatastore, url, functions), events_table_name="es_events")
-    state = PAYLOAD.encode()
     streams: dict[str, uuid.UUID] = {}
 
     def one(stream: str, version: int) -> None:
         originator = streams.setdefault(stream, uuid.uuid4())
+        # its mapper would encode an event with all that is known of it, as the others do here
+        state = json_codec.dumps({**_DOCUMENT, "metadata": _METADATA}).encode()
         recorder.insert_events([StoredEvent(originator, version + 1, "OrderPlaced", state)])
 
     return one

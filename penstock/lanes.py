@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, LiteralString, TypeAlias
+from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -21,23 +21,15 @@ from psycopg.rows import TupleRow
 
 from penstock.database import connect_options, translate
 from penstock.errors import DatabaseUnavailable
+from penstock.statements import BINARY, Statement
 
 MAX_LANES: Final = 16
 MAX_WAITING: Final = 1000
 PATIENCE_SECONDS = 5.0
 MAX_IDLE_SECONDS = 300.0
 _WATCH_SECONDS: Final = 0.5
-_BINARY: Final = 1
 
 _Connection: TypeAlias = psycopg.AsyncConnection[TupleRow]
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """Its text says the type of each value (`$1::text`), and answers one value; its name is for preparing it."""
-
-    name: LiteralString
-    text: LiteralString
 
 
 @dataclass(slots=True)
@@ -173,12 +165,12 @@ class _Lane:
 
     def send(self, turn: _Turn) -> None:
         self._turn = turn
-        formats = [_BINARY] * len(turn.values)
+        formats = [BINARY] * len(turn.values)
         try:
             if self._prepared:
-                self._postgres.send_query_prepared(self._prepared, turn.values, formats, _BINARY)
+                self._postgres.send_query_prepared(self._prepared, turn.values, formats, BINARY)
             else:
-                self._postgres.send_query_params(self._text, turn.values, None, formats, _BINARY)
+                self._postgres.send_query_params(self._text, turn.values, None, formats, BINARY)
             self._write()
         except psycopg.Error as error:
             self.close(error)

@@ -8,7 +8,6 @@ The fast form moves the streams' heads, reserves positions and COPYs straight in
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,7 +20,7 @@ import psycopg
 from penstock import json_codec
 from penstock.database import Connection, translated
 from penstock.errors import InvalidInput
-from penstock.event_store.events import ExpectedVersion, NewEvent, expected_version_code
+from penstock.event_store.events import ExpectedVersion, NewEvent, encodable, expected_version_code
 
 CHUNK = 20_000
 """Events that are held in memory at once."""
@@ -75,20 +74,10 @@ def append_bulk(
     keep it to seconds.
     """
     total = BulkAppended(0, 0, 0)
-    with translated(), _encodable(), connection.transaction():
+    with translated(), encodable(), connection.transaction():
         for chunk in _chunks(appends):
             total += _append_chunk(connection, chunk)
     return total
-
-
-@contextmanager
-def _encodable() -> Iterator[None]:
-    try:
-        yield
-    except UnicodeEncodeError as error:
-        raise InvalidInput("has half of a surrogate pair, which is no character", field="events") from error
-    except struct.error as error:
-        raise InvalidInput(f"a schema_version is no 32-bit number: {error}", field="schema_version") from error
 
 
 def _chunks(

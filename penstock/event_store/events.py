@@ -1,7 +1,10 @@
 """The two shapes of an event: `NewEvent` is to be written, `RecordedEvent` was written."""
 
 import os
+import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
@@ -29,6 +32,17 @@ def expected_version_code(expected: ExpectedVersion) -> int:
     if not 0 <= expected <= MAX_VERSION:
         raise InvalidInput(f"{expected} is not from 0 to {MAX_VERSION}", field="expected_version")
     return expected
+
+
+@contextmanager
+def encodable() -> Iterator[None]:
+    """Turn what no text or number of Postgres can hold into `InvalidInput`."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise InvalidInput("has half of a surrogate pair, which is no character", field="events") from error
+    except struct.error as error:
+        raise InvalidInput(f"a schema_version is no 32-bit number: {error}", field="schema_version") from error
 
 
 def uuid7() -> UUID:

@@ -2,10 +2,8 @@
 
 import struct
 from collections.abc import Sequence
-from uuid import UUID
 
-from psycopg import Cursor
-from psycopg.rows import TupleRow, class_row
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from penstock import json_codec, lanes
@@ -16,19 +14,19 @@ from penstock.event_store.events import (
     ExpectedVersion,
     NewEvent,
     RecordedEvent,
+    encodable,
     expected_version_code,
 )
+from penstock.statements import Statement, ask, stands_alone
 
 MAX_PAGE = 1000
-_CURSOR = "penstock_append_cursor"
 
 # As one value, not as a row of `from`, which costs the server a fifth of the call: so its fields are taken apart here.
-_APPEND_ONE = "select public.append_event(%s, %s, %s, %s, %s, %s, %s, %s)"
-_APPENDED = struct.Struct(">4x8xi8xq8x?")
-_APPEND_ON_THE_LOOP = lanes.Statement(
+_APPEND_ONE = Statement(
     "penstock_append",
     "select public.append_event($1::text, $2::text, $3::int, $4::uuid, $5::text, $6::jsonb, $7::jsonb, $8::int)",
 )
+_APPENDED = struct.Struct(">4x8xi8xq8x?")
 _INT = struct.Struct(">i")
 _JSONB = b"\x01"  # the version of its binary form, which is text
 # Arrays in binary: as text each element would be escaped in Python, five times the work of all the rest.
@@ -54,21 +52,15 @@ def append(
     code = expected_version_code(expected_version)
     if not events:
         raise InvalidInput("no events to append", field="events")
-    # A cursor that stays with its connection: making one would cost a third of the work here. Out of its place while in
-    # use, so that another thread on the same connection makes its own.
-    cursor = vars(connection).pop(_CURSOR, None) or connection.cursor(binary=True)
-    try:
-        with translated():
-            if len(events) == 1:
-                values = _values(events[0])
-                (answer,) = _row(cursor.execute(_APPEND_ONE, (aggregate_type, aggregate_id, code, *values)))
-                return _appended(answer)
-            columns = [list(column) for column in zip(*map(_elements, events), strict=True)]
-            answer = _row(cursor.execute(_APPEND_MANY, (aggregate_type, aggregate_id, code, *columns)))
-            version, positions, duplicate = answer
-            return Appended(version, tuple(positions), duplicate)
-    finally:
-        vars(connection)[_CURSOR] = cursor
+    with translated(), encodable():
+        if len(events) == 1 and stands_alone(connection):
+            return _appended(ask(connection, _APPEND_ONE, _values(aggregate_type, aggregate_id, code, events[0])))
+        columns = [list(column) for column in zip(*map(_elements, events), strict=True)]
+        cursor = connection.cursor(binary=True)
+        row = cursor.execute(_APPEND_MANY, (aggregate_type, aggregate_id, code, *columns)).fetchone()
+        assert row is not None
+        version, positions, duplicate = row
+        return Appended(version, tuple(positions), duplicate)
 
 
 async def append_one(
@@ -78,18 +70,9 @@ async def append_one(
 
     `DatabaseUnavailable` also if the connection broke after it was sent: repeat it with the same id.
     """
-    id, event_type, payload, metadata, schema_version = _values(event)
-    values = (
-        aggregate_type.encode(),
-        aggregate_id.encode(),
-        _INT.pack(expected_version_code(expected_version)),
-        id.bytes,
-        event_type.encode(),
-        _JSONB + payload.encode(),
-        _JSONB + metadata.encode(),
-        _INT.pack(schema_version),
-    )
-    return _appended(await lanes.ask(database_url, _APPEND_ON_THE_LOOP, values))
+    with encodable():
+        values = _values(aggregate_type, aggregate_id, expected_version_code(expected_version), event)
+    return _appended(await lanes.ask(database_url, _APPEND_ONE, values))
 
 
 def read_stream(
@@ -105,10 +88,17 @@ def read_stream(
         return cursor.execute(_READ, (aggregate_type, aggregate_id, after_version, limit)).fetchall()
 
 
-def _row(cursor: Cursor[TupleRow]) -> TupleRow:
-    row = cursor.fetchone()
-    assert row is not None
-    return row
+def _values(aggregate_type: str, aggregate_id: str, code: int, event: NewEvent) -> tuple[bytes, ...]:
+    return (
+        aggregate_type.encode(),
+        aggregate_id.encode(),
+        _INT.pack(code),
+        event.id.bytes,
+        event.event_type.encode(),
+        _JSONB + json_codec.dumps(event.payload).encode(),
+        _JSONB + json_codec.dumps(event.metadata).encode(),
+        _INT.pack(event.schema_version),
+    )
 
 
 def _appended(answer: bytes) -> Appended:
@@ -116,13 +106,8 @@ def _appended(answer: bytes) -> Appended:
     return Appended(version, (position,), duplicate)
 
 
-def _values(event: NewEvent) -> tuple[UUID, str, str, str, int]:
-    payload, metadata = json_codec.dumps(event.payload), json_codec.dumps(event.metadata)
-    return event.id, event.event_type, payload, metadata, event.schema_version
-
-
 def _elements(event: NewEvent) -> tuple[object, ...]:
-    """The same for arrays, whose elements must say that they are jsonb."""
+    """For arrays, whose elements must say that they are jsonb."""
     return (
         event.id,
         event.event_type,

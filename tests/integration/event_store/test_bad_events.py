@@ -29,6 +29,13 @@ BAD: dict[str, NewEvent] = {
     "schema_version": replace(WHOLE, schema_version=0),
     "schema_version below": replace(GOOD, schema_version=-7),
 }
+UNSENDABLE: dict[str, NewEvent] = {
+    "schema_version of 33 bits": replace(GOOD, schema_version=2**32),
+    "half of a surrogate pair in the type": replace(GOOD, event_type="a\ud800"),
+    "half of a surrogate pair in the payload": replace(GOOD, payload={"a": "\udfff"}),
+    "NUL in the type": replace(GOOD, event_type="a\0"),
+    "NUL in the payload": replace(GOOD, payload={"a": "\0"}),
+}
 STREAMS = {
     "aggregate_type": ("", "a"),
     "aggregate_type too long": ("x" * 101, "a"),
@@ -90,4 +97,13 @@ def test_a_stream_that_exists_takes_no_better(connection: Connection, what: str,
     for expected in (1, "stream_exists"):
         with pytest.raises(errors.InvalidInput, match=what.split()[0]):
             way(connection, "thing", stream, expected, BAD[what])
+    assert stored(connection) == before
+
+
+@pytest.mark.parametrize("way", [alone, among_others, in_bulk])
+@pytest.mark.parametrize("event", UNSENDABLE.values(), ids=UNSENDABLE.keys())
+def test_what_postgres_cannot_hold_is_refused(connection: Connection, event: NewEvent, way: Way) -> None:
+    before = stored(connection)
+    with pytest.raises(errors.InvalidInput):
+        way(connection, "thing", "a", "any", event)
     assert stored(connection) == before
