@@ -166,11 +166,12 @@ def _fits(expected: int, actual: int) -> bool:
 
 def _append_staged(connection: Connection, chunk: _Chunk) -> BulkAppended:
     batch = uuid4()
+    encoder = _StagedEncoder(batch.bytes)
     rows = zip(count(), chunk.streams, chunk.expected, chunk.events, strict=False)
     with connection.cursor() as cursor:
         with cursor.copy(_COPY_STAGED) as copy:
             copy.write(_COPY_HEADER)
-            while encoded := [_encode_staged(batch.bytes, *row) for row in islice(rows, _ROWS_A_WRITE)]:
+            while encoded := [encoder.encode(*row) for row in islice(rows, _ROWS_A_WRITE)]:
                 copy.write(b"".join(encoded))
             copy.write(_COPY_TRAILER)
         answer = cursor.execute("select * from public.append_staged_events(%s)", (batch,)).fetchone()
@@ -204,24 +205,35 @@ def _text(value: str) -> bytes:
     return _LENGTH.pack(len(encoded)) + encoded
 
 
+def _jsonb(value: object) -> bytes:
+    encoded = json_codec.dumps(value).encode()
+    return _JSONB.pack(len(encoded) + 1, 1) + encoded
+
+
 _type_name = lru_cache(maxsize=1000)(_text)
 
 
-def _tail(stream: Stream, event: NewEvent, metadata: Mapping[str, object]) -> bytes:
-    payload = json_codec.dumps(event.payload).encode()
-    about = json_codec.dumps(metadata).encode()
-    return b"".join(
-        (
-            _type_name(stream[0]),
-            _text(stream[1]),
-            _type_name(event.event_type),
-            _JSONB.pack(len(payload) + 1, 1),
-            payload,
-            _JSONB.pack(len(about) + 1, 1),
-            about,
-            _INTEGER.pack(4, event.schema_version),
+class _TailEncoder:
+    """What rows of the store and of `staging.events` end with, in COPY's binary form."""
+
+    def __init__(self) -> None:
+        self._metadata: Mapping[str, object] | None = None
+        self._about = b""
+
+    def encode(self, stream: Stream, event: NewEvent, metadata: Mapping[str, object]) -> bytes:
+        if metadata is not self._metadata:  # one call's events often share the very object
+            self._metadata = metadata
+            self._about = _jsonb(metadata)
+        return b"".join(
+            (
+                _type_name(stream[0]),
+                _text(stream[1]),
+                _type_name(event.event_type),
+                _jsonb(event.payload),
+                self._about,
+                _INTEGER.pack(4, event.schema_version),
+            )
         )
-    )
 
 
 class _RowEncoder:
@@ -231,15 +243,23 @@ class _RowEncoder:
         since = now - _EPOCH
         self._created = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         self._filling = {"actor": user, "source": "sql", "occurred_at": now}
+        self._tails = _TailEncoder()
 
     def encode(self, stream: Stream, event: NewEvent, position: int, version: int) -> bytes:
         front = _EVENT_FRONT.pack(10, 8, position, 16, event.id.bytes, 4, version, 8, self._created)
         metadata = event.metadata
         if not metadata.keys() >= _ALWAYS_THERE:
             metadata = {"correlation_id": event.id, "causation_id": None, **self._filling, **metadata}
-        return front + _tail(stream, event, metadata)
+        return front + self._tails.encode(stream, event, metadata)
 
 
-def _encode_staged(batch: bytes, place: int, stream: Stream, expected: int, event: NewEvent) -> bytes:
-    front = _STAGED_FRONT.pack(10, 16, batch, 4, place, 16, event.id.bytes, 4, expected)
-    return front + _tail(stream, event, event.metadata)
+class _StagedEncoder:
+    """Rows of `staging.events` in COPY's binary form."""
+
+    def __init__(self, batch: bytes) -> None:
+        self._batch = batch
+        self._tails = _TailEncoder()
+
+    def encode(self, place: int, stream: Stream, expected: int, event: NewEvent) -> bytes:
+        front = _STAGED_FRONT.pack(10, 16, self._batch, 4, place, 16, event.id.bytes, 4, expected)
+        return front + self._tails.encode(stream, event, event.metadata)
