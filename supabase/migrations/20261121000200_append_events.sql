@@ -159,22 +159,16 @@ begin
   end if;
 
   if version is not null then
-    -- 2. publish the floor before drawing a position (20261121000300_read_events.sql says why). Written as a condition
-    -- because plpgsql evaluates that without a query of its own.
-    if not new_transaction then
-      perform ops.hold_floor();
-    elsif pg_advisory_xact_lock_shared(
-      (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0)) is null
-    then
-      raise exception 'the floor could not be published';
-    end if;
-
-    -- In place of check constraints. `@> '{}'` says that it is an object, with one call less than jsonb_typeof: each call
-    -- in such an expression is set up anew for each transaction.
+    -- 2. In one condition, since plpgsql sets up each anew in a transaction: publish the floor before drawing a position
+    -- (20261121000300_read_events.sql says why), and look for what check constraints would. `@> '{}'` says that it is an
+    -- object, with one call less than jsonb_typeof. Where the transaction has begun before, or in doubt, ask in full.
     if not (
-      metadata ?& '{correlation_id,causation_id,actor,source,occurred_at}' and metadata @> '{}' and payload @> '{}'
+      new_transaction and pg_advisory_xact_lock_shared(
+        (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0)) is not null
+      and metadata ?& '{correlation_id,causation_id,actor,source,occurred_at}' and metadata @> '{}' and payload @> '{}'
       and length(event_type) between 1 and 200 and schema_version > 0
     ) then
+      perform ops.hold_floor();
       metadata := ops.vet_event(aggregate_type, aggregate_id, event_type, payload, metadata, schema_version, id);
     end if;
 
