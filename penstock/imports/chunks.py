@@ -3,10 +3,10 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 
 from penstock.imports.careful import Reject
 from penstock.imports.piece import Piece
+from penstock.imports.stream import BadFile
 
 CHUNK_BYTES = 4 << 20
 CHUNK_REACH = 32 << 20
@@ -20,7 +20,7 @@ class Chunk:
     they came of records that the careful lane has written anew.
     """
 
-    pieces: Iterator[Piece]
+    pieces: "_Ahead"
     from_offset: int
     from_line: int
     to_offset: int
@@ -38,6 +38,7 @@ class Chunk:
             self.add(piece)
             if piece.records:
                 yield piece.data
+        self.pieces.look()  # Postgres is still taking in the last part
 
     def read(self) -> "Chunk":
         """Read what is left to read; afterwards `parts` and all counts are complete."""
@@ -74,9 +75,39 @@ class Chunk:
 
 def chunks(pieces: Iterator[Piece], offset: int, line: int) -> Iterator[Chunk]:
     """Cut the pieces of a file into chunks. Each must have been read when the next is asked for."""
-    first = next(pieces, None)
-    while first:
-        chunk = Chunk(chain([first], pieces), offset, line, offset, line)
+    ahead = _Ahead(pieces)
+    while ahead.look():
+        chunk = Chunk(ahead, offset, line, offset, line)
         yield chunk
         offset, line = chunk.to_offset, chunk.next_line
-        first = next(pieces, None)
+    ahead.end()
+
+
+class _Ahead(Iterator[Piece]):
+    """Pieces, of which one may be read before it is asked for. A fault in the file waits until then."""
+
+    def __init__(self, pieces: Iterator[Piece]) -> None:
+        self._pieces = pieces
+        self._waiting: Piece | None = None
+        self._fault: BadFile | None = None
+
+    def look(self) -> bool:
+        """Read the next piece unless it waits already; gives whether there is one."""
+        if self._waiting is None and self._fault is None:
+            try:
+                self._waiting = next(self._pieces, None)
+            except BadFile as fault:
+                self._fault = fault
+        return self._waiting is not None
+
+    def __next__(self) -> Piece:
+        if not self.look():
+            self.end()
+            raise StopIteration
+        piece, self._waiting = self._waiting, None
+        assert piece is not None
+        return piece
+
+    def end(self) -> None:
+        if self._fault:
+            raise self._fault

@@ -252,6 +252,7 @@ class _Runner:
 
     def _end_bucket(self, connection: Connection, imported: Import, staging: Staging, progress: dict[str, int]) -> None:
         if progress["bucket"] + 1 < progress["buckets"]:
+            staging.drop_facts(connection)
             progress = {**progress, "bucket": progress["bucket"] + 1}
             ledger.move(connection, imported.id, state="forming", progress=progress)
             return

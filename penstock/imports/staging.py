@@ -2,8 +2,8 @@
 
 `staging.import_<id>` has the columns of the file; `…_rows` is the view that reads them as the target's fields;
 `…_runs` maps the order to line numbers; `…_facts` holds the events to be, half of which may be formed apart, in
-`…_half`. All are dropped at the end. Whatever turns a staged value into the final one is SQL in the view, so that both
-lanes are read in the same way.
+`…_half`, a table that inherits from it. All are dropped at the end. Whatever turns a staged value into the final one
+is SQL in the view, so that both lanes are read in the same way.
 """
 
 from collections.abc import Iterable
@@ -85,9 +85,12 @@ class Staging:
 
     def drop(self, connection: Connection) -> None:
         connection.execute(sql.SQL("drop view if exists {}").format(self.rows))
-        tables = sql.SQL(", ").join([self.lines, self.runs, self.facts, self.half])
-        connection.execute(sql.SQL("drop table if exists {}").format(tables))
+        self.drop_facts(connection)
+        connection.execute(sql.SQL("drop table if exists {}, {}").format(self.lines, self.runs))
         connection.execute(sql.SQL("drop sequence if exists {}").format(self.order))
+
+    def drop_facts(self, connection: Connection) -> None:
+        connection.execute(sql.SQL("drop table if exists {}, {}").format(self.facts, self.half))
 
     def is_lost(self, connection: Connection, imported: Import) -> bool:
         """Whether a crash of the server has emptied what the account says is staged."""
@@ -124,7 +127,7 @@ class Staging:
         """Select the facts from the staged rows; gives how many facts and how many lines went into them.
 
         `share` is (bucket, buckets): rows that belong together fall into one bucket. A `second` connection forms half
-        of them meanwhile; it sees only what has been committed.
+        of them meanwhile; it sees only what has been committed, so facts of another bucket must be dropped before.
         """
         select = sql.SQL(facts.select)
         literals = {
@@ -142,9 +145,7 @@ class Staging:
                 apart = executor.submit(self._form_apart, second, halves[1])
                 self._form(connection, self.facts, halves[0])
                 apart.result()
-            connection.execute(sql.SQL("insert into {} select * from {}").format(self.facts, self.half))
-            connection.execute(sql.SQL("drop table {}").format(self.half))
-        connection.execute(sql.SQL("alter table {} add primary key (n)").format(self.facts))
+            connection.execute(sql.SQL("alter table {} inherit {}").format(self.half, self.facts))
         row = connection.execute(
             sql.SQL("select count(*), coalesce(sum(lines), 0)::bigint from {}").format(self.facts)
         ).fetchone()
@@ -169,6 +170,7 @@ class Staging:
                    from ({select}) as f"""
             ).format(table=table, runs=self.runs, select=select)
         )
+        connection.execute(sql.SQL("alter table {} add primary key (n)").format(table))
 
     def _form_apart(self, connection: Connection, select: sql.Composed) -> None:
         with connection.transaction():

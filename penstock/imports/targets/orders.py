@@ -42,29 +42,34 @@ with catalogue as (
   left join catalogue as c on c.aggregate_id = r.product_id
   order by r.order_id, r.ord -- the aggregates below take the lines in this order
   offset 0
+), orders as (
+  select
+    min(l.ord) as first_ord, count(*) as lines, l.order_id, min(l.ordered_at) as occurred_at,
+    (array_agg(l.customer_id) filter (where l.customer_id is not null))[1] as customer_id,
+    (array_agg(l.currency))[1] as currency,
+    (array_agg(l.country) filter (where l.country is not null))[1] as country, <total>::text as total,
+    array_agg(case when l.amount is null then item else item_with_amount end) as items
+  from lines as l
+  -- keys in jsonb's own order: they need no sorting
+  cross join lateral (
+    select l.product_name as name, l.category, l.quantity, l.product_id, <price> as unit_price
+  ) as item
+  cross join lateral (
+    select l.product_name as name, l.amount::text as amount, l.category, l.quantity, l.product_id, <price> as unit_price
+  ) as item_with_amount
+  group by l.order_id
 )
 select
-  min(l.ord) as first_ord, count(*) as lines, 'order' as aggregate_type, l.order_id as aggregate_id,
+  o.first_ord, o.lines, 'order' as aggregate_type, o.order_id as aggregate_id,
   null::uuid as id, 'OrderPlaced' as event_type, array['OrderCompleted'] as more, 1 as schema_version,
-  min(l.ordered_at) as occurred_at, null::jsonb as metadata,
-  -- written as text, after the sort, and read once: jsonb built of jsonb is copied item by item
-  (
-    '{{"order_id": ' || to_json(l.order_id)::text
-    || ', "customer_id": ' || coalesce(to_json(
-      (array_agg(l.customer_id) filter (where l.customer_id is not null))[1])::text, 'null')
-    || ', "currency": ' || to_json((array_agg(l.currency))[1])::text
-    || ', "country": ' || coalesce(to_json(
-      (array_agg(l.country) filter (where l.country is not null))[1])::text, 'null')
-    || ', "placed_at": "' || staging.moment(min(l.ordered_at))
-    || '", "total": "' || <total>::text || '", "items": [' || string_agg(
-      '{{"product_id": ' || to_json(l.product_id)::text
-      || ', "name": ' || coalesce(to_json(l.product_name)::text, 'null')
-      || ', "category": ' || coalesce(to_json(l.category)::text, 'null') || ', "quantity": ' || l.quantity::text
-      || ', "unit_price": "' || <price> || '"' || coalesce(', "amount": "' || l.amount::text || '"', '') || '}}',
-      ',') || ']}}'
-  )::jsonb as payload
-from lines as l
-group by l.order_id
+  o.occurred_at, null::jsonb as metadata,
+  -- one call for the whole of it: jsonb built of jsonb is copied item by item, and text is to be read again
+  to_jsonb(payload) as payload
+from orders as o
+cross join lateral (
+  select
+    o.items, o.total, o.country, o.currency, o.order_id, staging.moment(o.occurred_at) as placed_at, o.customer_id
+) as payload
 """.replace("<price>", _PRICE).replace("<total>", f"({_TOTAL})")
 
 register(
