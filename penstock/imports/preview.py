@@ -97,7 +97,7 @@ def _look_at_facts(
     for chunk in _chunks(plan, file):
         staged += staging.copy(connection, chunk, staged, settings.timezone)
         counts.add(chunk)
-    number, _ = staging.form_facts(connection, facts, _now(connection), "dry run")
+    number, _ = staging.form_facts(connection, facts, _now(connection), "dry run", "dry run")
     loaded, duplicate, conflict = staging.judge(connection, facts, import_id, staged)
     counts.rejected += conflict
     rows = staging.preview_rows(connection, ROWS)

@@ -219,7 +219,7 @@ class _Runner:
             }
             share = (progress["bucket"], progress["buckets"])
             _, lines = staging.form_facts(
-                connection, facts, imported.created_at, imported.content_sha256, share, second
+                connection, facts, imported.created_at, imported.content_sha256, imported.actor, share, second
             )
             progress = {**progress, "appended": 0, "formed": progress["formed"] + lines}
             ledger.move(connection, imported.id, state="appending", progress=progress)

@@ -6,6 +6,7 @@
 is SQL in the view, so that both lanes are read in the same way.
 """
 
+import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -26,14 +27,15 @@ _STYLES = {"YMD": "YMD", "DMY": "DMY", "MDY": "MDY"}
 COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, {}'; set local statement_timeout = 0"
 
 _APPEND_BIRTHS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-  from staging.append_births(%s, %s, %s::regclass, %s, %s)"""
+  from staging.append_births(%s, %s::regclass, %s, %s)"""
 _APPEND_FACTS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-  from staging.append_facts(%s, %s, %s::regclass, %s, %s, %s)"""
+  from staging.append_facts(%s, %s::regclass, %s, %s, %s)"""
 
 
 class Staging:
     def __init__(self, import_id: UUID, plan: Plan) -> None:
         base = f"import_{import_id.hex}"
+        self._import_id = import_id
         self._base = base
         self._plan = plan
         self.lines = sql.Identifier("staging", base)
@@ -121,6 +123,7 @@ class Staging:
         facts: Facts,
         begun_at: datetime,
         content: str,
+        actor: str,
         share: tuple[int, int] = (0, 1),
         second: Connection | None = None,
     ) -> tuple[int, int]:
@@ -136,14 +139,15 @@ class Staging:
         }
         bucket, buckets = share
         if second is None:
-            self._form(connection, self.facts, select.format(rows=self._bucket(facts, bucket, buckets), **literals))
+            whole = select.format(rows=self._bucket(facts, bucket, buckets), **literals)
+            self._form(connection, self.facts, whole, actor)
         else:
             halves = [
                 select.format(rows=self._bucket(facts, 2 * bucket + half, 2 * buckets), **literals) for half in (0, 1)
             ]
             with ThreadPoolExecutor(1) as executor:
-                apart = executor.submit(self._form_apart, second, halves[1])
-                self._form(connection, self.facts, halves[0])
+                apart = executor.submit(self._form_apart, second, halves[1], actor)
+                self._form(connection, self.facts, halves[0], actor)
                 apart.result()
             connection.execute(sql.SQL("alter table {} inherit {}").format(self.half, self.facts))
         row = connection.execute(
@@ -152,7 +156,7 @@ class Staging:
         assert row is not None
         return row[0], row[1]
 
-    def _form(self, connection: Connection, table: sql.Identifier, select: sql.Composed) -> None:
+    def _form(self, connection: Connection, table: sql.Identifier, select: sql.Composed, actor: str) -> None:
         connection.execute("set local statement_timeout = 0")
         connection.execute("set local work_mem = '128MB'")
         # the planner knows nothing of a fresh table: a nested loop over the catalogue could take for ever
@@ -163,20 +167,28 @@ class Staging:
         connection.execute(
             sql.SQL(
                 """create unlogged table {table} as
-                   select f.first_ord as n, f.*,
-                     (select r.line + f.first_ord - r.first_ord from {runs} as r where r.first_ord <= f.first_ord
-                      order by r.first_ord desc limit 1) as first_line,
+                   select f.first_ord as n, f.*, (
+                       {begin} || (
+                         select r.line + f.first_ord - r.first_ord from {runs} as r where r.first_ord <= f.first_ord
+                         order by r.first_ord desc limit 1)
+                       || '", "occurred_at": "' || staging.moment(f.occurred_at) || '"}}'
+                     )::jsonb || coalesce(f.metadata, '{{}}') as event_metadata,
                      null::text as fate
                    from ({select}) as f"""
-            ).format(table=table, runs=self.runs, select=select)
+            ).format(table=table, runs=self.runs, select=select, begin=sql.Literal(self._metadata_begun(actor)))
         )
         connection.execute(sql.SQL("alter table {} add primary key (n)").format(table))
 
-    def _form_apart(self, connection: Connection, select: sql.Composed) -> None:
+    def _form_apart(self, connection: Connection, select: sql.Composed, actor: str) -> None:
         with connection.transaction():
             # the statement of a killed worker goes on in Postgres: wait until its table can be seen and dropped
             connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{self._base}_half",))
-            self._form(connection, self.half, select)
+            self._form(connection, self.half, select, actor)
+
+    def _metadata_begun(self, actor: str) -> str:
+        """The metadata of every event up to the number of its line: JSON written once, not built for each."""
+        fixed = {"correlation_id": str(self._import_id), "actor": actor, "source": "import"}
+        return f'{json.dumps(fixed)[:-1]}, "causation_id": "import:{self._import_id}#line '
 
     def _bucket(self, facts: Facts, bucket: int, buckets: int) -> sql.Composable:
         if buckets == 1:
@@ -218,7 +230,7 @@ class Staging:
     def append(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> "dict[str, int]":
         """Append a range of facts; gives the counts of `staging.append_facts`."""
         connection.execute("set local statement_timeout = 0")
-        values = (imported.id, imported.actor, f"staging.{self._base}_facts", after, upto)
+        values = (imported.id, f"staging.{self._base}_facts", after, upto)
         if facts.repeat == "stream":
             cursor = connection.execute(_APPEND_BIRTHS, values)
         else:

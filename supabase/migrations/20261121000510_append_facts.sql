@@ -1,4 +1,5 @@
--- From staged facts to events, many streams in one call. A fact is one row of a table staging.import_<id>_facts.
+-- From staged facts to events, many streams in one call. A fact is one row of a table staging.import_<id>_facts, which
+-- has its events' metadata already.
 --   staging.judge_facts    what each fact is: fresh, a duplicate, or in conflict with what is stored
 --   staging.append_births  append facts each of which begins a stream; judge only those whose stream was there
 --   staging.append_facts   judge a range of facts of any streams, then append the fresh ones
@@ -129,7 +130,7 @@ comment on function staging.count_fates(regclass, bigint, bigint) is 'What becam
 revoke execute on function staging.count_fates(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function staging.append_births(
-  import_id uuid, actor text, facts regclass, after bigint, upto bigint,
+  import_id uuid, facts regclass, after bigint, upto bigint,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -141,70 +142,70 @@ set enable_mergejoin = off
 set work_mem = '64MB'
 as $$
 declare
-  facts_won bigint;
+  take_heads constant text := format(
+    'insert into public.streams (aggregate_id, aggregate_type, version)
+     select f.aggregate_id, f.aggregate_type, 1 + cardinality(f.more)
+     from %s as f where f.n > $1 and f.n <= $2
+     order by f.aggregate_id, f.aggregate_type', facts);
+  won text := '';
+  join_won text := '';
+  events_wanted bigint;
 begin
   perform ops.hold_floor();
   execute format(
-    'with won as (
-       insert into public.streams (aggregate_id, aggregate_type, version)
-       select f.aggregate_id, f.aggregate_type, 1 + cardinality(f.more)
-       from %1$s as f where f.n > $1 and f.n <= $2
-       order by f.aggregate_id, f.aggregate_type
-       on conflict on constraint streams_pkey do nothing
-       returning aggregate_id, aggregate_type
-     ), appended as (
-       insert into public.event_store
-         (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
-       select nextval(''public.event_store_position_seq''), q.id, q.aggregate_type, q.aggregate_id, q.event_type,
-         q.payload, q.metadata, q.version, q.schema_version
-       from (
-         select
-           -- what staging.fact_id gives, which costs three times as much to call
-           (g.id_begin || overlay(left(md5(
-             concat_ws(E''\x1f'', g.aggregate_type, g.aggregate_id, t.event_type, '''')), 18) placing ''8'' from 4 for 0)
-           )::uuid as id,
-           g.aggregate_type, g.aggregate_id, t.event_type,
-           case when t.version = 1 then g.payload else ''{}''::jsonb end as payload, g.metadata,
-           t.version, case when t.version = 1 then g.schema_version else 1 end as schema_version
-         from (
-           select
-             f.n, f.aggregate_type, f.aggregate_id, f.event_type || f.more as event_types, f.payload, f.schema_version,
-             lpad(to_hex(greatest(0, (extract(epoch from f.occurred_at) * 1000)::bigint)), 12, ''0'') || ''8'' as id_begin,
-             jsonb_build_object(
-               ''correlation_id'', $3, ''causation_id'', ''import:'' || $3 || ''#line '' || f.first_line, ''actor'', $4,
-               ''source'', ''import'', ''occurred_at'', staging.moment(f.occurred_at)
-             ) as metadata
-           from %1$s as f
-           join won as w on w.aggregate_id = f.aggregate_id and w.aggregate_type = f.aggregate_type
-           where f.n > $1 and f.n <= $2
-           offset 0 -- once a fact, not once an event
-         ) as g
-         cross join unnest(g.event_types) with ordinality as t (event_type, version)
-         order by g.n, t.version
-       ) as q
-       returning version
-     )
-     select count(*) filter (where a.version = 1), count(*) from appended as a', facts)
-  into facts_won, events using after, upto, import_id::text, actor;
+    'select coalesce(sum(f.lines), 0), count(*), coalesce(sum(1 + cardinality(f.more)), 0)
+     from %s as f where f.n > $1 and f.n <= $2', facts)
+  into lines_loaded, facts_loaded, events_wanted using after, upto;
+
+  begin -- to hope that all streams are new costs half of what it costs to ask
+    execute take_heads using after, upto;
+  exception when unique_violation then
+    won := 'with won as (' || take_heads
+      || ' on conflict on constraint streams_pkey do nothing returning aggregate_id, aggregate_type)';
+    join_won := 'join won as w on w.aggregate_id = f.aggregate_id and w.aggregate_type = f.aggregate_type';
+  end;
 
   execute format(
-    'select coalesce(sum(f.lines), 0), count(*) from %s as f where f.n > $1 and f.n <= $2', facts)
-  into lines_loaded, facts_loaded using after, upto;
+    '%2$s
+     insert into public.event_store
+       (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
+     select nextval(''public.event_store_position_seq''),
+       -- what staging.fact_id gives, which costs three times as much to call
+       (g.id_begin || overlay(left(md5(
+         concat_ws(E''\x1f'', g.aggregate_type, g.aggregate_id, t.event_type, '''')), 18) placing ''8'' from 4 for 0)
+       )::uuid,
+       g.aggregate_type, g.aggregate_id, t.event_type,
+       case when t.version = 1 then g.payload else ''{}''::jsonb end, g.event_metadata,
+       t.version, case when t.version = 1 then g.schema_version else 1 end
+     from (
+       select
+         f.aggregate_type, f.aggregate_id, f.event_type || f.more as event_types, f.payload, f.schema_version,
+         f.event_metadata,
+         lpad(to_hex(greatest(0, (extract(epoch from f.occurred_at) * 1000)::bigint)), 12, ''0'') || ''8'' as id_begin
+       from %1$s as f %3$s
+       where f.n > $1 and f.n <= $2
+       order by f.n -- the lateral join keeps the order; to sort the events would copy each payload once more
+       offset 0
+     ) as g
+     cross join lateral unnest(g.event_types) with ordinality as t (event_type, version)', facts, won, join_won)
+  using after, upto;
+  get diagnostics events = row_count;
+
   lines_duplicate := 0;
   lines_in_conflict := 0;
-  if facts_won < facts_loaded then
+  if events < events_wanted then
     perform staging.judge_facts(import_id, facts, after, upto, 'stream');
     select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded, c.events
     into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
     from staging.count_fates(facts, after, upto) as c;
   end if;
 end $$;
-comment on function staging.append_births(uuid, text, regclass, bigint, bigint) is
+comment on function staging.append_births(uuid, regclass, bigint, bigint) is
   'Append a range of staged facts each of which begins a stream, exactly once; counts what became of their lines.';
-revoke execute on function staging.append_births(uuid, text, regclass, bigint, bigint) from public, anon, authenticated;
+revoke execute on function staging.append_births(uuid, regclass, bigint, bigint) from public, anon, authenticated;
 
 create function staging.append_facts(
-  import_id uuid, actor text, facts regclass, after bigint, upto bigint, repeat text,
+  import_id uuid, facts regclass, after bigint, upto bigint, repeat text,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -239,21 +240,18 @@ begin
      from (
        select
          case when t.place = 1 and g.id is not null then g.id else staging.fact_id(g.aggregate_type, g.aggregate_id,
-           t.event_type, g.occurred_at, case when $5 <> ''stream'' then concat_ws(''/'', $3, g.first_ord, t.place) end)
+           t.event_type, g.occurred_at, case when $4 <> ''stream'' then concat_ws(''/'', $3, g.first_ord, t.place) end)
          end as id,
          g.aggregate_type, g.aggregate_id, t.event_type,
          case when t.place = 1 then g.payload else ''{}''::jsonb end as payload,
-         jsonb_build_object(
-           ''correlation_id'', $3, ''causation_id'', concat(''import:'', $3, ''#line '', g.first_line), ''actor'', $4,
-           ''source'', ''import'', ''occurred_at'', staging.moment(g.occurred_at)
-         ) || coalesce(g.metadata, ''{}'') as metadata,
+         g.event_metadata as metadata,
          h.before + g.reaches - g.size + t.place as version,
          case when t.place = 1 then g.schema_version else 1 end as schema_version
        from fresh as g
        join heads as h on h.aggregate_id = g.aggregate_id and h.aggregate_type = g.aggregate_type
        cross join unnest(g.event_type || g.more) with ordinality as t (event_type, place)
        order by g.n, t.place
-     ) as q', facts) using after, upto, import_id, actor, repeat;
+     ) as q', facts) using after, upto, import_id, repeat;
 
   -- heads taken for facts that were all in conflict
   execute format(
@@ -265,6 +263,6 @@ begin
   into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
   from staging.count_fates(facts, after, upto) as c;
 end $$;
-comment on function staging.append_facts(uuid, text, regclass, bigint, bigint, text) is
+comment on function staging.append_facts(uuid, regclass, bigint, bigint, text) is
   'Append a range of staged facts to their streams, exactly once, in the order of the file; counts what became of their lines.';
-revoke execute on function staging.append_facts(uuid, text, regclass, bigint, bigint, text) from public, anon, authenticated;
+revoke execute on function staging.append_facts(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;

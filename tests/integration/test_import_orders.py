@@ -109,9 +109,44 @@ def test_an_order_stored_with_another_content_is_refused_line_by_line(settings: 
     assert f'4,,{reason}"536365,71053,' in text
 
 
-def test_a_large_file_is_formed_bucket_by_bucket(
-    settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+def test_of_orders_in_one_step_the_new_ones_go_in_and_the_known_ones_do_not(
+    settings: Settings, connection: psycopg.Connection
 ) -> None:
+    first, _ = create_import(settings, "orders", LINES)
+    advance_import(settings, first.id)
+    lines = LINES.splitlines()
+    new = [lines[1].replace(b"536365", order) for order in (b"536400", b"536300", b"536399")]
+    changed = lines[1].replace(b",6,", b",7,")
+    text = b"\n".join([lines[0], new[0], changed, new[1], *lines[2:3], new[2]])
+    mixed, _ = create_import(settings, "orders", text, actor="Ann \"\\ O'Hara")
+    done = advance_import(settings, mixed.id)
+    assert (done.state, done.loaded, done.rejected, done.duplicate) == ("completed", 3, 1, 1)
+    assert done.result == {"facts": 3, "events": 6}
+    rows = connection.execute(
+        """select aggregate_id, version, metadata from public.event_store
+           where metadata ->> 'correlation_id' = %s order by position""",
+        (str(mixed.id),),
+    ).fetchall()
+    places = [("536400", 2), ("536300", 4), ("536399", 6)]
+    assert [row[:2] for row in rows] == [(order, version) for order, _ in places for version in (1, 2)]
+    assert [row[2] for row in rows] == [
+        {
+            "correlation_id": str(mixed.id),
+            "causation_id": f"import:{mixed.id}#line {line}",
+            "actor": "Ann \"\\ O'Hara",
+            "source": "import",
+            "occurred_at": "2010-12-01T08:26:00Z",
+        }
+        for _, line in places
+        for _ in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("rows_for_two", [10_000, 100])
+def test_a_large_file_is_formed_bucket_by_bucket(
+    settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, rows_for_two: int
+) -> None:
+    monkeypatch.setattr(run, "ROWS_FOR_TWO", rows_for_two)
     monkeypatch.setattr(run, "ROWS_A_BUCKET", 300)
     lines = [f"{n % 500},P{n},1,2026-01-01,1.5" for n in range(2000)]
     text = "\n".join(["order_id,product_id,quantity,ordered_at,unit_price", *lines])
