@@ -196,9 +196,10 @@ class Imports:
 
     def peak_memory_mb(self, target: str, path: Path) -> float:
         """The highest resident size of a process that does nothing but this import."""
+        # not ru_maxrss, which begins with what the parent had
         script = (
-            "import resource, sys; from pathlib import Path; from benchmarks.import_data import worker;"
-            "worker(*sys.argv[1:]); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            "import sys; from pathlib import Path; from benchmarks.import_data import worker; worker(*sys.argv[1:]);"
+            "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
         )
         folder = str(self.settings.storage_folder)
         done = subprocess.run(
