@@ -52,6 +52,7 @@ class TableWriter:
         self._import_id = import_id
         self._plan = plan
         self._timezone = timezone
+        self._name = table.name
         self._table = sql.Identifier(*table.name.split("."))
         self._key = table.key
         self._file_columns = column_names(plan)
@@ -64,6 +65,7 @@ class TableWriter:
         defaulted = any(name in plan.defaults for name in named)
         self._is_plain = len(named) == len(self._file_columns) and not self._constants and not defaulted
         self.misses = 0
+        self._may_mislead = True
 
     def write(self, connection: Connection, chunk: Chunk) -> Written:
         """Write the chunk's records; the caller's transaction commits them."""
@@ -84,6 +86,7 @@ class TableWriter:
 
     def _write_compared(self, connection: Connection, chunk: Chunk) -> Written:
         written = Written(compared=True)
+        self._mend_statistics(connection)
         try:
             with connection.transaction():
                 self._compare(connection, chunk.parts or chunk.stream(), written)
@@ -93,6 +96,14 @@ class TableWriter:
             records = self._records(chunk.read())
             self._halve(connection, chunk, records, 0, len(records), written)
             return written
+
+    def _mend_statistics(self, connection: Connection) -> None:
+        """Once: a table that was analyzed while it was being filled passes for empty, and is scanned for each row."""
+        if self._may_mislead:
+            found = connection.execute(_PASSES_FOR_EMPTY, (self._name,)).fetchone()
+            if found == (True,):
+                connection.execute(sql.SQL("analyze (skip_locked) {}").format(self._table))
+            self._may_mislead = False
 
     def _halve(
         self, connection: Connection, chunk: Chunk, records: list[bytes], start: int, end: int, written: Written
@@ -342,6 +353,11 @@ def check_table(connection: Connection, target: Target, plan: Plan) -> None:
     for name, _, needed in rows:
         if needed and name not in given:
             raise InvalidInput(f"{table.name}.{name} must have a value and no column gives one", field="mapping")
+
+
+_PASSES_FOR_EMPTY = """
+select c.reltuples >= 0 and c.reltuples < c.relpages from pg_catalog.pg_class as c where c.oid = to_regclass(%s)
+"""
 
 
 def _fits(kind: Kind, type_: str) -> bool:

@@ -73,6 +73,21 @@ def test_known_rows_are_compared(settings: Settings, connection: psycopg.Connect
     assert connection.execute("select price::text from public.things where id = 't2'").fetchone() == ("9.99",)
 
 
+def test_a_table_that_was_analyzed_while_it_was_filled_is_not_scanned_for_each_row(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    with psycopg.connect(settings.database_url) as other:
+        other.execute(
+            "insert into public.things select 't' || n, 1, 2.5, 'open', '2026-01-02', null"
+            " from generate_series(1, 5000) as n"
+        )
+        connection.execute("analyze public.things")
+    tuples = "select reltuples from pg_class where oid = 'public.things'::regclass"
+    assert connection.execute(tuples).fetchone() == (0,)
+    load(settings, HEADER + row(1) + row(2))
+    assert connection.execute(tuples).fetchone() == (5000,)
+
+
 def test_of_lines_with_one_key_the_last_counts(settings: Settings, connection: psycopg.Connection) -> None:
     price_of_t1 = "select price::text from public.things where id = 't1'"
     done = load(settings, HEADER + row(1, price="1.00") + row(2) + row(1, price="3.00"))
