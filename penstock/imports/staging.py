@@ -21,7 +21,7 @@ from penstock.imports.chunks import Chunk
 from penstock.imports.kinds import Kind
 from penstock.imports.ledger import Import
 from penstock.imports.plan import Plan
-from penstock.imports.target import Facts
+from penstock.imports.target import MOMENT, Facts
 
 _STYLES = {"YMD": "YMD", "DMY": "DMY", "MDY": "MDY"}
 COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, {}'; set local statement_timeout = 0"
@@ -171,11 +171,17 @@ class Staging:
                        {begin} || (
                          select r.line + f.first_ord - r.first_ord from {runs} as r where r.first_ord <= f.first_ord
                          order by r.first_ord desc limit 1)
-                       || '", "occurred_at": "' || staging.moment(f.occurred_at) || '"}}'
+                       || '", "occurred_at": "' || {moment} || '"}}'
                      )::jsonb || coalesce(f.metadata, '{{}}') as event_metadata,
                      null::text as fate
                    from ({select}) as f"""
-            ).format(table=table, runs=self.runs, select=select, begin=sql.Literal(self._metadata_begun(actor)))
+            ).format(
+                table=table,
+                runs=self.runs,
+                select=select,
+                begin=sql.Literal(self._metadata_begun(actor)),
+                moment=sql.SQL(MOMENT.replace("<at>", "f.occurred_at")),
+            )
         )
         connection.execute(sql.SQL("alter table {} add primary key (n)").format(table))
 

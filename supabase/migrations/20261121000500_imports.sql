@@ -99,19 +99,6 @@ comment on table raw.import_changes is 'Rows that a compared chunk added (`befor
 alter table raw.import_changes enable row level security;
 grant select, insert, update, delete on raw.import_changes to service_role;
 
-create function staging.moment(at timestamptz) returns text
-language sql stable parallel safe
-set search_path = ''
-as $$
-  select case
-    when date_trunc('second', at) = at then to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-    else to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-  end
-$$;
-comment on function staging.moment(timestamptz) is 'A time as payloads carry it: RFC 3339 in UTC.';
-revoke execute on function staging.moment(timestamptz) from public, anon, authenticated;
-grant execute on function staging.moment(timestamptz) to service_role;
-
 -- The id of an imported event follows from what it says, so that the same fact has the same id in every run. It
 -- begins with the time of the fact (as UUIDv7 does), which keeps the ids of a file together in the index; the rest
 -- is a hash. Version 8: the layout is ours.

@@ -1,7 +1,7 @@
 """Customers: one line, one `CustomerRegistered`. What the customer's stream says already is a duplicate."""
 
 from penstock.imports.kinds import Email, Identifier, Text, Timestamp
-from penstock.imports.target import Facts, Field, Target, register
+from penstock.imports.target import MOMENT, Facts, Field, Target, register
 
 _SELECT = """
 select
@@ -10,10 +10,10 @@ select
   r.registered_at as occurred_at, null::jsonb as metadata,
   jsonb_build_object(
     'customer_id', r.customer_id, 'name', r.name, 'email', r.email, 'country', r.country,
-    'registered_at', staging.moment(r.registered_at)
+    'registered_at', <moment>
   ) as payload
 from {rows} as r
-"""
+""".replace("<moment>", MOMENT.replace("<at>", "r.registered_at"))
 
 register(
     Target(

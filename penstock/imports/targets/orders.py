@@ -5,7 +5,7 @@ or `amount` for the whole line. A category or name that the file does not give i
 """
 
 from penstock.imports.kinds import Code, Identifier, Integer, Number, Text, Timestamp
-from penstock.imports.target import Facts, Field, Profile, Target, register
+from penstock.imports.target import MOMENT, Facts, Field, Profile, Target, register
 
 _ONLINE_RETAIL = Profile(
     "online_retail",
@@ -68,9 +68,10 @@ select
 from orders as o
 cross join lateral (
   select
-    o.items, o.total, o.country, o.currency, o.order_id, staging.moment(o.occurred_at) as placed_at, o.customer_id
+    o.items, o.total, o.country, o.currency, o.order_id, <moment> as placed_at, o.customer_id
 ) as payload
 """.replace("<price>", _PRICE).replace("<total>", f"({_TOTAL})")
+_SELECT = _SELECT.replace("<moment>", MOMENT.replace("<at>", "o.occurred_at"))
 
 register(
     Target(
