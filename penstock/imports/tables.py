@@ -32,6 +32,11 @@ MISSES = 2
 _REFUSALS = (psycopg.errors.IntegrityError, psycopg.errors.DataError)
 
 
+_PASSES_FOR_EMPTY = """
+select c.reltuples >= 0 and c.reltuples < c.relpages from pg_catalog.pg_class as c where c.oid = to_regclass(%s)
+"""
+
+
 @dataclass
 class Written:
     """What became of a chunk. `compared`: not every row was simply new."""
@@ -86,7 +91,6 @@ class TableWriter:
 
     def _write_compared(self, connection: Connection, chunk: Chunk) -> Written:
         written = Written(compared=True)
-        self._mend_statistics(connection)
         try:
             with connection.transaction():
                 self._compare(connection, chunk.parts or chunk.stream(), written)
@@ -160,6 +164,7 @@ class TableWriter:
             )
 
     def _fill_temporary(self, connection: Connection, parts: Iterable[bytes]) -> int:
+        self._mend_statistics(connection)
         connection.execute("drop table if exists pg_temp.import_chunk, pg_temp.import_differing")
         # the table's own types, so that a value meets here what it would meet there
         named = [sql.SQL("t.{}").format(sql.Identifier(name)) for name in self._columns]
@@ -353,11 +358,6 @@ def check_table(connection: Connection, target: Target, plan: Plan) -> None:
     for name, _, needed in rows:
         if needed and name not in given:
             raise InvalidInput(f"{table.name}.{name} must have a value and no column gives one", field="mapping")
-
-
-_PASSES_FOR_EMPTY = """
-select c.reltuples >= 0 and c.reltuples < c.relpages from pg_catalog.pg_class as c where c.oid = to_regclass(%s)
-"""
 
 
 def _fits(kind: Kind, type_: str) -> bool:

@@ -1,8 +1,7 @@
 """Rows of files into plain tables: copied when new, compared when known, refused with the table's own reason."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -31,10 +30,10 @@ HEADER = "id,quantity,price,status,at,note\n"
 
 
 @pytest.fixture
-def settings(settings: Settings, connection: psycopg.Connection, tmp_path: Path) -> Iterator[Settings]:
+def settings(settings: Settings, connection: psycopg.Connection) -> Iterator[Settings]:
     connection.execute(TABLE)
     register(Target("things", FIELDS, Table("public.things", ("id",))))
-    yield Settings(database_url=settings.database_url, environment="local", storage_folder=tmp_path / "uploads")
+    yield settings
     unregister("things")
 
 
@@ -73,8 +72,9 @@ def test_known_rows_are_compared(settings: Settings, connection: psycopg.Connect
     assert connection.execute("select price::text from public.things where id = 't2'").fetchone() == ("9.99",)
 
 
+@pytest.mark.parametrize("look", [load, lambda settings, text: dry_run(settings, "things", text.encode())])
 def test_a_table_that_was_analyzed_while_it_was_filled_is_not_scanned_for_each_row(
-    settings: Settings, connection: psycopg.Connection
+    settings: Settings, connection: psycopg.Connection, look: Callable[[Settings, str], object]
 ) -> None:
     with psycopg.connect(settings.database_url) as other:
         other.execute(
@@ -84,7 +84,7 @@ def test_a_table_that_was_analyzed_while_it_was_filled_is_not_scanned_for_each_r
         connection.execute("analyze public.things")
     tuples = "select reltuples from pg_class where oid = 'public.things'::regclass"
     assert connection.execute(tuples).fetchone() == (0,)
-    load(settings, HEADER + row(1) + row(2))
+    look(settings, HEADER + row(1) + row(2))
     assert connection.execute(tuples).fetchone() == (5000,)
 
 
