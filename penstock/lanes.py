@@ -21,7 +21,7 @@ from psycopg.rows import TupleRow
 
 from penstock.database import connect_options, translate
 from penstock.errors import DatabaseUnavailable
-from penstock.statements import BINARY, Statement
+from penstock.statements import Statement, send
 
 MAX_LANES: Final = 16
 MAX_WAITING: Final = 1000
@@ -155,8 +155,8 @@ class _Lane:
         self._connection = connection  # holds what it would close
         self._postgres = connection.pgconn
         self._postgres.nonblocking = 1
-        self._text = statement.text.encode()
-        self._prepared = statement.name.encode() if connection.prepare_threshold is not None else None
+        self._statement = statement
+        self._prepared = connection.prepare_threshold is not None
         self._turn: _Turn | None = None
         self._result: pq.abc.PGresult | None = None
         self._writes = False
@@ -165,12 +165,8 @@ class _Lane:
 
     def send(self, turn: _Turn) -> None:
         self._turn = turn
-        formats = [BINARY] * len(turn.values)
         try:
-            if self._prepared:
-                self._postgres.send_query_prepared(self._prepared, turn.values, formats, BINARY)
-            else:
-                self._postgres.send_query_params(self._text, turn.values, None, formats, BINARY)
+            send(self._postgres, self._statement, turn.values, prepared=self._prepared)
             self._write()
         except psycopg.Error as error:
             self.close(error)

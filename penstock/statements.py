@@ -15,7 +15,7 @@ from psycopg.errors import InvalidSqlStatementName, error_from_result
 
 from penstock.database import Connection
 
-BINARY: Final = 1
+_BINARY: Final = 1
 _PREPARED = "penstock_prepared"
 
 
@@ -25,6 +25,15 @@ class Statement:
 
     name: LiteralString
     text: LiteralString
+
+
+def send(postgres: pq.abc.PGconn, statement: Statement, values: Sequence[bytes], *, prepared: bool) -> None:
+    """Send it and do not wait; all answers will be in binary."""
+    formats = [_BINARY] * len(values)
+    if prepared:
+        postgres.send_query_prepared(statement.name.encode(), values, formats, _BINARY)
+    else:
+        postgres.send_query_params(statement.text.encode(), values, None, formats, _BINARY)
 
 
 def stands_alone(connection: Connection) -> bool:
@@ -46,17 +55,13 @@ def ask(connection: Connection, statement: Statement, values: Sequence[bytes]) -
 
 def _ask(connection: Connection, statement: Statement, values: Sequence[bytes]) -> PQGen[bytes]:
     postgres = connection.pgconn
-    formats = [BINARY] * len(values)
-    if connection.prepare_threshold is None:
-        postgres.send_query_params(statement.text.encode(), values, None, formats, BINARY)
-    else:
-        name = statement.name.encode()
-        prepared: set[bytes] = vars(connection).setdefault(_PREPARED, set())
-        if name not in prepared:
-            postgres.send_prepare(name, statement.text.encode())
-            _succeeded((yield from generators.execute(postgres)))
-            prepared.add(name)
-        postgres.send_query_prepared(name, values, formats, BINARY)
+    prepares = connection.prepare_threshold is not None
+    known: set[str] = vars(connection).setdefault(_PREPARED, set())
+    if prepares and statement.name not in known:
+        postgres.send_prepare(statement.name.encode(), statement.text.encode())
+        _succeeded((yield from generators.execute(postgres)))
+        known.add(statement.name)
+    send(postgres, statement, values, prepared=prepares)
     return _succeeded((yield from generators.execute(postgres))).get_value(0, 0) or b""
 
 
