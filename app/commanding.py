@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import Request
 
-from app.routing import caller_of, ids_of, settings_of
+from app.routing import caller_of, ids_of, limiter, settings_of
 from penstock import database
 from penstock.commands import CommandContext
 from penstock.database import Connection
@@ -41,14 +41,5 @@ async def read_when_ready(
         with database.connection(settings) as connection:
             return read(connection)
 
-    limiter = _waiting(request) if position is not None else None
-    return await to_thread.run_sync(waited, limiter=limiter)
-
-
-def _waiting(request: Request) -> CapacityLimiter:
-    """Made at first use: a limiter belongs to the event loop that runs then."""
-    state = request.app.state
-    if not hasattr(state, "waiting"):
-        state.waiting = CapacityLimiter(MAX_WAITING)
-    limiter: CapacityLimiter = state.waiting
-    return limiter
+    waiting = limiter(request, "waiting", MAX_WAITING) if position is not None else None
+    return await to_thread.run_sync(waited, limiter=waiting)

@@ -8,6 +8,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, Final, TypeVar
 
+from anyio import CapacityLimiter
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -105,6 +106,15 @@ def ids_of(request: Request) -> Trace:
 def plain(value: Any) -> dict[str, Any]:
     """A flat dataclass as a dict, without copying what is in it."""
     return {name: getattr(value, name) for name in _names(value.__class__)}
+
+
+def limiter(request: Request, name: str, number: int) -> CapacityLimiter:
+    """The app's limiter of that name, made at first use: it belongs to the event loop that runs then."""
+    state = request.app.state
+    if not hasattr(state, name):
+        setattr(state, name, CapacityLimiter(number))
+    found: CapacityLimiter = getattr(state, name)
+    return found
 
 
 @cache

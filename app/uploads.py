@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, BinaryIO, Final, cast
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import Path, Query, Request
 from pydantic import Field
 from starlette.exceptions import HTTPException
@@ -17,7 +17,7 @@ from app.errors import BodyTooLarge
 from app.import_options import ImportOptions
 from app.imports import ImportId, started
 from app.parameters import Answer, Name
-from app.routing import Json, caller_of, needs, router, settings_of
+from app.routing import Json, caller_of, limiter, needs, router, settings_of
 from app.upload_body import UploadBody
 from app.upload_token import sign, verify
 from penstock import imports
@@ -111,7 +111,7 @@ async def receive_upload(request: Request, token: Annotated[str, Path(max_length
     await body.begin()
     receive = partial(imports.receive_upload, settings, import_id, cast(BinaryIO, body))
     try:
-        return _answer(request, await to_thread.run_sync(receive, limiter=_limiter(request)))
+        return _answer(request, await to_thread.run_sync(receive, limiter=limiter(request, "uploads", AT_ONCE)))
     except OSError as error:  # a full disk, above all
         raise Unavailable(f"the file could not be stored: {error.strerror}", retry_after=60) from error
 
@@ -142,11 +142,3 @@ def _origin(request: Request) -> str:
     settings = settings_of(request)
     known = None if settings.is_local else settings.inngest_serve_origin
     return (known or str(request.base_url)).rstrip("/")
-
-
-def _limiter(request: Request) -> CapacityLimiter:
-    state = request.app.state
-    if not hasattr(state, "uploads"):
-        state.uploads = CapacityLimiter(AT_ONCE)
-    limiter: CapacityLimiter = state.uploads
-    return limiter
