@@ -18,13 +18,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import httpx
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks.harness import Bench, Figure
+from benchmarks.harness import Bench, Figure, url_of
 
 ROOT = Path(__file__).parent.parent
 APPENDS_A_SECOND = 50
@@ -35,7 +33,7 @@ TARGET_MS = 1000
 
 def run(bench: Bench) -> Iterator[Figure]:
     seconds = max(10.0, bench.seconds * 3)
-    with processes(as_url(bench.url)) as app_url:
+    with processes(url_of(bench.url)) as app_url:
         measure(bench.url, app_url, 2.0)  # warm
         lags = sorted(measure(bench.url, app_url, seconds))
     percentiles = statistics.quantiles(lags, n=100)
@@ -165,10 +163,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def as_url(conninfo: str) -> str:
-    """The settings want a URL."""
-    found = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
-    login = quote(found.get("user", "postgres")) + (f":{quote(found['password'])}" if "password" in found else "")
-    return f"postgresql://{login}@{found.get('host', '127.0.0.1')}:{found.get('port', '5432')}/{found['dbname']}"

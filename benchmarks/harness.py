@@ -193,7 +193,7 @@ def migrated_database(server_url: str) -> Iterator[str]:
 
 def url_of(dsn: str) -> str:
     """The same as an address, which is what settings and other loaders ask for."""
-    parts = {"port": "5432", **conninfo_to_dict(dsn)}
+    parts = {"user": "postgres", "host": "127.0.0.1", "port": "5432", **conninfo_to_dict(dsn)}
     user = ":".join(quote(str(parts[name]), safe="") for name in ("user", "password") if parts.get(name))
     return f"postgresql://{user}@{parts['host']}:{parts['port']}/{parts['dbname']}"
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.append_to_orders_latency import as_url, free_port
-from benchmarks.harness import PAYLOAD, Bench, Figure, Unavailable
+from benchmarks.append_to_orders_latency import free_port
+from benchmarks.harness import PAYLOAD, Bench, Figure, Unavailable, url_of
 from benchmarks.http_app import KEY
 
 ROOT = Path(__file__).parent.parent
@@ -78,7 +78,7 @@ def wait_for(url: str) -> None:
 def run(bench: Bench) -> Iterator[Figure]:
     if shutil.which("wrk") is None:
         raise Unavailable("wrk is not installed: apt-get install wrk")
-    with app(as_url(bench.url)) as url:
+    with app(url_of(bench.url)) as url:
         wait_for(url)
         found = bench.take_turns(
             {

@@ -14,8 +14,7 @@ from itertools import islice
 import psycopg
 from psycopg import sql
 
-from benchmarks.append_to_orders_latency import as_url
-from benchmarks.harness import METADATA, PAYLOAD, Bench, Figure, timed
+from benchmarks.harness import METADATA, PAYLOAD, Bench, Figure, timed, url_of
 from penstock import database
 from penstock.event_store import NewEvent, StreamAppend, append_bulk
 from penstock.projections import PROJECTIONS, advance, rebuild, rebuilding
@@ -83,7 +82,7 @@ def rebuilt(settings: Settings) -> int:
 
 def run(bench: Bench) -> Iterator[Figure]:
     number = bench.scaled(EVENTS)
-    settings = Settings(database_url=as_url(bench.url), environment="local")
+    settings = Settings(database_url=url_of(bench.url), environment="local")
     share = max(1, number // len(STEPS) // (bench.rounds + 1))
     stream = orders(share * (bench.rounds + 1))
     try:
