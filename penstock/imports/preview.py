@@ -90,15 +90,15 @@ def _chunks(plan: Plan, file: BinaryIO) -> Iterator[Chunk]:
 def _look_at_facts(
     connection: Connection, settings: Settings, plan: Plan, file: BinaryIO
 ) -> tuple[_Counts, dict[str, Any]]:
-    facts, import_id, counts, staged = plan.target.into, uuid4(), _Counts(), 0
+    facts, counts, staged = plan.target.into, _Counts(), 0
     assert isinstance(facts, Facts)
-    staging = Staging(import_id, plan)
+    staging = Staging(uuid4(), plan)
     staging.create(connection, settings.timezone)
     for chunk in _chunks(plan, file):
         staged += staging.copy(connection, chunk, staged, settings.timezone)
         counts.add(chunk)
     number, _ = staging.form_facts(connection, facts, _now(connection), "dry run", "dry run")
-    loaded, duplicate, conflict = staging.judge(connection, facts, import_id, staged)
+    loaded, duplicate, conflict = staging.judge(connection, facts, staged)
     counts.rejected += conflict
     rows = staging.preview_rows(connection, ROWS)
     return counts, {"loaded": loaded, "duplicate": duplicate, "facts": number, "rows": rows}

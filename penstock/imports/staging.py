@@ -214,12 +214,12 @@ class Staging:
         assert row is not None
         return int(row[0])
 
-    def judge(self, connection: Connection, facts: Facts, import_id: UUID, staged: int) -> tuple[int, int, int]:
+    def judge(self, connection: Connection, facts: Facts, staged: int) -> tuple[int, int, int]:
         """What would become of the `staged` lines now: (loaded, duplicate, in conflict)."""
         name = f"staging.{self._base}_facts"
         connection.execute("set local enable_nestloop = off")
         connection.execute(
-            "select staging.judge_facts(%s, %s::regclass, 0, %s, %s)", (import_id, name, staged, facts.repeat)
+            "select staging.judge_facts(%s, %s::regclass, 0, %s, %s)", (self._import_id, name, staged, facts.repeat)
         )
         row = connection.execute(
             "select lines_loaded, lines_duplicate, lines_in_conflict from staging.count_fates(%s::regclass, 0, %s)",
