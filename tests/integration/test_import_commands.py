@@ -3,15 +3,12 @@
 import io
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from penstock.cli import main
-from penstock.imports.kinds import Identifier, Integer
-from penstock.imports.target import Field, Table, Target, register, unregister
 
 LINES = "".join(f"{number},MUG,{'x' if number % 10 == 9 else 2},1.25,2026-01-01\n" for number in range(40))
 ORDERS = f"No.,what,quantity,unit_price,when\n{LINES}"
@@ -26,15 +23,6 @@ def orders(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for name in ("INNGEST_DEV", "INNGEST_EVENT_KEY"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "orders.csv").write_text(ORDERS)
-
-
-@pytest.fixture
-def shelves(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    connection.execute("create table public.shelves (id text primary key, height integer not null)")
-    fields = (Field("id", Identifier(64), True), Field("height", Integer(1, 1000), True))
-    register(Target("shelves", fields, Table("public.shelves", ("id",))))
-    yield connection
-    unregister("shelves")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """Order lines through the real path: file, staging, events."""
 
 import gzip
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -18,11 +17,6 @@ LINES = HEADER + (
     b"536367,84406B,CREAM CUPID,8,not a time,2.75,17850.0,United Kingdom\n"
     b"536367,84406B,CREAM CUPID,8,2010-12-01 09:41:00,0.0,17850.0,United Kingdom\n"
 )
-
-
-@pytest.fixture
-def settings(settings: Settings, tmp_path: Path) -> Settings:
-    return Settings(database_url=settings.database_url, environment="local", storage_folder=tmp_path / "uploads")
 
 
 def test_lines_become_orders_and_every_line_is_accounted_for(

@@ -1,19 +1,12 @@
 """The targets beside orders: what their lines become, and what they are when they come again."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from penstock.imports import Import, advance_import, create_import, rejects_csv
 from penstock.settings import Settings
-
-
-@pytest.fixture
-def settings(settings: Settings, tmp_path: Path) -> Settings:
-    return Settings(database_url=settings.database_url, environment="local", storage_folder=tmp_path / "uploads")
 
 
 def load(settings: Settings, target: str, text: str | bytes, **options: Any) -> Import:

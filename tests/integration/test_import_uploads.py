@@ -27,11 +27,6 @@ ORDERS = "order_id,product_id,quantity,ordered_at,unit_price\n" + "".join(
 
 
 @pytest.fixture
-def local(settings: Settings, tmp_path: Path) -> Settings:
-    return Settings(database_url=settings.database_url, environment="local", storage_folder=tmp_path)
-
-
-@pytest.fixture
 def hosted(settings: Settings, tmp_path: Path) -> Iterator[tuple[Settings, dict[str, bytes]]]:
     with storage() as (url, objects):
         yield (
@@ -45,23 +40,23 @@ def hosted(settings: Settings, tmp_path: Path) -> Iterator[tuple[Settings, dict[
         )
 
 
-def test_an_upload_to_the_app_is_imported(local: Settings) -> None:
-    opened, url = open_upload(local, "orders", name="orders.csv.gz")
+def test_an_upload_to_the_app_is_imported(settings: Settings) -> None:
+    opened, url = open_upload(settings, "orders", name="orders.csv.gz")
     assert (opened.state, url) == ("uploading", None)
-    assert advance_import(local, opened.id, seconds=5).state == "uploading", "nothing to work on yet"
+    assert advance_import(settings, opened.id, seconds=5).state == "uploading", "nothing to work on yet"
     with pytest.raises(NotFound):
-        end_upload(local, opened.id)
+        end_upload(settings, opened.id)
     content = gzip.compress(ORDERS.encode())
-    assert receive_upload(local, opened.id, BytesIO(content)).state == "waiting"
+    assert receive_upload(settings, opened.id, BytesIO(content)).state == "waiting"
     with pytest.raises(Conflict):
-        receive_upload(local, opened.id, BytesIO(b"another"))
-    done = advance_import(local, opened.id)
+        receive_upload(settings, opened.id, BytesIO(b"another"))
+    done = advance_import(settings, opened.id)
     assert (done.state, done.loaded, done.rejected) == ("completed", 24_000, 6_000)
     assert done.content_sha256 == hashlib.sha256(content).hexdigest()
     assert (done.size_bytes, done.source_bytes) == (len(content), len(content))
-    again, _ = open_upload(local, "orders", name="orders.csv.gz")
-    receive_upload(local, again.id, BytesIO(content))
-    same = advance_import(local, again.id)
+    again, _ = open_upload(settings, "orders", name="orders.csv.gz")
+    receive_upload(settings, again.id, BytesIO(content))
+    same = advance_import(settings, again.id)
     assert (same.state, same.rows_read, same.result) == ("completed", 0, {"same_as": str(opened.id)})
 
 

@@ -1,14 +1,10 @@
 """What can be asked of an import over HTTP: a look before it, a limit on its rejects, the way back."""
 
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import psycopg
-import pytest
 
 from penstock import imports
-from penstock.imports.kinds import Identifier, Integer
-from penstock.imports.target import Field, Table, Target, register, unregister
 from tests.integration.app.conftest import Api
 from tests.integration.app.test_bad_input import assert_names, assert_problem
 
@@ -16,15 +12,6 @@ ORDERS = "order_id,product_id,quantity,ordered_at,unit_price\n" + "".join(
     f"{number},MUG,{'x' if number > 30 else 2},2026-01-01,1.25\n" for number in range(60)
 )
 COUNT = "select (select count(*) from raw.imports), (select count(*) from pg_tables where schemaname = 'staging')"
-
-
-@pytest.fixture
-def shelves(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    connection.execute("create table public.shelves (id text primary key, height integer not null)")
-    fields = (Field("id", Identifier(64), True), Field("height", Integer(1, 1000), True))
-    register(Target("shelves", fields, Table("public.shelves", ("id",))))
-    yield connection
-    unregister("shelves")
 
 
 def loaded(api: Api, target: str, content: str, **asked: str) -> dict:

@@ -29,11 +29,6 @@ ORDERS = b"order_id,product_id,quantity,ordered_at,unit_price\nA,P,1,2026-01-01,
 LONG_AGO = time.time() - abandoned.KEPT.total_seconds() - 3600
 
 
-@pytest.fixture
-def local(settings: Settings, tmp_path: Path) -> Settings:
-    return Settings(database_url=settings.database_url, environment="local", storage_folder=tmp_path / "uploads")
-
-
 def put(settings: Settings, key: str, *, old: bool) -> Path:
     path = settings.storage_folder / key
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +53,7 @@ def key_of(content: bytes) -> str:
     [("appended", 91, True), ("appended", 89, False), ("pending", 400, False), ("failed", 400, False)],
 )
 def test_only_deliveries_whose_events_are_stored_go_and_only_once_they_are_old(
-    connection: psycopg.Connection, local: Settings, status: str, days: int, goes: bool
+    connection: psycopg.Connection, settings: Settings, status: str, days: int, goes: bool
 ) -> None:
     connection.execute(
         """insert into raw.webhook_inbox (source, delivery_id, headers, body, received_at, status, settled_at)
@@ -66,64 +61,66 @@ def test_only_deliveries_whose_events_are_stored_go_and_only_once_they_are_old(
              case when %(status)s <> 'pending' then now() - make_interval(days => %(days)s) end)""",
         {"status": status, "days": days},
     )
-    assert retention.purge(local).deliveries == int(goes)
+    assert retention.purge(settings).deliveries == int(goes)
     assert connection.execute("select count(*) from raw.webhook_inbox").fetchone() == (int(not goes),)
 
 
-def test_what_broke_off_goes_once_it_is_old(local: Settings) -> None:
+def test_what_broke_off_goes_once_it_is_old(settings: Settings) -> None:
     names = ["incoming/tmpabc.part", "incoming-xyz", f"incoming/{uuid4()}", key_of(b"of no import")]
-    old = [put(local, name, old=True) for name in names]
-    young = [put(local, name, old=False) for name in ("incoming/tmpdef.part", "incoming-uvw", key_of(b"just stored"))]
-    foreign = [put(local, name, old=True) for name in ("notes.txt", "ab/short", "incoming/readme")]
-    assert retention.purge(local).files == len(old)
+    old = [put(settings, name, old=True) for name in names]
+    young = [
+        put(settings, name, old=False) for name in ("incoming/tmpdef.part", "incoming-uvw", key_of(b"just stored"))
+    ]
+    foreign = [put(settings, name, old=True) for name in ("notes.txt", "ab/short", "incoming/readme")]
+    assert retention.purge(settings).files == len(old)
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in (*young, *foreign))
-    assert retention.purge(local).files == 0
+    assert retention.purge(settings).files == 0
 
 
-def test_files_that_an_import_names_stay_however_old(local: Settings) -> None:
-    created, _ = create_import(local, "orders", ORDERS)
-    age(local)
-    assert retention.purge(local).files == 0
-    assert advance_import(local, created.id).loaded == 1
-    age(local)
-    assert retention.purge(local).files == 0
-    assert (local.storage_folder / key_of(ORDERS)).exists()
+def test_files_that_an_import_names_stay_however_old(settings: Settings) -> None:
+    created, _ = create_import(settings, "orders", ORDERS)
+    age(settings)
+    assert retention.purge(settings).files == 0
+    assert advance_import(settings, created.id).loaded == 1
+    age(settings)
+    assert retention.purge(settings).files == 0
+    assert (settings.storage_folder / key_of(ORDERS)).exists()
 
 
-def test_an_upload_that_arrived_waits_for_its_import_however_long(local: Settings) -> None:
-    opened, _ = open_upload(local, "orders", name="orders.csv")
-    receive_upload(local, opened.id, BytesIO(ORDERS))
-    age(local)
-    swept = retention.purge(local)
+def test_an_upload_that_arrived_waits_for_its_import_however_long(settings: Settings) -> None:
+    opened, _ = open_upload(settings, "orders", name="orders.csv")
+    receive_upload(settings, opened.id, BytesIO(ORDERS))
+    age(settings)
+    swept = retention.purge(settings)
     assert (swept.uploads, swept.files) == (0, 0)
-    assert advance_import(local, opened.id).loaded == 1
+    assert advance_import(settings, opened.id).loaded == 1
 
 
-def test_an_upload_that_never_came_fails_and_its_file_goes(connection: psycopg.Connection, local: Settings) -> None:
-    opened, _ = open_upload(local, "orders", name="orders.csv")
-    assert retention.purge(local).uploads == 0
+def test_an_upload_that_never_came_fails_and_its_file_goes(connection: psycopg.Connection, settings: Settings) -> None:
+    opened, _ = open_upload(settings, "orders", name="orders.csv")
+    assert retention.purge(settings).uploads == 0
     connection.execute("update raw.imports set created_at = now() - interval '3 days'")
-    assert retention.purge(local).uploads == 1
-    ended = import_status(local, opened.id)
+    assert retention.purge(settings).uploads == 1
+    ended = import_status(settings, opened.id)
     assert (ended.state, ended.error) == ("failed", "abandoned: its file never arrived, or nobody started its import")
     assert ended.finished_at is not None
     with pytest.raises(Conflict):
-        receive_upload(local, opened.id, BytesIO(ORDERS))
-    put(local, f"incoming/{opened.id}", old=True)
-    assert retention.purge(local).files == 1
+        receive_upload(settings, opened.id, BytesIO(ORDERS))
+    put(settings, f"incoming/{opened.id}", old=True)
+    assert retention.purge(settings).files == 1
 
 
-def test_the_same_content_again_makes_an_old_file_young(local: Settings) -> None:
-    put(local, key_of(ORDERS), old=True).write_bytes(ORDERS)
-    age(local)
-    create_import(local, "orders", ORDERS)
-    assert (local.storage_folder / key_of(ORDERS)).stat().st_mtime > LONG_AGO + 60
+def test_the_same_content_again_makes_an_old_file_young(settings: Settings) -> None:
+    put(settings, key_of(ORDERS), old=True).write_bytes(ORDERS)
+    age(settings)
+    create_import(settings, "orders", ORDERS)
+    assert (settings.storage_folder / key_of(ORDERS)).stat().st_mtime > LONG_AGO + 60
 
 
-def test_a_folder_that_does_not_exist_is_nothing_to_sweep(local: Settings) -> None:
-    assert retention.purge(local).files == 0
-    assert not local.storage_folder.exists()
+def test_a_folder_that_does_not_exist_is_nothing_to_sweep(settings: Settings) -> None:
+    assert retention.purge(settings).files == 0
+    assert not settings.storage_folder.exists()
 
 
 def test_objects_in_storage_go_by_the_same_rules(
