@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -95,7 +96,7 @@ def of_penstock(request: Mapping[str, Any], error: errors.PenstockError) -> Resp
 
 def invalid(request: Mapping[str, Any], faults: Iterable[Mapping[str, str]]) -> Response:
     """A 422 that names each field at fault, the first twenty of them."""
-    shown = list(faults)[:MAX_FAULTS]
+    shown = list(islice(faults, MAX_FAULTS))
     detail = "; ".join(f"{fault['field']}: {fault['reason']}" for fault in shown[:3])
     return problem(request, 422, errors.InvalidInput.slug, detail, {"errors": shown})
 

@@ -5,10 +5,10 @@ A resource's router is `router()`; each of its routes says by `needs(scope)` wha
 
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, TypeVar
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -33,14 +33,27 @@ class Json(Response):
         return json_codec.dumps(content).encode()
 
 
+LARGE: Final = 32 * 1024
+"""Bytes of a body from which on the event loop does not work on it: a thread does, and the other requests go on."""
+MAX_PARSING: Final = 2
+
+
 class StrictRequest(Request):
     async def json(self) -> Any:
-        return json_codec.loads(await self.body(), field="body")
+        if not hasattr(self, "_strict"):
+            body = await self.body()
+            parse = partial(json_codec.loads, body, field="body")
+            self._strict = await in_thread(self, parse) if len(body) > LARGE else parse()
+        return self._strict
+
+    async def is_large(self) -> bool:
+        return len(await self.body()) > LARGE
 
 
 ShortCut = Callable[[StrictRequest], Coroutine[Any, Any, Response | None]]
 """A hot route's own way from a good request to its answer; None sends the request the usual way, errors and all."""
 
+R = TypeVar("R")
 E = TypeVar("E", bound=Callable[..., Any])
 
 
@@ -115,6 +128,11 @@ def limiter(request: Request, name: str, number: int) -> CapacityLimiter:
         setattr(state, name, CapacityLimiter(number))
     found: CapacityLimiter = getattr(state, name)
     return found
+
+
+async def in_thread(request: Request, work: Callable[[], R]) -> R:
+    """Work on a large body off the event loop, few at a time: they would only take Python's lock from each other."""
+    return await to_thread.run_sync(work, limiter=limiter(request, "parsing", MAX_PARSING))
 
 
 @cache

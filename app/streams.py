@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from pydantic import (
 from starlette.concurrency import run_in_threadpool
 
 from app.parameters import AggregateId, AggregateType, Answer, Limit, RecordedEventOut
-from app.routing import Json, StrictRequest, caller_of, ids_of, needs, plain, router, settings_of, short_cut
+from app.routing import Json, StrictRequest, caller_of, ids_of, in_thread, needs, plain, router, settings_of, short_cut
 from app.waking import freezes, woken
 from penstock import database
 from penstock.commands.events import Time, storable
@@ -129,11 +130,13 @@ async def _append_directly(request: StrictRequest) -> Json | None:
     try:
         aggregate_type = _AGGREGATE_TYPE.validate_python(request.path_params["aggregate_type"])
         aggregate_id = _AGGREGATE_ID.validate_python(request.path_params["aggregate_id"])
-        body = AppendIn.model_validate(await request.json())
+        given, is_large = await request.json(), await request.is_large()
+        validate = partial(AppendIn.model_validate, given)
+        body = await in_thread(request, validate) if is_large else validate()
     except ValidationError:
         return None
-    if len(body.events) > 1 or freezes():
-        # many take too long to encode for a loop; and a frozen loop would not hear Postgres hang up
+    if len(body.events) > 1 or is_large or freezes():
+        # much takes too long to encode for a loop; and a frozen loop would not hear Postgres hang up
         return await run_in_threadpool(_append, request, aggregate_type, aggregate_id, body)
     (event,) = events = _new_events(request, body.events)
     url = settings_of(request).database_url

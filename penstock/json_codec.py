@@ -1,21 +1,30 @@
 """Strict JSON, one place for both directions.
 
 In: no NaN or infinity, no NUL character (Postgres' jsonb refuses it), no repeated keys, no lone surrogates,
-a bounded depth, and no number that a double would change (more than 17 digits: send it as a string), so that
-what is stored is what was sent. Out: `Decimal` as a string, times as RFC 3339 in UTC.
+no number that a double would change (more than 17 digits: send it as a string), so that what is stored is what was
+sent; and a bounded depth, number of keys and values, and length of a number, so that reading costs no more than a
+document of its size may. Out: `Decimal` as a string, times as RFC 3339 in UTC.
 """
 
 import json
 import math
+import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import Any
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
 from uuid import UUID
 
 from penstock.errors import InvalidInput
 
-MAX_DEPTH = 64
+MAX_DEPTH: Final = 64
+MAX_DIGITS: Final = 1000
+MAX_KEYS: Final = 100_000
+MAX_VALUES: Final = 250_000
+"""Of one document. Parsing holds Python's lock: a few megabytes of `[],[],…` would stop every thread for seconds."""
+
+_SHOWN: Final = 80
 
 
 def loads(text: bytes | str, *, field: str = "body") -> Any:
@@ -24,6 +33,7 @@ def loads(text: bytes | str, *, field: str = "body") -> Any:
         from_bytes = isinstance(text, bytes)
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
+        _check_counts(text)
         value = json.loads(
             text,
             parse_constant=_refuse_constant,
@@ -61,31 +71,77 @@ def plain(value: object) -> Any:
     return json.loads(dumps(value))
 
 
-def check(value: object, *, field: str, depth: int = 0) -> None:
+def check(value: object, *, field: str) -> None:
     """Refuse what Postgres' jsonb cannot store, naming the place as `field.key[index]`."""
-    if depth > MAX_DEPTH:
-        raise InvalidInput(f"nested deeper than {MAX_DEPTH} levels", field=field)
-    if isinstance(value, str):
-        check_text(value, field=field)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidInput("not a finite number", field=field)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            check_text(key, field=f"a key in {field}")
-            check(item, field=f"{field}.{key}", depth=depth + 1)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            check(item, field=f"{field}[{index}]", depth=depth + 1)
+    if fault := _first_fault(value):
+        raise InvalidInput(fault.reason, field=f"{'a key in ' if fault.in_key else ''}{field}{fault.place}")
 
 
 def check_text(text: str, *, field: str) -> None:
     """Refuse characters that Postgres' text cannot store."""
+    if reason := _fault_of(text):
+        raise InvalidInput(reason, field=field)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    reason: str
+    place: str = ""
+    in_key: bool = False
+
+    def within(self, step: str) -> "_Fault":
+        return replace(self, place=(step + self.place)[:_SHOWN])
+
+
+def _first_fault(value: object, depth: int = 0) -> _Fault | None:
+    """The place is put together on the way out of what is at fault, so that a sound document pays nothing for it."""
+    if depth > MAX_DEPTH:
+        return _Fault(f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        return _first_fault_of_object(value, depth)
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            if fault := _first_fault(item, depth + 1):
+                return fault.within(f"[{index}]")
+    elif isinstance(value, str) and (reason := _fault_of(value)):
+        return _Fault(reason)
+    elif isinstance(value, float) and not math.isfinite(value):
+        return _Fault("not a finite number")
+    return None
+
+
+def _first_fault_of_object(value: dict[str, Any], depth: int) -> _Fault | None:
+    for key, item in value.items():
+        if reason := _fault_of(key):
+            return _Fault(reason, in_key=True)
+        if fault := _first_fault(item, depth + 1):
+            return fault.within(f".{key[:_SHOWN]}")
+    return None
+
+
+def _fault_of(text: str) -> str | None:
     if "\x00" in text:
-        raise InvalidInput("has a NUL character, which Postgres cannot store", field=field)
+        return "has a NUL character, which Postgres cannot store"
     try:
         text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidInput("has half of a surrogate pair, which is no character", field=field) from error
+    except UnicodeEncodeError:
+        return "has half of a surrogate pair, which is not a character"
+    return None
+
+
+_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""Also one that never ends: then no second attempt is made from a quote within it, and the cost stays linear."""
+
+
+def _check_counts(text: str) -> None:
+    """Bound what parsing makes of the text, before it is parsed."""
+    if len(text) <= MAX_VALUES:
+        return  # each value but one has a comma or a bracket of its own, each key a colon and two quotes
+    bare = _STRING.sub("", text)
+    if bare.count(":") > MAX_KEYS:
+        raise _RefusedError(f"more than {MAX_KEYS:,} keys")
+    if bare.count(",") + bare.count("[") + bare.count("{") > MAX_VALUES:
+        raise _RefusedError(f"more than {MAX_VALUES:,} values")
 
 
 class _RefusedError(ValueError):
@@ -97,19 +153,31 @@ def _refuse_constant(name: str) -> None:
 
 
 def _parse_int(digits: str) -> int:
-    if len(digits) > 1000:
-        raise _RefusedError("a number with more than 1,000 digits")
+    _check_digits(digits)
     return int(digits)
 
 
+def _check_digits(digits: str) -> None:
+    if len(digits) > MAX_DIGITS:
+        raise _RefusedError(f"a number with more than {MAX_DIGITS:,} digits")
+
+
 def _parse_float(digits: str) -> float:
+    _check_digits(digits)
     number = float(digits)
     if not math.isfinite(number):
         raise _RefusedError(f"{digits[:40]} is beyond the range of a number")
     exact = len(digits) <= 15 and "e" not in digits.lower()  # an exponent may reach where doubles are sparse, or 0
-    if not exact and Decimal(repr(number)) != Decimal(digits):
+    if not exact and not _is_kept(number, digits):
         raise _RefusedError(f"{digits[:40]} has more digits than a JSON number keeps: send it as a string")
     return number
+
+
+def _is_kept(number: float, digits: str) -> bool:
+    try:
+        return Decimal(repr(number)) == Decimal(digits)
+    except InvalidOperation:  # its exponent has more digits than a Decimal's may have
+        return False
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -117,7 +185,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) < len(pairs):
         seen: set[str] = set()
         repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _RefusedError(f"the key {repeated!r} stands twice in one object")
+        raise _RefusedError(f"the key {repeated[:_SHOWN]!r} appears twice in one object")
     return result
 
 

@@ -1,6 +1,7 @@
 """Strict JSON: what is stored is what was sent, or the sender is told why not."""
 
 import json
+import time
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
@@ -45,7 +46,7 @@ def test_what_goes_in_comes_out(value: object) -> None:
         (b'{"a": {"b": "x\\u0000y"}}', "body.a.b: has a NUL"),
         (b'{"x\\u0000": 1}', "NUL"),
         (b'["\\ud800"]', "surrogate"),
-        (b'{"a": 1, "a": 2}', "'a' stands twice"),
+        (b'{"a": 1, "a": 2}', "'a' appears twice"),
         (b"{", "line 1, column 2"),
         (b'{"a":\n tru}', "line 2"),
         (b"\xff{}", "not UTF-8 at byte 0"),
@@ -53,12 +54,45 @@ def test_what_goes_in_comes_out(value: object) -> None:
         (b"[" * 100 + b"]" * 100, "nested deeper"),
         (b"[" * 100_000, "nested deeper|not JSON"),
         (b"[" + b"9" * 5000 + b"]", "1,000 digits"),
+        (b"[0." + b"1" * 5000 + b"]", "1,000 digits"),
+        (b"[1e-99999999999999999999]", "1e-9+ has more digits"),
+        (b"[1e99999999999999999999]", "range"),
+        (b"[0e99999999999999999999]", "more digits"),
+        (b"[" + b"[]," * 200_000 + b"[]]", "250,000 values"),
+        (b"[" + b"{}," * 200_000 + b"{}]", "250,000 values"),
+        (b"[" + b'"",' * 250_001 + b'""]', "250,000 values"),
+        (b"{" + b",".join(b'"%d":1' % number for number in range(100_001)) + b"}", "100,000 keys"),
+        (b'["' + b'\\"' * 500_000, "Unterminated"),
+        (b'{"' + b"k" * 200 + b'":1,"' + b"k" * 200 + b'":2}', "the key 'k{80}' appears twice"),
     ],
 )
 def test_what_postgres_or_json_cannot_hold_is_refused_with_its_reason(text: bytes, reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason) as caught:
         json_codec.loads(text)
     assert caught.value.details["errors"]
+
+
+def test_what_texts_contain_does_not_count_as_values() -> None:
+    text = "[{,:" * 200_000 + '"' + "\\"
+    assert json_codec.loads(json_codec.dumps([text, {text: text}])) == [text, {text: text}]
+
+
+def _deep_and_wide(size: int) -> bytes:
+    """Long keys above many values; the escape has every one of them looked at."""
+    opening = b"".join(b'{"' + b"k" * (size // 50) + b'":' for _ in range(50))
+    return opening + b"[" + b'"\\u0041",' * size + b"1]" + b"}" * 50
+
+
+def test_the_cost_of_a_check_grows_with_the_document_alone() -> None:
+    """A place worked out for each value would cost the path times the values: 256 times for 16 times the size."""
+
+    def cost(text: bytes) -> float:
+        began = time.process_time()
+        json_codec.loads(text)
+        return time.process_time() - began
+
+    small, large = _deep_and_wide(10_000), _deep_and_wide(160_000)
+    assert min(cost(large) for _ in range(3)) < 64 * min(cost(small) for _ in range(3))
 
 
 @pytest.mark.parametrize("digits", ["19.99", "0.1", "4.5", "1e10", "-2.50", "123456789012345678901234567890"])
