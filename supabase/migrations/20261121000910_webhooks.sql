@@ -9,6 +9,8 @@ create table raw.webhook_inbox (
   body bytea not null,
   received_at timestamptz not null,
   status text not null default 'pending',
+  due_at timestamptz not null default clock_timestamp(),
+  attempts integer not null default 0,
   reason text,
   event_ids uuid[] not null default '{}',
   settled_at timestamptz,
@@ -18,12 +20,14 @@ create table raw.webhook_inbox (
   constraint webhook_inbox_status_check check (status in ('pending', 'appended', 'failed')),
   constraint webhook_inbox_settled_check check ((status = 'pending') = (settled_at is null))
 );
-create index webhook_inbox_pending_idx on raw.webhook_inbox (received_at) where status = 'pending';
+create index webhook_inbox_pending_idx on raw.webhook_inbox (due_at) where status = 'pending';
 
 comment on table raw.webhook_inbox is 'Webhook deliveries as they came. pending: to be worked; appended: its events are in the store; failed: see reason, and ops.dead_letters.';
 comment on column raw.webhook_inbox.delivery_id is 'The sender''s id of the delivery; the same in every retry.';
 comment on column raw.webhook_inbox.headers is 'The headers worth keeping; none that carries a secret.';
 comment on column raw.webhook_inbox.body is 'The bytes that were signed.';
+comment on column raw.webhook_inbox.due_at is 'When it is worked next: at once, or after a pause when the database failed it.';
+comment on column raw.webhook_inbox.attempts is 'How often the database failed it (a deadlock, a timeout, a lost connection).';
 comment on column raw.webhook_inbox.event_ids is 'The events that the delivery became.';
 alter table raw.webhook_inbox enable row level security;
 revoke all on raw.webhook_inbox from public, anon, authenticated;

@@ -120,7 +120,10 @@ RAW: list[tuple[bytes, str]] = [
     (b'{"expected_version": "any", "events": [{"event_type": "T", "payload": {"n": 1e-400}}]}', "body"),
     (b'{"expected_version": "any", "events": [{"event_type": "T", "payload": {"n": 0.12345678901234567891}}]}', "body"),
     (b'{"expected_version": "any", "events": [{"event_type": "T", "payload": {"n": ' + b"9" * 1001 + b"}}]}", "body"),
-    (b'{"expected_version": "any", "events": [{"event_type": "T", "payload": {"n": 1e-99999999999999999999}}]}', "body"),
+    (
+        b'{"expected_version": "any", "events": [{"event_type": "T", "payload": {"n": 1e-99999999999999999999}}]}',
+        "body",
+    ),
     (
         b'{"expected_version": "any", "events": [{"event_type": "T\\u0000", "payload": {}}]}',
         "events[0].event_type",
