@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 
-import inngest.fast_api
 from fastapi import FastAPI
 
 import functions
@@ -30,6 +29,7 @@ from app import (
     webhooks,
 )
 from app.envelope import Envelope
+from app.inngest_calls import InngestCalls
 from app.waking import Wakes
 from functions import client as inngest_client
 from penstock import database, lanes
@@ -64,7 +64,8 @@ def create_app(settings: Settings | None = None, wakes: Wakes | None = None) -> 
     for resource in _RESOURCES:
         # as they are, not as a router inside a router: that would cost every request a second round of matching
         app.router.routes.extend(resource.routes.routes)
-    inngest.fast_api.serve(app, inngest_client.client, functions.ALL)
+    app.state.inngest_calls = InngestCalls(inngest_client.client, functions.ALL)
+    app.router.routes.extend(app.state.inngest_calls.routes)
     openapi.install(app)
     return app
 
@@ -73,6 +74,7 @@ def create_app(settings: Settings | None = None, wakes: Wakes | None = None) -> 
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.settings()
     yield
+    app.state.inngest_calls.close()
     lanes.close_lanes()
     database.close_pools()
 

@@ -25,6 +25,8 @@ MAX_VALUES: Final = 250_000
 """Of one document. Parsing holds Python's lock: a few megabytes of `[],[],…` would stop every thread for seconds."""
 
 _SHOWN: Final = 80
+_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""Also one that never ends: then no second attempt is made from a quote within it, and the cost stays linear."""
 
 
 def loads(text: bytes | str, *, field: str = "body") -> Any:
@@ -33,7 +35,7 @@ def loads(text: bytes | str, *, field: str = "body") -> Any:
         from_bytes = isinstance(text, bytes)
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        _check_counts(text)
+        check_counts(text, field=field)
         value = json.loads(
             text,
             parse_constant=_refuse_constant,
@@ -83,6 +85,17 @@ def check_text(text: str, *, field: str) -> None:
         raise InvalidInput(reason, field=field)
 
 
+def check_counts(text: str, *, field: str) -> None:
+    """Refuse more keys or values than one document may have, at the cost of a look at the text: nothing is parsed."""
+    if len(text) <= MAX_VALUES:
+        return  # each value but one has a comma or a bracket of its own, each key a colon and two quotes
+    bare = _STRING.sub("", text)
+    if bare.count(":") > MAX_KEYS:
+        raise InvalidInput(f"more than {MAX_KEYS:,} keys", field=field)
+    if bare.count(",") + bare.count("[") + bare.count("{") > MAX_VALUES:
+        raise InvalidInput(f"more than {MAX_VALUES:,} values", field=field)
+
+
 @dataclass(frozen=True, slots=True)
 class _Fault:
     reason: str
@@ -127,21 +140,6 @@ def _fault_of(text: str) -> str | None:
     except UnicodeEncodeError:
         return "has half of a surrogate pair, which is not a character"
     return None
-
-
-_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""Also one that never ends: then no second attempt is made from a quote within it, and the cost stays linear."""
-
-
-def _check_counts(text: str) -> None:
-    """Bound what parsing makes of the text, before it is parsed."""
-    if len(text) <= MAX_VALUES:
-        return  # each value but one has a comma or a bracket of its own, each key a colon and two quotes
-    bare = _STRING.sub("", text)
-    if bare.count(":") > MAX_KEYS:
-        raise _RefusedError(f"more than {MAX_KEYS:,} keys")
-    if bare.count(",") + bare.count("[") + bare.count("{") > MAX_VALUES:
-        raise _RefusedError(f"more than {MAX_VALUES:,} values")
 
 
 class _RefusedError(ValueError):

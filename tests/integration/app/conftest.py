@@ -10,6 +10,7 @@ from hashlib import sha256
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from app.main import create_app
 from app.waking import Wakes
@@ -53,14 +54,19 @@ class Api:
 @contextmanager
 def running(settings: Settings) -> Iterator[Api]:
     sent = Sent()
-    app = create_app(settings, Wakes(sent.wake, sent.wake, sent.send))
+    with serving(create_app(settings, Wakes(sent.wake, sent.wake, sent.send))) as http:
+        yield Api(http, settings, sent)
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[httpx.Client]:
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none", access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        with httpx.Client(base_url=_address(server, thread), timeout=30) as http:
-            yield Api(http, settings, sent)
+        with httpx.Client(base_url=_address(server, thread), timeout=60) as http:
+            yield http
     finally:
         server.should_exit = True
         thread.join(10)
