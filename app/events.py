@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import Query, Request
 from pydantic import Field
+from starlette.responses import Response
 
 from app.parameters import Answer, Limit, Position, RecordedEventOut
-from app.routing import Json, needs, plain, router, settings_of
+from app.routing import needs, router, settings_of, spliced
 from penstock import database
-from penstock.event_store import read_events
+from penstock.event_store.pages import page_of_store
 
 routes = router()
 
@@ -18,6 +19,7 @@ _EventType = Annotated[str, Field(min_length=1, max_length=200)]
 class EventsOut(Answer):
     events: list[RecordedEventOut]
     next: int = Field(description="`after` of the next page: the last event's position, or the `after` of this call.")
+    more: bool = Field(description="There are more events now: read on.")
 
 
 @routes.get("/v1/events", responses={200: {"model": EventsOut}}, openapi_extra=needs("read"))
@@ -28,11 +30,13 @@ def read_store(
     event_type: Annotated[
         list[_EventType] | None, Query(max_length=100, description="Only events of these types; may be repeated.")
     ] = None,
-) -> Json:
+) -> Response:
     """Read all events in order of position. A page never skips an event that is still being committed.
 
-    A page with fewer than `limit` events is the present end: ask again with `next` for what comes later.
+    A page ends at `limit` events or at 4 MB, whichever comes first. Where `more` is false is the present end: ask again
+    with `next` for what comes later.
     """
     with database.connection(settings_of(request)) as connection:
-        events = read_events(connection, after=after, limit=limit, event_types=event_type)
-    return Json({"events": [plain(event) for event in events], "next": events[-1].position if events else after})
+        page = page_of_store(connection, after=after, limit=limit, event_types=event_type)
+    following = after if page.position is None else page.position
+    return spliced("events", page.events, {"next": following, "more": page.more})

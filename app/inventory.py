@@ -47,7 +47,7 @@ class InventoryOut(Answer):
     reserved: int
     available: int
     updated_at: str
-    history: list[InventoryChangeOut] = Field(description="The latest changes, newest first.")
+    history: list[InventoryChangeOut] = Field(description="The latest changes, newest first, at most 4 MB.")
     position: int
 
 

@@ -13,7 +13,7 @@ from app.routing import Json, needs, plain, router, settings_of
 from penstock import database
 from penstock.commands.events import Time
 from penstock.operations import metrics
-from penstock.operations.runs import list_runs
+from penstock.operations.runs import page_of_runs
 
 routes = router()
 
@@ -72,9 +72,9 @@ def read_runs(
     """What each pipeline did, the latest run first."""
     when: datetime | None = before
     with database.connection(settings_of(request)) as connection:
-        runs = list_runs(connection, pipeline=pipeline, status=status, before=when, limit=limit)
+        runs, more = page_of_runs(connection, pipeline=pipeline, status=status, before=when, limit=limit)
     return Json(
-        {"runs": [plain(run) for run in runs], "next": runs[-1].started_at if len(runs) == limit else None},
+        {"runs": [plain(run) for run in runs], "next": runs[-1].started_at if more else None},
     )
 
 

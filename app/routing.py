@@ -3,7 +3,7 @@
 A resource's router is `router()`; each of its routes says by `needs(scope)` what a key must allow.
 """
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import fields
 from functools import cache, partial
 from typing import Any, Final, TypeVar
@@ -22,6 +22,12 @@ from penstock.errors import InvalidInput
 from penstock.settings import Scope, Settings
 
 SCOPE: Final = "x-scope"
+
+
+def spliced(name: str, array: bytes, rest: Mapping[str, Any]) -> Response:
+    """An answer whose one member is JSON already, and maybe large."""
+    body = json_codec.dumps(rest).encode()
+    return Response(b'{"%s":%b,%b' % (name.encode(), array, body[1:]), media_type=Json.media_type)
 
 
 class Json(Response):

@@ -19,14 +19,27 @@ from pydantic import (
     WithJsonSchema,
 )
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 
 from app.parameters import AggregateId, AggregateType, Answer, Limit, RecordedEventOut
-from app.routing import Json, StrictRequest, caller_of, ids_of, in_thread, needs, plain, router, settings_of, short_cut
+from app.routing import (
+    Json,
+    StrictRequest,
+    caller_of,
+    ids_of,
+    in_thread,
+    needs,
+    router,
+    settings_of,
+    short_cut,
+    spliced,
+)
 from app.waking import freezes, woken
 from penstock import database
 from penstock.commands.events import Time, storable
 from penstock.errors import NotFound
-from penstock.event_store import Appended, NewEvent, append, append_one, read_stream, uuid7
+from penstock.event_store import Appended, NewEvent, append, append_one, uuid7
+from penstock.event_store.pages import page_of_stream
 
 routes = router()
 
@@ -175,20 +188,18 @@ def read_events_of_stream(
     aggregate_id: AggregateId,
     after_version: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Limit = 100,
-) -> Json:
-    """Read a stream in order, by pages. 404 if there is no such stream."""
+) -> Response:
+    """Read a stream in order, by pages of `limit` events or 4 MB. 404 if there is no such stream."""
     with database.connection(settings_of(request)) as connection:
-        events = read_stream(connection, aggregate_type, aggregate_id, after_version=after_version, limit=limit)
-    if not events and not after_version:
+        page = page_of_stream(connection, aggregate_type, aggregate_id, after_version=after_version, limit=limit)
+    if page.version is None and not after_version:
         raise NotFound(f"there is no stream {aggregate_type}/{aggregate_id}")
-    return Json(
-        {
-            "aggregate_type": aggregate_type,
-            "aggregate_id": aggregate_id,
-            "events": [plain(event) for event in events],
-            "next": events[-1].version if len(events) == limit else None,
-        }
-    )
+    rest = {
+        "aggregate_type": aggregate_type,
+        "aggregate_id": aggregate_id,
+        "next": page.version if page.more else None,
+    }
+    return spliced("events", page.events, rest)
 
 
 def _new_events(request: Request, given: list[NewEventIn]) -> list[NewEvent]:

@@ -1,12 +1,16 @@
 """Look one thing up in a read model: an order with its items, the inventory of a product with its latest changes."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+from psycopg import Cursor
 from psycopg.rows import dict_row
 
+from penstock import json_codec
 from penstock.database import Connection, translated
 from penstock.errors import NotFound
 from penstock.event_store import read_checkpoint
+from penstock.paging import take
 
 MAX_CHANGES: Final = 1000
 
@@ -26,16 +30,23 @@ def read_order(connection: Connection, order_id: str) -> dict[str, Any]:
 
 
 def read_inventory(connection: Connection, product_id: str, *, changes: int = 20) -> dict[str, Any]:
-    """A product's pieces and its latest `changes`, newest first. Raises `NotFound` if it was never adjusted."""
+    """A product's pieces and its latest `changes`, newest first, at most 4 MB of them.
+
+    Raises `NotFound` if it was never adjusted.
+    """
     checkpoint = read_checkpoint(connection, "inventory")
     with translated(), connection.cursor(row_factory=dict_row) as cursor:
         present = cursor.execute(_INVENTORY, (product_id,)).fetchone()
-        history = cursor.execute(_HISTORY, (product_id, changes)).fetchall() if present else []
+        history = _latest_changes(cursor, product_id, changes) if present else []
     if present is None:
         raise NotFound(
             f"the read model inventory_current has no product {product_id}", product_id=product_id, position=checkpoint
         )
     return {**present, "history": history, "position": checkpoint}
+
+
+def _latest_changes(cursor: Cursor[dict[str, Any]], product_id: str, changes: int) -> Sequence[dict[str, Any]]:
+    return take(cursor, _HISTORY, (product_id, changes), changes, lambda row: len(json_codec.dumps(row).encode()))[0]
 
 
 _ORDER = """

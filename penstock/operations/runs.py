@@ -7,7 +7,7 @@ that found nothing leaves none.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -16,9 +16,10 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from penstock import database, json_codec
-from penstock.database import Connection, translated
+from penstock.database import Connection
 from penstock.errors import PenstockError
 from penstock.operations.redaction import error_text, redact
+from penstock.paging import take
 from penstock.settings import Settings
 
 MAX_PAGE = 1000
@@ -114,10 +115,23 @@ def list_runs(
     before: datetime | None = None,
     limit: int = 50,
 ) -> list[Run]:
-    """Runs, the latest first, those that started before `before`; at most 1,000."""
-    values = {"pipeline": pipeline, "status": status, "before": before, "limit": min(limit, MAX_PAGE)}
-    with translated(), connection.cursor(row_factory=class_row(Run)) as cursor:
-        return cursor.execute(_LIST, values).fetchall()
+    """Runs, the latest first, those that started before `before`; at most 1,000, and at most 4 MB of them."""
+    return page_of_runs(connection, pipeline=pipeline, status=status, before=before, limit=limit)[0]
+
+
+def page_of_runs(
+    connection: Connection, *, pipeline: str | None, status: str | None, before: datetime | None, limit: int
+) -> tuple[list[Run], bool]:
+    """`list_runs`, and whether there are more."""
+    limit = min(limit, MAX_PAGE)
+    values = {"pipeline": pipeline, "status": status, "before": before, "limit": limit + 1}
+    with connection.cursor(row_factory=class_row(Run)) as cursor:
+        runs, more = take(cursor, _LIST, values, limit, _size)
+    return list(runs), more
+
+
+def _size(run: Run) -> int:
+    return len(json_codec.dumps(asdict(run)).encode())
 
 
 def _record_failure(settings: Settings, account: RunAccount, error: BaseException) -> None:

@@ -3,17 +3,19 @@ that stayed where it was.
 """
 
 import base64
-import binascii
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from psycopg import DataError, sql
+from psycopg import sql
 from psycopg.rows import dict_row
 
-from penstock.database import Connection, translated
+from penstock import json_codec
+from penstock.database import Connection
 from penstock.errors import InvalidInput
+from penstock.paging import take
 from penstock.views.freshness import freshness
 from penstock.views.registry import Key, View, find_view
 
@@ -32,7 +34,7 @@ class Page:
 def read_view(
     connection: Connection, name: str, *, after: str | None = None, before: date | None = None, limit: int = 100
 ) -> Page:
-    """At most `limit` rows: months, days and hours newest first, products by revenue.
+    """At most `limit` rows, and at most 4 MB of them: months, days and hours newest first, products by revenue.
 
     `before` leaves out what is not older than that date, in views that go by time. Raises `NotFound` for an unknown
     name and `InvalidInput` for a limit beyond 1 to 1,000, an `after` that is not from a page of this view, or a
@@ -45,25 +47,24 @@ def read_view(
     if before and view.keys[0].type not in ("date", "timestamptz"):
         raise InvalidInput(f"{view.name} is not in the order of time", field="before")
     fresh = freshness(connection, view)
-    rows = _select(connection, view, start, before, limit + 1)
-    more = len(rows) > limit
-    return Page(rows[:limit], _encode(view, rows[limit - 1]) if more else None, fresh.refreshed_at)
+    rows, more = _select(connection, view, start, before, limit)
+    return Page(list(rows), _encode(view, rows[-1]) if more else None, fresh.refreshed_at)
 
 
 def _select(
-    connection: Connection, view: View, start: dict[str, str] | None, before: date | None, count: int
-) -> list[dict[str, Any]]:
+    connection: Connection, view: View, start: dict[str, str] | None, before: date | None, limit: int
+) -> tuple[Sequence[dict[str, Any]], bool]:
     query = sql.SQL("select * from {} where {} and {} order by {} limit {}").format(
         sql.Identifier("public", view.name),
         _beyond(view.keys) if start else sql.SQL("true"),
         sql.SQL("{} < {}").format(sql.Identifier(view.keys[0].column), before) if before else sql.SQL("true"),
         sql.SQL(", ").join(_ordered(key) for key in view.keys),
-        sql.Literal(count),
+        sql.Literal(limit + 1),
     )
-    with translated(), connection.cursor(row_factory=dict_row) as cursor:
+    with connection.cursor(row_factory=dict_row) as cursor:
         try:
-            return cursor.execute(query, start).fetchall()
-        except DataError as error:
+            return take(cursor, query, start, limit, lambda row: len(json_codec.dumps(row).encode()))
+        except InvalidInput as error:  # nothing but the start comes from outside
             raise _foreign_cursor(view) from error
 
 
@@ -89,12 +90,12 @@ def _encode(view: View, row: dict[str, Any]) -> str:
 
 def _decode(view: View, cursor: str) -> dict[str, str]:
     try:
-        values = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError) as error:
+        values = json_codec.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (ValueError, InvalidInput) as error:
         raise _foreign_cursor(view) from error
     if not isinstance(values, list) or len(values) != len(view.keys) + 1 or values[0] != view.name:
         raise _foreign_cursor(view)
-    if not all(isinstance(value, str) and "\x00" not in value for value in values):
+    if not all(isinstance(value, str) for value in values):
         raise _foreign_cursor(view)
     return {key.column: value for key, value in zip(view.keys, values[1:], strict=True)}
 
