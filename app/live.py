@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from app.routing import needs, router, settings_of
+from app.shared_look import SharedLook
 from penstock import database, json_codec
 from penstock.errors import PenstockError, Unavailable
 from penstock.operations.metrics import what_moves
@@ -27,21 +27,12 @@ LIFE_SECONDS: Final = 240.0
 MAX_LISTENERS: Final = 200
 
 
-class Pulse:
-    """What moves, at most a second old, looked up once however many ask."""
+class Pulse(SharedLook[dict[str, Any]]):
+    """What moves, and how many listen."""
 
     def __init__(self) -> None:
+        super().__init__(_look)
         self.listeners = 0
-        self._lock = asyncio.Lock()
-        self._seen: dict[str, Any] = {}
-        self._seen_at = float("-inf")
-
-    async def look(self, settings: Settings) -> dict[str, Any]:
-        async with self._lock:
-            if time.monotonic() - self._seen_at >= LOOK_SECONDS:
-                self._seen = await run_in_threadpool(_look, settings)
-                self._seen_at = time.monotonic()
-            return self._seen
 
 
 @routes.get(
@@ -85,7 +76,7 @@ async def _events(pulse: Pulse, settings: Settings) -> AsyncIterator[str]:
 async def _looked(pulse: Pulse, settings: Settings, told: dict[str, Any] | None) -> dict[str, Any] | None:
     """While the database is away nothing is known to have moved."""
     try:
-        return await pulse.look(settings)
+        return await pulse.of(settings)
     except PenstockError:
         return told
 

@@ -3,13 +3,16 @@
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
+from app import shared_look
 from app.main import create_app
 from app.metrics import exposition
 from app.openapi import _ERRORS
+from penstock import database
 from penstock.operations.metrics import Measurements
 from penstock.settings import Settings
 from tests.integration.app.conftest import Api
@@ -156,3 +159,17 @@ def test_the_document_is_complete(settings: Settings) -> None:
                 assert operation["responses"][status]["content"] == problem
             assert bool(operation.get("security")) == bool(operation.get("x-scope"))
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_however_many_ask_whether_it_is_ready_one_connection_answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    connect = database.connect
+    monkeypatch.setattr(database, "connect", lambda url: opened.append(url) or connect(url))
+    monkeypatch.setattr(shared_look, "MAX_AGE_SECONDS", 3600.0)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: api.http.get("/ready").status_code, range(40)))
+    assert answers == [200] * 40
+    assert len(opened) == 1
+    monkeypatch.setattr(shared_look, "MAX_AGE_SECONDS", 0.0)
+    assert api.http.get("/ready").json() == {"status": "ready", "missing": []}
+    assert len(opened) == 2

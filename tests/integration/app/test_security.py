@@ -154,7 +154,7 @@ def test_an_unforeseen_error_tells_nothing_but_where_it_was_logged(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the password is hunter2")
 
-    monkeypatch.setattr("app.events.read_events", broken)
+    monkeypatch.setattr("app.events.page_of_store", broken)
     with running(replace(settings)) as api:
         answer = api.http.get("/v1/events")
     problem = assert_problem(answer, 500)
