@@ -61,7 +61,7 @@ def test_what_goes_in_comes_out(value: object) -> None:
         (b"[" + b"[]," * 200_000 + b"[]]", "250,000 values"),
         (b"[" + b"{}," * 200_000 + b"{}]", "250,000 values"),
         (b"[" + b'"",' * 250_001 + b'""]', "250,000 values"),
-        (b"{" + b",".join(b'"%d":1' % number for number in range(100_001)) + b"}", "100,000 keys"),
+        (b"{" + b",".join(b'"%d":1' % number for number in range(50_001)) + b"}", "50,000 keys"),
         (b'["' + b'\\"' * 500_000, "Unterminated"),
         (b'{"' + b"k" * 200 + b'":1,"' + b"k" * 200 + b'":2}', "the key 'k{80}' appears twice"),
     ],
