@@ -20,6 +20,8 @@ from penstock.errors import InvalidInput
 BLANKS = " \t\r\n\v\f"
 
 NEVER = rb"(?!)"
+PLAIN_DELIMITERS = b",;|\t"
+"""Characters that no `core` holds. Another delimiter, such as a colon, may be part of a bare value, a time say."""
 
 _DAY = (
     rb"(?:(?:19|20)\d\d-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)"
@@ -62,8 +64,9 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Kind:
-    """`core` is a pattern that holds neither quote, delimiter, backslash nor line end.
+    """`core` is a pattern that holds neither quote, plain delimiter, backslash nor line end.
 
+    No text may be matched by a pattern in two ways: a record of many such fields, tried in all of them, takes for ever.
     `exact` asks for a pattern of texts that are the value already; without it, `sql` may still turn them into it.
     """
 
@@ -81,7 +84,7 @@ class Kind:
         return self.sql_type
 
     def bare(self, delimiter: bytes, *, exact: bool = False) -> bytes:
-        return self.core
+        return self.core if delimiter in PLAIN_DELIMITERS else NEVER
 
     def quoted(self, *, exact: bool = False) -> bytes:
         return b'"' + self.core + b'"'
@@ -110,10 +113,11 @@ class Text(Kind):
         return rb"[^\x01-\x20" + inner + rb"][^" + inner + rb"]{0,%d}+" % (self.at_most - 1) + _NO_BLANK_BEHIND
 
     def quoted(self, *, exact: bool = False) -> bytes:
-        end = _NO_BLANK_BEHIND + b'"'
+        # the first quote in the text decides between the two, so that no text is tried in both ways
+        end = _NO_BLANK_BEHIND + rb'"(?!")'
         plain = rb'[^\x00-\x20"\\][^"\\\x00\r\n]{0,%d}+' % (self.at_most - 1) + end
         with_quotes = rb'(?:[^\x00-\x20"\\]|"")(?:[^"\\\x00\r\n]|""){0,%d}+' % (self.at_most - 1) + end
-        return rb'"(?:' + plain + rb"|" + with_quotes + rb")"
+        return rb'"(?:' + plain + rb'|(?=[^"\\\x00\r\n]*+"")' + with_quotes + rb")"
 
     def read(self, text: str) -> str:
         text = text.strip(BLANKS)
@@ -279,7 +283,8 @@ class Choice(Kind):
 
     @property
     def core(self) -> bytes:
-        return b"(?:" + b"|".join(re.escape(value.encode()) for value in self.values) + b")"
+        plain = [value.encode() for value in self.values if not re.search(r'[,;|\t"\\\r\n]', value)]
+        return b"(?:" + b"|".join(map(re.escape, plain)) + b")" if plain else NEVER
 
     def read(self, text: str) -> str:
         text = text.strip(BLANKS)
