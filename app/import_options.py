@@ -10,7 +10,9 @@ from penstock import json_codec
 JSON_OPTIONS: Final = ("mapping", "constants", "defaults", "dates")
 TEXT_OPTIONS: Final = ("decimal", "format", "encoding", "delimiter")
 
-_Text = Annotated[str | None, Field(max_length=20_000)]
+MAX_OPTION: Final = 20_000
+
+_Text = Annotated[str | None, Field(max_length=MAX_OPTION)]
 
 
 class ImportOptions(BaseModel):

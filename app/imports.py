@@ -6,15 +6,15 @@ from functools import partial
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
+from anyio import to_thread
 from fastapi import Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
-from app.import_options import JSON_OPTIONS, TEXT_OPTIONS, ImportOptions
+from app.import_options import JSON_OPTIONS, MAX_OPTION, TEXT_OPTIONS, ImportOptions
 from app.parameters import Answer, Limit, Name
-from app.routing import Json, caller_of, ids_of, needs, router, settings_of
+from app.routing import Json, caller_of, ids_of, limiter, needs, router, settings_of
 from app.waking import announced
 from penstock import imports
 from penstock.errors import InvalidInput
@@ -25,6 +25,8 @@ routes = router()
 
 REQUESTED: Final = "import/file.requested"
 _MAX_FIELDS: Final = 20
+_DRY_RUNS_AT_ONCE: Final = 4
+"""Each reads a whole file before it answers; other requests need threads, too."""
 
 
 class ImportAccepted(Answer):
@@ -54,6 +56,9 @@ class ImportOut(Answer):
     read: int
     loaded: int
     rejected: int
+    rejects_kept: int = Field(
+        description="How many of them are listed: the first 10,000, unless `reject_limit` is more."
+    )
     duplicate: int
     pending: int = Field(description="Read, and not yet decided.")
     updated: int
@@ -131,21 +136,10 @@ async def import_file(request: Request, target: Name, asked: Annotated[FileOptio
     Format, encoding and delimiter are found out unless they are given. The same file again adds nothing.
     """
     sent = await _read_file(request)
-    options = asked.for_imports(sent.options)
-    settings = settings_of(request)
     if asked.dry_run:
-        look = partial(imports.dry_run, settings, target, sent.content, options=options)
-        return Json(await run_in_threadpool(look))
-    imported, duplicate = await run_in_threadpool(
-        imports.create_import,
-        settings,
-        target,
-        sent.content,
-        name=sent.name,
-        options=options,
-        reject_limit=asked.reject_limit,
-        actor=caller_of(request).name,
-    )
+        look = partial(_look, request, target, asked, sent)
+        return await to_thread.run_sync(look, limiter=limiter(request, "dry_runs", _DRY_RUNS_AT_ONCE))
+    imported, duplicate = await to_thread.run_sync(partial(_take, request, target, asked, sent))
     status_url = f"/v1/imports/{imported.id}"
     answer = Json({"import_id": str(imported.id), "status_url": status_url, "duplicate": duplicate}, 202)
     return started(request, answer, imported)
@@ -186,6 +180,24 @@ def read_rejects(request: Request, import_id: ImportId) -> Response:
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
 
+def _look(request: Request, target: str, asked: FileOptions, sent: _Sent) -> Json:
+    """In a thread, down to the answer's text: nothing of a file or its options is parsed on the event loop."""
+    options = asked.for_imports(sent.options)
+    return Json(imports.dry_run(settings_of(request), target, sent.content, options=options))
+
+
+def _take(request: Request, target: str, asked: FileOptions, sent: _Sent) -> tuple[Import, bool]:
+    return imports.create_import(
+        settings_of(request),
+        target,
+        sent.content,
+        name=sent.name,
+        options=asked.for_imports(sent.options),
+        reject_limit=asked.reject_limit,
+        actor=caller_of(request).name,
+    )
+
+
 async def _read_file(request: Request) -> _Sent:
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return _checked(_Sent(None, await request.body(), {}))
@@ -194,9 +206,11 @@ async def _read_file(request: Request) -> _Sent:
         if not isinstance(file, UploadFile):
             raise InvalidInput("missing: send the file as the form's part `file`", field="file")
         options = {name: value for name, value in form.items() if isinstance(value, str)}
-        for name in options:
+        for name, value in options.items():
             if name not in (*JSON_OPTIONS, *TEXT_OPTIONS):
                 raise InvalidInput("no such option of a form", field=name[:80])
+            if len(value) > MAX_OPTION:
+                raise InvalidInput(f"longer than {MAX_OPTION} characters", field=name)
         return _checked(_Sent(file.filename, await file.read(), options))
 
 

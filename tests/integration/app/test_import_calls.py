@@ -1,10 +1,15 @@
 """What can be asked of an import over HTTP: a look before it, a limit on its rejects, the way back."""
 
+import asyncio
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
+import pytest
 
-from penstock import imports
+from penstock import imports, json_codec
 from tests.integration.app.conftest import Api
 from tests.integration.app.test_bad_input import assert_names, assert_problem
 
@@ -58,6 +63,50 @@ def test_a_form_may_carry_the_options(api: Api, shelves: psycopg.Connection) -> 
     assert found["rows"] == [{"id": "1", "height": 20}], found
     odd = {"files": {"file": ("s.csv", b"a\n")}, "data": {"colour": "red"}}
     assert_names(assert_problem(api.http.post("/v1/imports/shelves", **odd), 422), "colour")
+
+
+def off_the_loop(work: Callable[..., Any], seen: list[str]) -> Callable[..., Any]:
+    @wraps(work)
+    def watched(*given: Any, **named: Any) -> Any:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            seen.append(work.__name__)
+            return work(*given, **named)
+        raise AssertionError(f"{work.__name__} runs on the event loop")
+
+    return watched
+
+
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+@pytest.mark.parametrize("form", [True, False])
+def test_nothing_of_a_file_is_parsed_on_the_event_loop(
+    api: Api, monkeypatch: pytest.MonkeyPatch, dry_run: str, form: bool
+) -> None:
+    seen: list[str] = []
+    watched = [(json_codec, "loads"), (imports, "dry_run"), (imports, "create_import")]
+    # the answer to a dry run has rows of the file, that to an import three fields
+    for owner, name in [*watched, (json_codec, "dumps")] if dry_run == "true" else watched:
+        monkeypatch.setattr(owner, name, off_the_loop(getattr(owner, name), seen))
+    mapping = {"mapping": '{"order_id": "order_id"}'}
+    sent = {"files": {"file": ("o.csv", ORDERS.encode())}, "data": mapping} if form else {"content": ORDERS}
+    asked = {"dry_run": dry_run} if form else {"dry_run": dry_run, **mapping}
+    answer = api.http.post("/v1/imports/orders", params=asked, **sent)
+    assert answer.status_code == (200 if dry_run == "true" else 202), answer.text
+    assert {"loads", "dry_run" if dry_run == "true" else "create_import"} <= set(seen)
+
+
+def test_an_option_of_a_form_is_no_longer_than_one_of_the_address(api: Api) -> None:
+    form = {"files": {"file": ("o.csv", b"a\n")}, "data": {"mapping": '{"a": "' + "x" * 20_000 + '"}'}}
+    assert_names(assert_problem(api.http.post("/v1/imports/orders", **form), 422), "mapping")
+
+
+def test_a_date_format_without_a_year_is_refused(api: Api) -> None:
+    for asked in ({"dry_run": "true"}, {}):
+        wrong = api.http.post(
+            "/v1/imports/orders", params={"dates": '{"ordered_at": "%d/%m"}', **asked}, content=ORDERS
+        )
+        assert_names(assert_problem(wrong, 422), "dates.ordered_at")
 
 
 def test_an_import_ends_at_its_limit_of_rejects(api: Api) -> None:
