@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from penstock.errors import InvalidInput
@@ -23,6 +24,7 @@ _ALIASES = {
     "utf-16be": "utf-16-be",
     "ndjson": "jsonl",
 }
+_PROBES = (datetime(2028, 2, 29, 21, 43, 59, tzinfo=UTC), datetime(2011, 12, 30, tzinfo=UTC))
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Options:
             raise InvalidInput("no such option", field=str(unknown[0])[:80])
         for name in ("mapping", "constants", "defaults", "dates"):
             _check_texts(name, given.get(name, {}), nullable=name == "mapping")
+        for name, written in given.get("dates", {}).items():
+            _check_date_format(f"dates.{name[:80]}", written)
         _fold(given, "format", FORMATS)
         _fold(given, "encoding", tuple(ENCODINGS))
         if given.get("decimal", ".") not in {".", ","}:
@@ -78,6 +82,18 @@ def _check_texts(name: str, value: object, *, nullable: bool) -> None:
             raise InvalidInput("keys and values are texts", field=f"{name}.{str(key)[:80]}")
         if "\x00" in key or "\x00" in (item or ""):
             raise InvalidInput("a NUL character", field=f"{name}.{key[:80]}")
+
+
+def _check_date_format(name: str, written: str) -> None:
+    """A format must read back the days that it writes: without a year, say, 29 February is refused in no file."""
+    if len(written) > 100:
+        raise InvalidInput("longer than 100 characters", field=name)
+    try:
+        read = [datetime.strptime(day.strftime(written), written).date() for day in _PROBES]  # noqa: DTZ007
+    except (ValueError, re.error) as error:  # re.error: a directive that appears twice
+        raise InvalidInput(f"not a strptime format: {error}", field=name) from error
+    if read != [day.date() for day in _PROBES]:
+        raise InvalidInput("must have a year, a month and a day, such as %d/%m/%Y or %m/%d/%y %H:%M", field=name)
 
 
 def _fold(given: dict[str, Any], name: str, known: tuple[str, ...]) -> None:

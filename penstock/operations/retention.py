@@ -1,4 +1,4 @@
-"""Forget what no longer helps: ended runs, resolved dead letters, worked deliveries, abandoned uploads.
+"""Forget what no longer helps: ended runs, resolved dead letters, worked deliveries, old imports, abandoned uploads.
 
 Events, and what is open, are never touched.
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from penstock import database
-from penstock.imports import abandoned
+from penstock.imports import abandoned, outdated
 from penstock.settings import Settings
 
 RUNS_KEPT = timedelta(days=30)
@@ -22,6 +22,7 @@ class Purged:
     dead_letters: int
     abandoned: int
     deliveries: int
+    imports: int
     uploads: int
     files: int
 
@@ -37,8 +38,9 @@ def purge(settings: Settings, *, runs_kept: timedelta = RUNS_KEPT) -> Purged:
         runs = connection.execute(_PURGE_RUNS, (runs_kept,)).rowcount
         letters = connection.execute(_PURGE_DEAD_LETTERS, (DEAD_LETTERS_KEPT,)).rowcount
         deliveries = connection.execute(_PURGE_DELIVERIES, (DELIVERIES_KEPT,)).rowcount
-    swept = abandoned.sweep(settings)
-    return Purged(runs, letters, ended, deliveries, swept.uploads, swept.files)
+    imports = outdated.forget_old(settings)
+    swept = abandoned.sweep(settings)  # after them: their files belong to no import now
+    return Purged(runs, letters, ended, deliveries, imports, swept.uploads, swept.files)
 
 
 _ABANDON = """

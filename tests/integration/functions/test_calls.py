@@ -371,6 +371,7 @@ def test_history_is_purged(connection: psycopg.Connection) -> None:
         "dead_letters": 0,
         "abandoned": 1,
         "deliveries": 0,
+        "imports": 0,
         "uploads": 0,
         "files": 0,
     }

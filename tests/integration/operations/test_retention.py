@@ -88,6 +88,33 @@ def test_files_that_an_import_names_stay_however_old(settings: Settings) -> None
     assert (settings.storage_folder / key_of(ORDERS)).exists()
 
 
+@pytest.mark.parametrize(
+    ("state", "days", "goes"),
+    [
+        ("completed", 366, True), ("failed", 366, True), ("aborted", 366, True), ("undone", 366, True),
+        ("completed", 364, False), ("loading", 400, False), ("uploading", 400, False),
+    ],
+)  # fmt: skip
+def test_imports_that_ended_long_ago_go_with_rejects_and_file(
+    connection: psycopg.Connection, settings: Settings, state: str, days: int, goes: bool
+) -> None:
+    created, _ = create_import(settings, "orders", ORDERS + b"bad\n")
+    assert advance_import(settings, created.id).rejected == 1
+    young, _ = create_import(settings, "orders", ORDERS)
+    advance_import(settings, young.id)
+    connection.execute(
+        """update raw.imports set state = %s, finished_at = now() - make_interval(days => %s) where id = %s""",
+        (state, days, created.id),
+    )
+    age(settings)
+    purged = retention.purge(settings)
+    assert (purged.imports, purged.files) == (int(goes), int(goes))
+    assert connection.execute("select count(*) from raw.import_rejects").fetchone() == (int(not goes),)
+    assert (settings.storage_folder / key_of(ORDERS + b"bad\n")).exists() is not goes
+    assert (settings.storage_folder / key_of(ORDERS)).exists()
+    assert connection.execute("select count(*) from public.event_store").fetchone() == (2,)
+
+
 def test_an_upload_that_arrived_waits_for_its_import_however_long(settings: Settings) -> None:
     opened, _ = open_upload(settings, "orders", name="orders.csv")
     receive_upload(settings, opened.id, BytesIO(ORDERS))
