@@ -10,6 +10,8 @@ from penstock.imports.stream import BadFile
 
 CHUNK_BYTES = 4 << 20
 CHUNK_REACH = 32 << 20
+REJECT_BYTES = 512
+"""What a reject weighs in memory beside its content: a chunk of the shortest bad lines must not hold millions."""
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Chunk:
     def add(self, piece: Piece) -> None:
         if piece.reject:
             self.rejects.append(piece.reject)
-            self.size += len(piece.reject.content)
+            self.size += REJECT_BYTES + len(piece.reject.content)
         elif piece.records:
             self._add_records(piece)
         self.to_offset, self.next_line = piece.end, piece.next_line

@@ -1,7 +1,7 @@
 """The account of an import: one row of `raw.imports`, moved only together with what it counts."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,6 @@ from psycopg.types.json import Jsonb
 
 from penstock.database import Connection
 from penstock.errors import NotFound
-from penstock.imports.careful import Reject
 from penstock.imports.chunks import Chunk
 from penstock.imports.files import StoredFile
 from penstock.imports.options import Options
@@ -22,8 +21,8 @@ from penstock.settings import Settings
 FINAL_STATES = frozenset({"completed", "failed", "aborted", "undone"})
 
 _COLUMNS = """id, target, source_name, content_sha256, size_bytes, options, plan, state, error, offset_bytes,
-  source_bytes, next_line, rows_read, loaded, rejected, duplicate, pending, updated, staged, progress, result,
-  reject_limit, actor, created_at, updated_at, finished_at"""
+  source_bytes, next_line, rows_read, loaded, rejected, duplicate, pending, updated, staged, rejects_kept,
+  rejects_kept_bytes, attempts, progress, result, reject_limit, actor, created_at, updated_at, finished_at"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,9 @@ class Import:
     pending: int
     updated: int
     staged: int
+    rejects_kept: int
+    rejects_kept_bytes: int
+    attempts: int
     progress: Mapping[str, Any]
     result: Mapping[str, Any]
     reject_limit: int | None
@@ -92,6 +94,7 @@ class Import:
             "read": self.rows_read,
             "loaded": self.loaded,
             "rejected": self.rejected,
+            "rejects_kept": self.rejects_kept,
             "duplicate": self.duplicate,
             "pending": self.pending,
             "updated": self.updated,
@@ -178,15 +181,35 @@ def list_imports(connection: Connection, limit: int = 50) -> list[Import]:
 
 
 def move(connection: Connection, import_id: UUID, **changes: Any) -> None:
-    """Set columns; a name that ends in `_by` adds to the column instead."""
+    """Set columns; a name that ends in `_by` adds to the column instead. Whatever moves, the import gets on."""
     sets, values = [], []
-    for name, value in changes.items():
+    for name, value in {"attempts": 0, "error": None, **changes}.items():
         column = name.removesuffix("_by")
         sets.append(f"{column} = {column} + %s" if name.endswith("_by") else f"{column} = %s")
         values.append(Jsonb(value) if isinstance(value, dict) else value)
     connection.execute(
         f"update raw.imports set {', '.join(sets)}, updated_at = clock_timestamp() where id = %s",  # noqa: S608
         (*values, import_id),
+    )
+
+
+def begin_attempt(connection: Connection, import_id: UUID) -> None:
+    """Count a worker that begins, before it can be killed; quick retries within a minute count as one."""
+    connection.execute(
+        """update raw.imports
+           set attempts = attempts + 1, attempted_at = clock_timestamp(), updated_at = clock_timestamp()
+           where id = %s and state in ('waiting', 'loading', 'forming', 'appending')
+             and (attempted_at is null or attempted_at < clock_timestamp() - interval '1 minute')""",
+        (import_id,),
+    )
+
+
+def note_error(connection: Connection, import_id: UUID, reason: str) -> None:
+    """Keep what stopped a worker for whoever looks at the import; it is gone when the import gets on."""
+    connection.execute(
+        """update raw.imports set error = %s
+           where id = %s and state in ('waiting', 'loading', 'forming', 'appending')""",
+        (reason, import_id),
     )
 
 
@@ -212,6 +235,8 @@ def start_over(connection: Connection, import_id: UUID) -> None:
         pending=0,
         updated=0,
         staged=0,
+        rejects_kept=0,
+        rejects_kept_bytes=0,
         progress={},
         result={},
     )
@@ -224,12 +249,3 @@ def write_chunk(connection: Connection, import_id: UUID, chunk: Chunk, *, compar
            values (%s, %s, %s, %s, %s)""",
         (import_id, chunk.from_offset, chunk.to_offset, chunk.from_line, compared),
     )
-
-
-def write_rejects(connection: Connection, import_id: UUID, rejects: Sequence[Reject]) -> None:
-    if not rejects:
-        return
-    statement = "copy raw.import_rejects (import_id, line, byte_offset, field, reason, line_content) from stdin"
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for reject in rejects:
-            copy.write_row((import_id, reject.line, reject.offset, reject.field, reject.reason, reject.content))

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from penstock import database
 from penstock.database import Connection
+from penstock.imports import kept_rejects, ledger
 from penstock.imports.careful import KEPT
 from penstock.imports.ledger import Import
 from penstock.imports.reading import read_pieces
@@ -26,10 +27,31 @@ def reject_lines(settings: Settings, import_id: UUID) -> Iterator[str]:
     while rows := _page(settings, import_id, last):
         last = (rows[-1][1], rows[-1][0])
         yield _written([tuple(safe_cell(cell) for cell in row[1:]) for row in rows])
+    if note := _note(settings, import_id):
+        yield _written([note])
 
 
-def fill_contents(connection: Connection, imported: Import, file: BinaryIO) -> None:
-    """Give the lines that were refused after they had been staged their content, in one pass over the file."""
+def _note(settings: Settings, import_id: UUID) -> tuple[object, ...] | None:
+    """The last line where not all rejects are kept: nobody shall take the list for complete."""
+    with database.connection(settings) as connection:
+        imported = ledger.read_import(connection, import_id)
+    more = imported.rejected - imported.rejects_kept
+    return (None, None, None, f"{more} more lines were rejected: they are counted, not listed", None) if more else None
+
+
+def fill_contents(connection: Connection, import_id: UUID, file: BinaryIO) -> None:
+    """Give the lines that were refused after they had been staged their content, in one pass over the file.
+
+    As many of them as there is room for; the others keep number and reason.
+    """
+    imported = ledger.read_import(connection, import_id)
+    room = kept_rejects.KEPT_BYTES - imported.rejects_kept_bytes
+    left = _fill(connection, imported, file, room)
+    ledger.move(connection, import_id, rejects_kept_bytes_by=room - left)
+
+
+def _fill(connection: Connection, imported: Import, file: BinaryIO, room: int) -> int:
+    """Gives the room that is left."""
     plan = imported.read_plan
     mark = plan.layout.line_end[-1:].encode()
     wanted = _lines_without_content(connection, imported.id)
@@ -40,14 +62,19 @@ def fill_contents(connection: Connection, imported: Import, file: BinaryIO) -> N
             if piece.origin is None and lines is None:
                 lines = piece.data.split(mark)
             content = piece.origin if lines is None else lines[line - piece.line]
+            kept = (content or b"")[:KEPT].rstrip(b"\r\n")
+            room -= len(kept)
+            if room < 0:
+                return 0
             connection.execute(
                 """update raw.import_rejects set line_content = %s
                    where import_id = %s and line = %s and line_content is null""",
-                ((content or b"")[:KEPT].rstrip(b"\r\n"), imported.id, line),
+                (kept, imported.id, line),
             )
             line = next(wanted, None)
         if line is None:
-            return
+            break
+    return room
 
 
 def _lines_without_content(connection: Connection, import_id: UUID) -> Iterator[int]:
@@ -81,5 +108,5 @@ def safe_cell(cell: object) -> object:
 
 def _written(rows: list[tuple[object, ...]]) -> str:
     text = io.StringIO(newline="")
-    csv.writer(text, quoting=csv.QUOTE_MINIMAL).writerows(rows)
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
     return text.getvalue()

@@ -5,9 +5,10 @@
 together with the rows, so a run that is killed goes on where the last step ended.
 """
 
+import logging
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 from uuid import UUID
@@ -16,12 +17,13 @@ import psycopg
 
 from penstock import database
 from penstock.database import Connection
-from penstock.errors import InvalidInput
+from penstock.errors import PenstockError, SettingsError, Unavailable
 from penstock.imports import ledger
 from penstock.imports.chunks import Chunk, chunks
 from penstock.imports.dates import settle_dates
 from penstock.imports.files import drop_incoming, open_file, settle_incoming
 from penstock.imports.formats import detect
+from penstock.imports.kept_rejects import ROW_BYTES, keep_rejects
 from penstock.imports.ledger import Import
 from penstock.imports.options import Options
 from penstock.imports.plan import make_plan
@@ -31,6 +33,7 @@ from penstock.imports.staging import Staging
 from penstock.imports.stream import Meter
 from penstock.imports.tables import TableWriter, check_table
 from penstock.imports.target import Facts, find_target
+from penstock.operations.redaction import error_text
 from penstock.settings import Settings
 
 FACTS_A_STEP = 10_000
@@ -39,15 +42,32 @@ ROWS_A_BUCKET = 1_000_000
 """Of larger files the facts are formed bucket by bucket, so that no step takes long."""
 ROWS_FOR_TWO = 50_000
 """From so many rows on the facts are formed on two connections."""
+MAX_ATTEMPTS = 10
+"""So often a worker may begin without getting anywhere; with the retries of Inngest's that is about an hour."""
+
+# InternalError: among others, a database that is read-only for now
+_PASSING = (
+    Unavailable,
+    SettingsError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.InternalError,
+    OSError,
+    MemoryError,
+)
+
+log = logging.getLogger("penstock.imports")
 
 
 def advance_import(settings: Settings, import_id: UUID, *, seconds: float | None = None) -> Import:
     """Work on an import until it is final or `seconds` have passed; gives it as it then stands.
 
-    Call it again until `is_final`. Safe to call twice at once and after any crash.
+    Call it again until `is_final`. Safe to call twice at once and after any crash. An error that may pass is raised,
+    so that the caller tries again; any other, and the last of `MAX_ATTEMPTS` that got nowhere, ends the import.
     """
     runner = _Runner(settings, import_id, None if seconds is None else time.monotonic() + seconds)
     with database.connection(settings) as connection:
+        ledger.begin_attempt(connection, import_id)
         while True:
             imported = ledger.read_import(connection, import_id)
             if imported.is_final or imported.state == "uploading" or runner.out_of_time:
@@ -71,14 +91,36 @@ class _Runner:
     def step(self, connection: Connection, imported: Import) -> None:
         steps = {"waiting": self.plan, "loading": self.load, "forming": self.form, "appending": self.append}
         try:
-            steps[imported.state](connection, imported)
-        except (InvalidInput, psycopg.DataError) as error:
-            self.fail(connection, str(error))
+            if imported.attempts > MAX_ATTEMPTS:
+                self.give_up(connection, imported)
+            else:
+                steps[imported.state](connection, imported)
+        except _PASSING as error:
+            with suppress(psycopg.Error):  # the database itself may be what failed
+                ledger.note_error(connection, self.import_id, error_text(error))
+            raise
+        except (PenstockError, psycopg.DataError) as error:
+            self.fail(connection, imported, str(error))
+        except Exception as error:
+            # the same file would end there again and again
+            log.exception("import %s cannot go on", self.import_id)
+            self.fail(connection, imported, f"the import cannot go on: {error_text(error)}")
         self.worked = True
 
-    def fail(self, connection: Connection, reason: str) -> None:
+    def give_up(self, connection: Connection, imported: Import) -> None:
+        last = f"the last one ended with {imported.error}" if imported.error else "each worker was killed or vanished"
+        self.fail(connection, imported, f"given up after {MAX_ATTEMPTS} attempts without progress; {last}")
+
+    def fail(self, connection: Connection, seen: Import, reason: str) -> None:
+        """End the import, unless somebody else has brought it further than it was seen."""
         with connection.transaction():
             imported = ledger.read_import(connection, self.import_id, lock=True)
+            if (imported.state, imported.offset_bytes, imported.progress) != (
+                seen.state,
+                seen.offset_bytes,
+                seen.progress,
+            ):
+                return
             if imported.plan:
                 Staging(imported.id, imported.read_plan).drop(connection)
             ledger.end(connection, imported.id, "failed", error=reason)
@@ -154,7 +196,7 @@ class _Runner:
             if imported.state != "loading" or imported.offset_bytes != chunk.from_offset:
                 return False  # somebody else has advanced it: begin from where it stands now
             counts = self._write_chunk(connection, imported, chunk)
-            ledger.write_rejects(connection, imported.id, chunk.rejects)
+            counts |= keep_rejects(connection, imported, chunk.rejects)
             ledger.move(
                 connection,
                 imported.id,
@@ -260,7 +302,7 @@ class _Runner:
         staging.drop(connection)
         if progress["conflicts"]:
             with open_file(self.settings, imported.content_sha256) as file:
-                fill_contents(connection, imported, file)
+                fill_contents(connection, imported.id, file)
         ledger.end(connection, imported.id, "completed")
 
     @staticmethod
@@ -276,6 +318,8 @@ class _Runner:
             loaded_by=counts["loaded"],
             duplicate_by=counts["duplicate"],
             rejected_by=counts["conflict"],
+            rejects_kept_by=counts["rejects_kept"],
+            rejects_kept_bytes_by=counts["rejects_kept"] * ROW_BYTES,
             pending_by=-lines,
             result=result,
             progress=progress,

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from psycopg import sql
@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 
 from penstock.database import Connection
 from penstock.imports.chunks import Chunk
+from penstock.imports.kept_rejects import room_for_rejects
 from penstock.imports.kinds import Kind
 from penstock.imports.ledger import Import
 from penstock.imports.plan import Plan
@@ -30,6 +31,9 @@ _APPEND_BIRTHS = """select lines_loaded, lines_duplicate, lines_in_conflict, fac
   from staging.append_births(%s, %s::regclass, %s, %s)"""
 _APPEND_FACTS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
   from staging.append_facts(%s, %s::regclass, %s, %s, %s)"""
+
+_ANOTHER_CONTENT: Final = "concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with another content')"
+_ID_TAKEN: Final = "concat('its id ', c.id, ' belongs to another event')"
 
 
 class Staging:
@@ -167,14 +171,20 @@ class Staging:
         connection.execute(
             sql.SQL(
                 """create unlogged table {table} as
-                   select f.first_ord as n, f.*, (
-                       {begin} || (
-                         select r.line + f.first_ord - r.first_ord from {runs} as r where r.first_ord <= f.first_ord
-                         order by r.first_ord desc limit 1)
-                       || '", "occurred_at": "' || {moment} || '"}}'
-                     )::jsonb || coalesce(f.metadata, '{{}}') as event_metadata,
+                   select f.n, f.first_ord, f.lines, f.aggregate_type, f.aggregate_id, f.id, f.event_type, f.more,
+                     f.schema_version, f.occurred_at, f.payload,
+                     case when f.metadata is null then f.known
+                       else staging.event_metadata(f.known, f.metadata) end as event_metadata,
                      null::text as fate
-                   from ({select}) as f"""
+                   from (
+                     select f.first_ord as n, f.*, (
+                         {begin} || (
+                           select r.line + f.first_ord - r.first_ord from {runs} as r where r.first_ord <= f.first_ord
+                           order by r.first_ord desc limit 1)
+                         || '", "occurred_at": "' || {moment} || '"}}'
+                       )::jsonb as known
+                     from ({select}) as f
+                   ) as f"""
             ).format(
                 table=table,
                 runs=self.runs,
@@ -244,34 +254,37 @@ class Staging:
         row = cursor.fetchone()
         assert row is not None
         counts = dict(zip(("loaded", "duplicate", "conflict", "facts", "events"), map(int, row), strict=True))
-        if counts["conflict"]:
-            self._reject_conflicts(connection, imported, facts, after, upto)
-        return counts
+        kept = self._reject_conflicts(connection, imported, facts, after, upto) if counts["conflict"] else 0
+        return {**counts, "rejects_kept": kept}
 
-    def _reject_conflicts(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> None:
-        """Every line of a fact that the store has with another content is refused."""
-        statement = """
-            insert into raw.import_rejects (import_id, line, field, reason)
-            select %(import)s, (select s.line + r.ord - s.first_ord from {runs} as s where s.first_ord <= r.ord
-                          order by s.first_ord desc limit 1),
-              {name}, concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with another content')
+    def _reject_conflicts(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> int:
+        """Refuse every line of a fact that the store has with another content; gives how many are kept as rejects."""
+        refused = """
+            select (select s.line + r.ord - s.first_ord from {runs} as s where s.first_ord <= r.ord
+                    order by s.first_ord desc limit 1) as line, {reason} as reason
             from {facts} as c
             join {rows} as r on {match}
             where c.n > %(after)s and c.n <= %(upto)s and c.fate = 'conflict' and {alone}
         """
-        for alone, match in (("c.lines = 1", "r.ord = c.first_ord"), ("c.lines > 1", "r.{by} = c.aggregate_id")):
-            by = sql.Identifier(facts.by)
-            connection.execute(
-                sql.SQL(statement).format(
-                    runs=self.runs,
-                    facts=self.facts,
-                    rows=self.rows,
-                    name=sql.Literal(facts.by),
-                    match=sql.SQL(match).format(by=by),
-                    alone=sql.SQL(alone),
-                ),
-                {"import": imported.id, "after": after, "upto": upto},
+        alternatives = (("c.lines = 1", "r.ord = c.first_ord"), ("c.lines > 1", "r.{by} = c.aggregate_id"))
+        selects = [
+            sql.SQL(refused).format(
+                runs=self.runs,
+                facts=self.facts,
+                rows=self.rows,
+                reason=sql.SQL(_ID_TAKEN if facts.repeat == "id" else _ANOTHER_CONTENT),
+                match=sql.SQL(match).format(by=sql.Identifier(facts.by)),
+                alone=sql.SQL(alone),
             )
+            for alone, match in alternatives
+        ]
+        insert = sql.SQL(
+            """insert into raw.import_rejects (import_id, line, field, reason)
+               select %(import)s, refused.line, %(field)s, refused.reason from ({}) as refused
+               order by refused.line limit %(room)s"""
+        ).format(sql.SQL(" union all ").join(selects))
+        values = {"import": imported.id, "field": facts.by, "after": after, "upto": upto}
+        return connection.execute(insert, {**values, "room": room_for_rejects(imported)}).rowcount
 
 
 def _collation(kind: Kind) -> sql.SQL:

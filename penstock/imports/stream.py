@@ -15,9 +15,11 @@ from typing import BinaryIO
 from penstock.errors import InvalidInput
 
 BLOCK = 1 << 20
-# Deflate packs at most 1,032 to 1; tables of text come to 20 to 1, very repetitive ones to 100 to 1.
+PACKED_BLOCK = 16 << 10
+"""What is left of a block is copied at the end of each gzip member, and a member may have no more than 20 bytes."""
+# Deflate packs at most 1,032 to 1; tables of text come to 20 to 1, very repetitive ones to 100 to 1. Without a floor:
+# every line of a small bomb, too, may have to be kept as a reject.
 BOMB_RATIO = 250
-BOMB_FLOOR = 64 << 20
 
 _BOMS = {
     codecs.BOM_UTF8: "utf-8",
@@ -87,11 +89,26 @@ def _raw(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
 
 
 def _unpacked(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
+    """Blocks of 1 MiB whatever the file is made of: readers go back to the beginning of a record at each block."""
+    waiting = bytearray()
+    try:
+        for content in _inflated(file, meter):
+            waiting += content
+            if len(waiting) >= BLOCK:
+                yield bytes(waiting)
+                waiting.clear()
+    except BadFile:
+        yield bytes(waiting)  # what came before the fault
+        raise
+    yield bytes(waiting)
+
+
+def _inflated(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
     """Unpack bit by bit: a small block of gzip can hold a very large one of zeros."""
     unpacker = zlib.decompressobj(wbits=31)
     written = 0
     started = False
-    for block in _raw(file, meter):
+    for block in _packed(file, meter):
         while block:
             if unpacker.eof:
                 block = block.lstrip(b"\0")  # padding after the last member
@@ -112,8 +129,14 @@ def _unpacked(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
         raise BadFile(f"the gzip file ends early, after {meter.consumed} bytes", field="file")
 
 
+def _packed(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
+    for block in _raw(file, meter):
+        for start in range(0, len(block), PACKED_BLOCK):
+            yield block[start : start + PACKED_BLOCK]
+
+
 def _check_ratio(written: int, consumed: int) -> None:
-    if written > BOMB_FLOOR and written > consumed * BOMB_RATIO:
+    if written > consumed * BOMB_RATIO:
         raise BadFile(
             f"{consumed} bytes of gzip unpack to more than {written}: more than {BOMB_RATIO} to 1, refused as a bomb",
             field="file",

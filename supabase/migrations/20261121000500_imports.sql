@@ -29,6 +29,10 @@ create table raw.imports (
   pending bigint not null default 0,
   updated bigint not null default 0,
   staged bigint not null default 0,
+  rejects_kept bigint not null default 0,
+  rejects_kept_bytes bigint not null default 0,
+  attempts integer not null default 0,
+  attempted_at timestamptz,
   progress jsonb not null default '{}',
   result jsonb not null default '{}',
   reject_limit bigint,
@@ -51,6 +55,8 @@ comment on column raw.imports.fingerprint is 'Of the content and of how it is re
 comment on column raw.imports.content_sha256 is 'Where the content is stored; of an upload not yet read a placeholder that is not a hash.';
 comment on column raw.imports.offset_bytes is 'Where the next chunk begins, in the unpacked content as UTF-8.';
 comment on column raw.imports.source_bytes is 'How much of the file as it lies there has been read, for the progress.';
+comment on column raw.imports.rejects_kept is 'How many of the rejected lines are in raw.import_rejects: the first ones; the others are counted only.';
+comment on column raw.imports.attempts is 'How often a worker has begun since the import last got on, counted at most once a minute.';
 comment on column raw.imports.updated is 'How many of the loaded rows changed a row that was there.';
 alter table raw.imports enable row level security;
 grant select, insert, update, delete on raw.imports to service_role;
@@ -67,7 +73,7 @@ create table raw.import_rejects (
   constraint import_rejects_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
 );
 create index import_rejects_import_id_line_idx on raw.import_rejects (import_id, line, id);
-comment on table raw.import_rejects is 'Every refused line of a file, with its number, the field, the reason, and its bytes as they came.';
+comment on table raw.import_rejects is 'The refused lines of a file, as many as are kept, with its number, the field, the reason, and its bytes as they came.';
 comment on column raw.import_rejects.line_content is 'The first 8 KiB of the line.';
 alter table raw.import_rejects enable row level security;
 grant select, insert, update, delete on raw.import_rejects to service_role;
@@ -116,3 +122,22 @@ $$;
 comment on function staging.fact_id(text, text, text, timestamptz, text) is 'The id of an imported event: the same fact, the same id.';
 revoke execute on function staging.fact_id(text, text, text, timestamptz, text) from public, anon, authenticated;
 grant execute on function staging.fact_id(text, text, text, timestamptz, text) to service_role;
+
+-- Whoever writes a file must not forge the trail from a figure back to its cause: what the system knows of an event
+-- counts, and what the file says instead is kept beside it, recognisable as a claim.
+create function staging.event_metadata(known jsonb, given jsonb)
+returns jsonb
+language sql immutable parallel safe
+set search_path = ''
+as $$
+  select given || case when c.claimed is null then '{}' else jsonb_build_object('claimed', c.claimed) end || known
+  from (
+    select jsonb_object_agg(g.key, g.value) as claimed
+    from jsonb_each(given) as g (key, value)
+    where g.key = 'claimed' or (known ? g.key and known -> g.key is distinct from g.value)
+  ) as c
+$$;
+comment on function staging.event_metadata(jsonb, jsonb) is
+  'The metadata of an imported event: what the system knows, and what else the file gives; where the two differ, the file''s value is under `claimed`.';
+revoke execute on function staging.event_metadata(jsonb, jsonb) from public, anon, authenticated;
+grant execute on function staging.event_metadata(jsonb, jsonb) to service_role;

@@ -83,19 +83,25 @@ begin
          from %1$s as h where h.n > $1 and h.n <= $2
        ) as g
        where f.n = g.n'
-    -- a fact has an id of its own
+    -- a fact has an id of its own; the same id in another stream or of another type is another fact
     when 'id' then
       'update %1$s as f
        set fate = case
          when g.place = 1 and e.id is null then ''fresh''
-         when e.id is null and f.payload = g.known then ''duplicate''
+         when e.id is null and f.payload = g.payload and f.event_type = g.event_type
+           and f.aggregate_id = g.aggregate_id and f.aggregate_type = g.aggregate_type then ''duplicate''
          when e.aggregate_id = f.aggregate_id and e.aggregate_type = f.aggregate_type
            and e.event_type = f.event_type and e.payload = f.payload
-         then case when e.metadata ->> ''correlation_id'' = $3 and g.place = 1 then ''loaded'' else ''duplicate'' end
+         -- the cause is this very line: of an id that comes again in the file, the first one only was loaded
+         then case when e.metadata ->> ''causation_id'' = f.event_metadata ->> ''causation_id'' then ''loaded''
+           else ''duplicate'' end
          else ''conflict''
        end
        from (
-         select h.n, h.id, row_number() over same_id as place, first_value(h.payload) over same_id as known
+         select h.n, h.id, row_number() over same_id as place, first_value(h.payload) over same_id as payload,
+           first_value(h.event_type) over same_id as event_type,
+           first_value(h.aggregate_id) over same_id as aggregate_id,
+           first_value(h.aggregate_type) over same_id as aggregate_type
          from %1$s as h where h.n > $1 and h.n <= $2
          window same_id as (partition by h.id order by h.n)
        ) as g

@@ -12,8 +12,18 @@ from penstock.imports import kinds
 from penstock.imports.careful import Judge
 from penstock.imports.formats import Layout
 from penstock.imports.kinds import (
-    Boolean, Choice, Code, Email, Identifier, Integer, Json, Kind, Number, Text, Timestamp,
-)  # fmt: skip
+    Boolean,
+    Choice,
+    Code,
+    Email,
+    Identifier,
+    Integer,
+    Json,
+    Kind,
+    Number,
+    Text,
+    Timestamp,
+)
 from penstock.imports.lanes import Odd, Splitter, build_lane
 from penstock.imports.plan import Plan
 from penstock.imports.target import Field, Table, Target, register, unregister

@@ -3,11 +3,20 @@
 Events keep the file's order in their streams. An `id` that is a UUID is kept; another text gives one that follows
 from it; without one it follows from the content and the line. Events of an older `schema_version` are stored as they
 came and read as new ones by the upcasters.
+
+Metadata stay as they are, but for what the system knows itself: actor, source, correlation and causation ids are this
+import's, and the file's are kept under `claimed`. An `occurred_at` in them counts before the field of that name, since
+in exported events the one beside them is the time of storing.
 """
 
-from penstock.imports.kinds import Identifier, Integer, Json, Text, Timestamp
+import re
+from dataclasses import dataclass
+
+from penstock import json_codec
+from penstock.imports.kinds import Identifier, Integer, Json, Refused, Text, Timestamp
 from penstock.imports.target import Facts, Field, Target, register
 
+_ZONE = re.compile(r"(?:Z|[+-][0-9]{2}:?[0-9]{2})$")
 _SELECT = """
 select
   r.ord as first_ord, 1::bigint as lines, r.aggregate_type, r.aggregate_id,
@@ -16,9 +25,24 @@ select
       coalesce(r.id, concat({content}, '#', r.ord)))
   end as id,
   r.event_type, array[]::text[] as more, r.schema_version,
-  coalesce(r.occurred_at, {begun_at}) as occurred_at, r.metadata, r.payload
+  coalesce((r.metadata ->> 'occurred_at')::timestamptz, r.occurred_at, {begun_at}) as occurred_at, r.metadata, r.payload
 from {rows} as r
 """
+
+
+@dataclass(frozen=True)
+class Metadata(Json):
+    """A JSON object, of which `occurred_at` must be a time with a zone: SQL reads it as one."""
+
+    def read(self, text: str) -> str:
+        text = super().read(text)
+        moment = json_codec.loads(text, field="metadata").get("occurred_at")
+        if moment is not None:
+            if not isinstance(moment, str) or not _ZONE.search(moment):
+                raise Refused("occurred_at must be a time with a zone, such as 2010-12-01T08:26:00Z")
+            Timestamp().read(moment)
+        return text
+
 
 register(
     Target(
@@ -28,7 +52,7 @@ register(
             Field("aggregate_id", Identifier(), True, ("stream_id",)),
             Field("event_type", Text(at_most=200), True, ("type",)),
             Field("payload", Json(), True, ("data", "body")),
-            Field("metadata", Json(), False, ()),
+            Field("metadata", Metadata(), False, ()),
             Field("occurred_at", Timestamp(), False, ("dt", "time", "timestamp", "created_at")),
             Field("id", Text(at_most=200), False, ("event_id",)),
             Field("schema_version", Integer(1, 1_000_000), False, ()),
