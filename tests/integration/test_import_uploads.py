@@ -14,7 +14,6 @@ from penstock.imports import (
     advance_import,
     create_import,
     end_upload,
-    import_status,
     open_upload,
     receive_upload,
 )
@@ -84,6 +83,5 @@ def test_a_small_body_takes_the_same_path(hosted: tuple[Settings, dict[str, byte
     objects.clear()
     other, _ = create_import(settings, "orders", (ORDERS + "\n").encode())
     objects.clear()
-    with pytest.raises(NotFound, match="not in Supabase Storage"):
-        advance_import(settings, other.id)
-    assert import_status(settings, other.id).state == "waiting"
+    failed = advance_import(settings, other.id)
+    assert (failed.state, failed.error) == ("failed", "the file is not in Supabase Storage")

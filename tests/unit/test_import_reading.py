@@ -20,7 +20,7 @@ from penstock.imports.options import Options
 from penstock.imports.piece import Piece
 from penstock.imports.plan import Plan, make_plan
 from penstock.imports.reading import read_pieces
-from penstock.imports.stream import BadFile
+from penstock.imports.stream import BadFile, blocks
 from penstock.imports.target import Field, Table, Target, register, unregister
 
 TARGET = Target(
@@ -215,6 +215,27 @@ def test_a_gzip_bomb_is_refused_before_it_fills_anything() -> None:
     with pytest.raises(BadFile, match="refused as a bomb"):
         planned(bomb, delimiter=",")
     assert time.monotonic() - started < 20
+
+
+def test_a_small_bomb_is_refused_too() -> None:
+    with pytest.raises(BadFile, match="refused as a bomb"):
+        planned(gzip.compress(b"id,n,note\n" + b"x\n" * 100_000))
+
+
+def test_gzip_in_the_smallest_members_comes_in_large_blocks() -> None:
+    """At each block a reader goes back to the beginning of a record: blocks of a byte would cost the square of it."""
+    members = (
+        b"".join(gzip.compress(bytes([letter])) for letter in b"id,n,note\na,1,x\n") * 200 + gzip.compress(b"") * 9
+    )
+    assert [len(block) for block in blocks(io.BytesIO(members), packed=True, encoding="utf-8", bom=0)] == [16 * 200]
+
+
+def test_what_came_before_the_fault_in_a_gzip_file_is_read() -> None:
+    content = gzip.compress(b"id,n,note\na,1,x\n") + gzip.compress(b"b,2,y\n")[:-4] + b"damage"
+    read = blocks(io.BytesIO(content), packed=True, encoding="utf-8", bom=0)
+    assert next(read).startswith(b"id,n,note\na,1,x\n")
+    with pytest.raises(BadFile, match="damaged"):
+        next(read)
 
 
 def test_a_gzip_file_that_ends_early_says_so() -> None:
