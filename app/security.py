@@ -7,16 +7,14 @@ a page of another site can reach 127.0.0.1 through a rebound name or a form, but
 
 import hashlib
 import hmac
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from penstock.errors import Forbidden, Unauthenticated
+from penstock.loopback import host_name, is_local_origin, is_loopback
 from penstock.settings import Scope, Settings
-
-_LOOPBACK: Final = re.compile(r"localhost|.+\.localhost|127(\.\d{1,3}){3}|\[?::1\]?|host\.docker\.internal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +49,9 @@ def check_origin(settings: Settings, headers: Mapping[bytes, bytes]) -> None:
     if not settings.is_local:
         return
     allowed = {urlsplit(settings.inngest_serve_origin).hostname} if settings.inngest_serve_origin else set()
-    host = _host_name(headers.get(b"host", b"").decode("latin-1"))
-    if host not in allowed and not _LOOPBACK.fullmatch(host):
+    host = host_name(headers.get(b"host", b"").decode("latin-1"))
+    if host not in allowed and not is_loopback(host):
         raise Forbidden(f"local mode answers to localhost, not to {host[:100]!r}")
     origin = headers.get(b"origin")
-    if origin is not None and not _LOOPBACK.fullmatch(_origin_name(origin.decode("latin-1"))):
+    if origin is not None and not is_local_origin(origin.decode("latin-1")):
         raise Forbidden("local mode does not answer pages of other sites")
-
-
-def _host_name(host: str) -> str:
-    match = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]+)(:\d+)?", host.strip())
-    return match[1].lower() if match else ""
-
-
-def _origin_name(origin: str) -> str:
-    try:
-        return (urlsplit(origin).hostname or "").lower()
-    except ValueError:
-        return ""

@@ -25,6 +25,7 @@ from penstock.local.inngest_messages import (
     Refused,
     attempts_of,
     check_function,
+    cron_event,
     due_time,
     holds,
     make_event,
@@ -33,9 +34,11 @@ from penstock.local.inngest_messages import (
     problem,
     retry_time,
     seconds,
+    unreachable,
     value_of,
 )
 from penstock.local.inngest_store import Store, ulid
+from penstock.local.inngest_timing import MEASURED, Timing
 
 log = logging.getLogger("penstock.local.inngest")
 
@@ -48,8 +51,8 @@ BACKOFF = (15, 30, 60, 120, 300, 600, 1200, 2400, 3600, 7200)
 class Engine:
     """Timers and calls over the queue on disk; every change of state is one transaction."""
 
-    def __init__(self, store: Store, time_scale: float) -> None:
-        self.store, self.time_scale = store, time_scale
+    def __init__(self, store: Store, time_scale: float, timing: Timing = MEASURED) -> None:
+        self.store, self.time_scale, self.timing = store, time_scale, timing
         self.functions: dict[str, tuple[str, Json]] = {}
         self.urls: dict[str, str] = {}
         self.back: set[str] = set()
@@ -100,10 +103,10 @@ class Engine:
             if self.store.plan(f"cron:{function['id']}", cron, "Cron", cron, "{}", due):
                 self.push(due, f"cron:{function['id']}", cron)
 
-    def publish(self, event: Json, internal_id: str, now: float) -> str:
-        """Store an event, start what it triggers and resume what waits for it; return its internal id."""
+    def publish(self, event: Json, internal_id: str, now: float) -> None:
+        """Store an event, start what it triggers and resume what waits for it."""
         name, body = event["name"], json.dumps(event)
-        internal_id = self.store.add_event(internal_id, event["id"], name, body, now)
+        self.store.add_event(internal_id, event["id"], name, body, now)
         names = {name, *(name[: place.end()] + "*" for place in re.finditer("[/.]", name))}
         for _, function in list(self.functions.values()):
             if any(t.get("event") in names and holds(t.get("expression"), event) for t in function["triggers"]):
@@ -113,7 +116,6 @@ class Engine:
         ):
             if holds(json.loads(step["opts"]).get("if"), json.loads(self.store.events(step["run_id"])[0]), event):
                 self.memoize(step["run_id"], step["step_id"], body, now)
-        return internal_id
 
     def start(self, function: Json, event: Json, internal_id: str, now: float, *parent: str) -> None:
         """Make a run, or join one that still gathers its batch; once per function and event id in 24 hours."""
@@ -122,12 +124,13 @@ class Engine:
             if not self.store.write("insert or ignore into seen values (?, ?)", f"{function['id']} {index} {key}", now):
                 return
         batch: Json = (not parent and function.get("batchEvents")) or {"maxSize": 1}
-        due = now + seconds(batch.get("timeout", "60s")) if batch["maxSize"] > 1 else now
+        begin, is_batch = now + self.timing.start_pause(), batch["maxSize"] > 1
+        due = now + seconds(batch.get("timeout", "60s")) + self.timing.batch_pause() if is_batch else begin
         key = value_of(batch["key"], {"event": event}) if batch.get("key") else ""
-        run_id, size = self.store.join_run(function["id"], key, internal_id, now, due, *parent)
+        run_id, size = self.store.join_run(function["id"], key, internal_id, now, due, *parent, batch=is_batch)
         if size == batch["maxSize"] > 1:
             self.store.write("update runs set status = 'Running' where id = ?", run_id)
-            self.discover(run_id, now)
+            self.discover(run_id, begin)
         elif size == 1:
             self.push(due, run_id, "step")
 
@@ -182,8 +185,9 @@ class Engine:
             self.store.write("delete from steps where run_id = ? and step_id = ?", run_id, step_id)
             return None
         self.store.reschedule(run_id, step_id, next_firing(step_id, now))
-        event = make_event("inngest/scheduled.timer", {"cron": step_id}, internal_id := ulid(now), now)
-        return self.start(function, event, self.publish(event, internal_id, now), now)
+        event, internal_id = cron_event(step_id, job["due"], now), ulid(now)
+        self.publish(event, internal_id, now)
+        return self.start(function, event, internal_id, now)
 
     async def take_place(self, job: sqlite3.Row) -> None:
         """Wait for the app's return and for a place under each concurrency limit, then call."""
@@ -228,7 +232,10 @@ class Engine:
             status, body, headers = answer.status_code, json.loads(answer.content), dict(answer.headers)
             if "x-inngest-sdk" not in headers or (status == 206 and not (body and isinstance(body, list))):
                 raise ValueError(f"status {status} is no answer of an Inngest SDK")
-        except (httpx.HTTPError, ValueError) as error:
+        except httpx.HTTPError as error:
+            log.warning("%s cannot be reached: %s %s", url.copy_with(query=None), type(error).__name__, error)
+            status, body = 0, unreachable()
+        except ValueError as error:
             status, body = 0, problem(type(error).__name__, f"{url.copy_with(query=None)}: {error}")
         now = time.time()
         try:
@@ -275,6 +282,7 @@ class Engine:
             return self.memoize(run_id, op["id"], json.dumps(memo), now, kind, name)
         try:
             due = due_time(kind, op, opts, now, len(self.store.memos(run_id)))
+            due -= self.timing.sleep_ahead() if kind == "Sleep" else 0
         except Refused as error:
             return self.end(run_id, "Failed", now, error=problem("NotKnown", f"step {name}: {error}"))
         if self.store.plan(run_id, op["id"], kind, name, json.dumps(opts), due):
@@ -291,7 +299,8 @@ class Engine:
         link = {"_inngest": {"fn_id": opts["function_id"], "correlation_id": f"{run_id}.{step_id}"}}
         data = (opts["payload"].get("data") or {}) | link
         event = make_event("inngest/function.invoked", data, internal_id := ulid(now), now)
-        return self.start(function, event, self.publish(event, internal_id, now), now, run_id, step_id)
+        self.publish(event, internal_id, now)
+        return self.start(function, event, internal_id, now, run_id, step_id)
 
     def fail(self, job: sqlite3.Row, function: Json, error: Json, no_retry: bool, at: float | None, now: float) -> None:
         """Try again at the time the app asked for, or after a pause that grows; or end the run."""

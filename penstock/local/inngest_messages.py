@@ -4,11 +4,12 @@ Everything is checked on the way in, and what is not known is refused with its p
 silently ignored would behave otherwise on the real server.
 """
 
-import hashlib
+import base64
 import json
 import re
+from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -100,19 +101,95 @@ def holds(expression: str | None, event: Json, new: Json | None = None) -> bool:
     return all(a == b != "" for a, b in pairs)
 
 
-def read_events(body: bytes, seed: str, now: float) -> list[tuple[str, Json]]:
-    """Read one event or a list as (internal id, event); the same seed gives the same internal ids."""
+def read_events(body: bytes, seed: str, now: float) -> tuple[list[tuple[str, Json]], Refused | None]:
+    """The events of a request as (internal id, event) up to the first bad one, and what is wrong with that.
+
+    As on the real server, which reads while it keeps: what came before a bad event runs, though the answer is 400.
+    """
+    events: list[tuple[str, Json]] = []
     try:
-        items = json.loads(body, parse_constant=lambda name: check(name, "", "number"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        for index, item in enumerate(read_items(body)):
+            if index == MAX_EVENTS:
+                raise Refused(f"a request carries 1 to {MAX_EVENTS} events, not more")
+            internal_id = seeded_id(seed, index + 1) or ulid(now)
+            events.append((internal_id, read_event(item, internal_id, f"event {index}", now)))
+        if not events:
+            raise Refused(f"a request carries 1 to {MAX_EVENTS} events, not 0")
+    except Refused as error:
+        return events, error
+    return events, None
+
+
+def read_items(body: bytes) -> Iterator[Any]:
+    """The values of a JSON array one by one, or the one value that the body is."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        text = body[: error.start].decode() + "\0"  # what JSON never holds: reading ends there
+    place = skip(text, 0)
+    if text.startswith("[", place):
+        place = skip(text, place + 1)
+        while not text.startswith("]", place):
+            value, place = read_value(text, place)
+            yield value
+            place = next_item(text, place)
+        place += 1
+    else:
+        value, place = read_value(text, place)
+        yield value
+    if skip(text, place) != len(text):
+        raise Refused(f"the body is not JSON: more follows at character {place}")
+
+
+def read_value(text: str, place: int) -> tuple[Any, int]:
+    try:
+        return DECODER.raw_decode(text, place)
+    except (json.JSONDecodeError, RecursionError) as error:
         raise Refused(f"the body is not JSON: {error}") from error
-    items = items if isinstance(items, list) else [items]
-    if not 0 < len(items) <= MAX_EVENTS:
-        raise Refused(f"a request carries 1 to {MAX_EVENTS} events, not {len(items)}")
-    return [read_event(item, f"{seed} {index}", f"event {index}", now) for index, item in enumerate(items)]
 
 
-def read_event(item: Any, seed: str, where: str, now: float) -> tuple[str, Json]:
+def skip(text: str, place: int) -> int:
+    while text[place : place + 1] in SPACES:
+        place += 1
+    return place
+
+
+def next_item(text: str, place: int) -> int:
+    """Where the next value of an array begins, or its bracket closes."""
+    place = skip(text, place)
+    if text.startswith("]", place):
+        return place
+    after = skip(text, place + 1)
+    if not text.startswith(",", place) or text.startswith("]", after):
+        raise Refused(f"the body is not JSON: a comma, a value or ] is missing at character {place}")
+    return after
+
+
+def refuse_constant(name: str) -> None:
+    raise Refused(f"the number {name} is not known to this stand-in")
+
+
+SPACES = frozenset(" \t\r\n")
+DECODER = json.JSONDecoder(parse_constant=refuse_constant)
+
+
+def seeded_id(seed: str, index: int) -> str | None:
+    """The internal id that the real server makes of `x-inngest-event-id-seed` for the index-th event of a request.
+
+    A seed is `millis,entropy`, the entropy ten bytes in base64; any other is ignored.
+    """
+    millis, _, text = seed.partition(",")
+    try:
+        entropy = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    if len(entropy) != 10 or not re.fullmatch(r"[1-9]\d{0,13}", millis, re.ASCII):
+        return None
+    last = (int.from_bytes(entropy[6:], "big") + index) % 2**32
+    return ulid(int(millis) / 1000, entropy[:6] + last.to_bytes(4, "big"))
+
+
+def read_event(item: Any, internal_id: str, where: str, now: float) -> Json:
     if not isinstance(item, dict) or not item.get("name"):
         raise Refused(f"{where} is not an object with a name")
     check(item, EVENT, where)
@@ -122,19 +199,29 @@ def read_event(item: Any, seed: str, where: str, now: float) -> tuple[str, Json]
         raise Refused(f"{where} holds text that is not Unicode: {error.reason}") from error
     if size > MAX_EVENT:
         raise Refused(f"{where} has {size} bytes, more than {MAX_EVENT}")
-    millis = seed.partition(",")[0]
-    seeded = millis.isdigit() and len(millis) < 15
-    internal_id = ulid(int(millis) / 1000, hashlib.sha256(seed.encode()).digest()) if seeded else ulid(now)
     event = make_event(item["name"], item.get("data"), item.get("id") or internal_id, now)
-    return internal_id, event | {key: item[key] for key in ("user", "ts", "v") if item.get(key)}
+    return event | {key: item[key] for key in ("user", "ts", "v") if item.get(key)}
 
 
 def make_event(name: str, data: Json | None, event_id: str, now: float) -> Json:
     return {"name": name, "data": data or {}, "user": {}, "id": event_id, "ts": int(now * 1000)}
 
 
+def cron_event(cron: str, due: float, now: float) -> Json:
+    """A firing: its id is its time, the same for every function that fires in that minute."""
+    text = datetime.fromtimestamp(due, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    data = {"cron": cron, "scheduledAt": text, "fireAt": text}
+    return make_event("inngest/scheduled.timer", data, text, now)
+
+
 def problem(name: str, message: str) -> Json:
     return {"name": name, "message": message, "stack": ""}
+
+
+def unreachable() -> Json:
+    """The real server's error for an app that does not answer: JSON inside JSON, without a word on the address."""
+    reason = "Unable to reach SDK URL"
+    return problem("Error", json.dumps({"error": {"error": reason, "name": "Error", "message": reason}}))
 
 
 def retry_time(header: str, now: float) -> float | None:

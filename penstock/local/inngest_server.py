@@ -15,6 +15,8 @@ import asyncio
 import html
 import json
 import logging
+import os
+import random
 import socket
 import sqlite3
 import sys
@@ -27,13 +29,18 @@ from pathlib import Path
 import httpx
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.local.inngest_engine import Engine
 from penstock.local.inngest_messages import Json, Refused, read_events
 from penstock.local.inngest_store import LAST_RUNS, Store
+from penstock.local.inngest_timing import MEASURED, Timing, timing_of
+from penstock.loopback import host_name, is_local_origin, is_loopback
 
 log = logging.getLogger("penstock.local.inngest")
 
@@ -57,6 +64,27 @@ async def answer_refusal(request: Request, error: Exception) -> Response:
     return JSONResponse({"ids": [], "status": 400, "error": str(error)}, 400)
 
 
+class LocalOnly:
+    """Answer only what is meant for this machine: whoever reaches this server could start any function."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (reason := foreign(Headers(scope=scope))):
+            await JSONResponse({"status": 403, "error": reason}, 403)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def foreign(headers: Headers) -> str:
+    """Why the request is not meant for this machine; empty if it is."""
+    if not is_loopback(host_name(host := headers.get("host", ""))):
+        return f"this server answers to localhost, not to {host[:100]!r}"
+    origin = headers.get("origin")
+    return "" if origin is None or is_local_origin(origin) else "this server does not answer pages of other sites"
+
+
 class Api:
     """The HTTP side: events and registrations come in, runs can be looked at."""
 
@@ -75,11 +103,15 @@ class Api:
         ]
 
     async def receive(self, request: Request) -> Response:
-        """Take events, all of a request or none; the answer leaves after the commit."""
+        """Take events up to the first bad one, in an order of chance; the answer leaves after the commit."""
         now, seed = time.time(), request.headers.get("x-inngest-event-id-seed", "")
-        events = read_events(await read_body(request), seed, now)
+        events, refusal = read_events(await read_body(request), seed, now)
         with self.store.db:
-            ids = [self.engine.publish(event, internal_id, now) for internal_id, event in events]
+            for internal_id, event in random.sample(events, len(events)):
+                self.engine.publish(event, internal_id, now)
+        ids = [internal_id for internal_id, _ in events]
+        if refusal:
+            return JSONResponse({"ids": ids, "status": 400, "error": str(refusal)}, 400)
         return JSONResponse({"ids": ids, "status": 200})
 
     async def register(self, request: Request) -> Response:
@@ -196,6 +228,7 @@ class InngestServer(uvicorn.Server):
         apps: Sequence[str] = (),
         time_scale: float = 1.0,
         poll_interval: float = 5.0,
+        timing: Timing = MEASURED,
     ) -> None:
         if host not in ("127.0.0.1", "::1", "localhost"):
             raise OSError(f"this server checks no keys and listens on loopback only, not on {host}")
@@ -206,14 +239,17 @@ class InngestServer(uvicorn.Server):
         # asyncio does so only for sockets it made itself; without it an answer waits 40 ms for an acknowledgement.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            self.engine = Engine(Store(database), time_scale)
+            self.engine = Engine(Store(database), time_scale, timing)
         except sqlite3.Error as error:
             self.socket.close()
             raise OSError(f"{database} cannot be used, is another server running on it? ({error})") from error
         self.apps, self.poll_interval = apps, poll_interval
         self.url = f"http://{host}:{self.socket.getsockname()[1]}"
         app = Starlette(
-            routes=Api(self.engine).routes, lifespan=self.serving, exception_handlers={Refused: answer_refusal}
+            routes=Api(self.engine).routes,
+            lifespan=self.serving,
+            middleware=[Middleware(LocalOnly)],
+            exception_handlers={Refused: answer_refusal},
         )
         super().__init__(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", ws="none"))
 
@@ -233,13 +269,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="inngest_server", description=__doc__.partition("\n")[0])
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--port", type=int, default=8288)
-    parser.add_argument("--database", default=".penstock/inngest.db", help="the file that keeps events and runs")
+    parser.add_argument(
+        "--database",
+        default=".penstock/inngest.db",
+        help="the file that keeps events and runs; `:memory:` forgets them when it ends, as the real dev server does",
+    )
     parser.add_argument("-u", "--app", dest="apps", action="append", default=[], help="serve URL of an app; repeatable")
     parser.add_argument("--time-scale", type=float, default=1.0, help="factor on the pauses between attempts")
     parser.add_argument("--poll-interval", type=float, default=5.0, help="seconds between syncs; 0 syncs each app once")
     logging.basicConfig(format="inngest: %(message)s", level=logging.WARNING)
     try:
-        server = InngestServer(**vars(parser.parse_args(arguments)))
+        server = InngestServer(**vars(parser.parse_args(arguments)), timing=timing_of(os.environ))
     except OSError as error:
         sys.exit(f"inngest: {error}")
     print(f"inngest: a stand-in listens on {server.url}", flush=True)

@@ -6,6 +6,7 @@ discovers what comes next; the others are planned steps and timers. A cron is su
 """
 
 import os
+import random
 import sqlite3
 from pathlib import Path
 
@@ -65,16 +66,18 @@ class Store:
         """Run one statement of the open transaction; tell whether it changed a row."""
         return self.db.execute(sql, values).rowcount > 0
 
-    def add_event(self, internal_id: str, event_id: str, name: str, body: str, now: float) -> str:
-        """Store an event unless its id came within 24 hours; return the internal id of the first."""
-        for known in self.rows("select id from events where event_id = ? and received > ?", event_id, now - DAY):
-            return str(known["id"])
+    def add_event(self, internal_id: str, event_id: str, name: str, body: str, now: float) -> None:
+        """Store an event; one that came before, under a seed that comes again, stays as it is."""
         self.write("insert or ignore into events values (?, ?, ?, ?, ?)", internal_id, event_id, name, body, now)
-        return internal_id
 
-    def join_run(self, function_id: str, key: str, event: str, now: float, due: float, *parent: str) -> tuple[str, int]:
-        """Begin a run, or if it is due later join the batch that is open under the key: (run id, its size)."""
-        run_id, size, batch = ulid(now), 0, due > now
+    def join_run(
+        self, function_id: str, key: str, event: str, now: float, due: float, *parent: str, batch: bool = False
+    ) -> tuple[str, int]:
+        """Begin a run, or join the batch that is open under the key: (run id, its size).
+
+        Events get a place in their batch by chance, as on the real server.
+        """
+        run_id, size = ulid(now), 0
         sql = "select id from runs where function_id = ? and batch_key = ? and status = 'Batching' and ?"
         for run in self.rows(sql, function_id, key, batch):
             run_id, size = run["id"], len(self.rows("select 1 from run_events where run_id = ?", run["id"]))
@@ -90,7 +93,7 @@ class Store:
             )
             self.write("insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, null, null)", *values)
             self.plan(run_id, "step", "Discover", "function", "{}", due)
-        self.write("insert into run_events values (?, ?, ?)", run_id, size, event)
+        self.write("insert into run_events values (?, ?, ?)", run_id, random.getrandbits(62), event)
         return run_id, size + 1
 
     def plan(self, run_id: str, step_id: str, op: str, name: str, opts: str, due: float) -> bool:

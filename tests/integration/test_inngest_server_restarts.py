@@ -76,16 +76,29 @@ def test_a_cron_missed_while_the_server_was_down_fires_once_on_its_return(tmp_pa
     with stage.stage(tmp_path, functions.scheduled) as running:
         assert running.journal.notes == []
     with sqlite3.connect(tmp_path / "inngest.db") as db:
-        (due,) = db.execute("select due from steps where op = 'Cron'").fetchone()
-        db.execute("update steps set due = ? where op = 'Cron'", (time.time() - 60,))
+        (due,) = db.execute("select distinct due from steps where op = 'Cron'").fetchone()
+        db.execute("update steps set due = ? where op = 'Cron'", (1_764_032_400,))
     db.close()
     assert due == next_firing("TZ=Europe/Paris 0 2 * * *", time.time())
     with stage.stage(tmp_path, functions.scheduled) as running:
         (note,) = running.journal.wait("cron", "nightly")
+        (other,) = running.journal.wait("cron", "nightly too")
         time.sleep(0.1)
-        assert len(running.journal.notes) == 1
-    assert note.data["event"].name == "inngest/scheduled.timer"
-    assert note.data["event"].data == {"cron": "TZ=Europe/Paris 0 2 * * *"}
+        assert len(running.journal.notes) == 2
+    event, fired = note.data["event"], "2025-11-25T01:00:00Z"
+    assert event.name == "inngest/scheduled.timer"
+    assert event.data == {"cron": "TZ=Europe/Paris 0 2 * * *", "scheduledAt": fired, "fireAt": fired}
+    # as on the real server, so that nobody takes it for the id of a run
+    assert event.id == other.data["event"].id == fired
+
+
+def test_a_database_in_memory_forgets_everything_with_its_end(tmp_path: Path, case: str) -> None:
+    with stage.stage(tmp_path, functions.plain, database=":memory:") as running:
+        shop = running.send("shop/plain", case)
+        running.ended(shop[0])
+    with stage.stage(tmp_path, functions.plain, database=":memory:") as running:
+        assert running.runs(shop[0]) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_busy_port_and_a_database_in_use_get_one_line(tmp_path: Path) -> None:
@@ -108,7 +121,7 @@ def test_what_ended_a_day_ago_is_dropped_and_open_runs_stay(tmp_path: Path) -> N
     store, now = Store(tmp_path / "inngest.db"), time.time()
     with store.db:
         for n in range(1_200):
-            event = store.add_event(ulid(now), f"event {n}", "shop/plain", "{}", now - 2 * DAY)
+            store.add_event(event := ulid(now), f"event {n}", "shop/plain", "{}", now - 2 * DAY)
             run_id, _ = store.join_run("shop-plain", "", event, now, now)
             store.memoize(run_id, "a", "StepRun", "a", "{}", now)
             if n % 4:

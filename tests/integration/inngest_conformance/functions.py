@@ -156,7 +156,7 @@ def sleeping(client: inngest.Inngest, journal: Journal) -> Made:
 
 
 def parallel(client: inngest.Inngest, journal: Journal) -> Made:
-    meeting = threading.Barrier(3, timeout=5)
+    meeting = threading.Barrier(3, timeout=60)
 
     @client.create_function(fn_id="together", trigger=On(event="shop/together"))
     def do_together(ctx: inngest.ContextSync) -> object:
@@ -205,7 +205,7 @@ def waiting(client: inngest.Inngest, journal: Journal) -> Made:
     def do_waits(ctx: inngest.ContextSync) -> object:
         same = "event.data.case == async.data.case"
         journal.note("waiting", case_of(ctx))
-        paid = ctx.step.wait_for_event("paid", event="shop/paid", if_exp=same, timeout=5_000)
+        paid = ctx.step.wait_for_event("paid", event="shop/paid", if_exp=same, timeout=60_000)
         gone = ctx.step.wait_for_event("gone", event="shop/never", timeout=1_000)
         return [paid and paid.data["n"], gone]
 
@@ -216,7 +216,7 @@ def limited(client: inngest.Inngest, journal: Journal) -> Made:
     def busy(ctx: inngest.ContextSync, what: str) -> None:
         journal.note(f"{what} begins", case_of(ctx), key=ctx.event.data["key"])
         time.sleep(0.1)
-        journal.note(f"{what} ends", case_of(ctx), key=ctx.event.data["key"])
+        journal.note(f"{what} ends", case_of(ctx), key=ctx.event.data["key"], n=ctx.event.data["n"])
 
     @client.create_function(
         fn_id="alone", trigger=On(event="shop/alone"), concurrency=[inngest.Concurrency(limit=1)]
@@ -245,8 +245,14 @@ def batched(client: inngest.Inngest, journal: Journal) -> Made:
 
 
 def scheduled(client: inngest.Inngest, journal: Journal) -> Made:
-    @client.create_function(fn_id="nightly", trigger=inngest.TriggerCron(cron="TZ=Europe/Paris 0 2 * * *"))
+    nightly = inngest.TriggerCron(cron="TZ=Europe/Paris 0 2 * * *")
+
+    @client.create_function(fn_id="nightly", trigger=nightly)
     def do_nightly(ctx: inngest.ContextSync) -> None:
         journal.note("nightly", "cron", event=ctx.event)
 
-    return [do_nightly]
+    @client.create_function(fn_id="nightly-too", trigger=nightly)
+    def do_nightly_too(ctx: inngest.ContextSync) -> None:
+        journal.note("nightly too", "cron", event=ctx.event)
+
+    return [do_nightly, do_nightly_too]

@@ -1,6 +1,7 @@
 """A stand-in and apps of the real `inngest` SDK beside it, over real HTTP on free ports, and what they did."""
 
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import inngest.fast_api
 import uvicorn
 
 from penstock.local.inngest_server import InngestServer
+from penstock.local.inngest_timing import FAST
 
 ROOT = Path(__file__).parents[3]
 Functions = Callable[[inngest.Inngest, "Journal"], list[inngest.Function[Any]]]
@@ -48,7 +50,7 @@ class Journal:
         with self.lock:
             return [note for note in self.notes if note.case == case and what in (None, note.what)]
 
-    def wait(self, case: str, what: str, count: int = 1, seconds: float = 8.0) -> list[Note]:
+    def wait(self, case: str, what: str, count: int = 1, seconds: float = 60.0) -> list[Note]:
         """Wait until there are as many notes, and return them all; fail with what there is instead."""
         end = time.monotonic() + seconds
         while len(found := self.of(case, what)) < count:
@@ -90,7 +92,7 @@ class Stage:
         runs: list[dict[str, Any]] = answer.raise_for_status().json()["data"]
         return runs
 
-    def ended(self, event_id: str, seconds: float = 8.0) -> dict[str, Any]:
+    def ended(self, event_id: str, seconds: float = 60.0) -> dict[str, Any]:
         """Wait for the end of an event's only run."""
         end = time.monotonic() + seconds
         while not (runs := self.runs(event_id)) or not runs[0]["ended_at"]:
@@ -134,17 +136,17 @@ def free_listener() -> tuple[socket.socket, str]:
 
 @contextmanager
 def stage(folder: Path, functions: Functions, **options: Any) -> Iterator[Stage]:
-    """Stand-in and app, registered. Pauses between attempts are shortened to a five-hundredth."""
+    """Stand-in and app, registered. No pauses but those between attempts, shortened to a five-hundredth."""
     listener, app_url = free_listener()
-    options = {"time_scale": 0.002, "poll_interval": 0.0} | options
-    server = InngestServer(port=0, database=folder / "inngest.db", apps=[app_url], **options)
+    options = {"database": folder / "inngest.db", "time_scale": 0.002, "poll_interval": 0.0, "timing": FAST} | options
+    server = InngestServer(port=0, apps=[app_url], **options)
     client, journal = make_client(server.url), Journal()
     with in_thread(server), serving(client, functions(client, journal), journal, listener), httpx.Client() as http:
         wait_for_functions(http, server.url)
         yield Stage(server.url, app_url, client, journal, http)
 
 
-def wait_for_functions(http: httpx.Client, server_url: str, seconds: float = 8.0) -> list[str]:
+def wait_for_functions(http: httpx.Client, server_url: str, seconds: float = 60.0) -> list[str]:
     end = time.monotonic() + seconds
     while True:
         try:
@@ -157,8 +159,10 @@ def wait_for_functions(http: httpx.Client, server_url: str, seconds: float = 8.0
 
 
 def spawn(database: Path, port: int, apps: Sequence[str] = (), *options: str) -> subprocess.Popen[str]:
-    """Start the stand-in as its own process, the way `penstock up` does."""
+    """Start the stand-in as its own process, the way `penstock up` does, but without pauses."""
     command = [sys.executable, "-m", "penstock.local.inngest_server", "--port", str(port), "--database", str(database)]
     for app in apps:
         command += ["-u", app]
-    return subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    env = {**os.environ, "STANDIN": "fast"}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen([*command, *options], cwd=ROOT, env=env, **streams, text=True)
