@@ -17,16 +17,16 @@ from urllib.parse import urljoin
 import httpx
 import inngest
 
+from functions.publishing import SEND_SECONDS, DevServer, Told
 from penstock import json_codec
 from penstock.errors import InvalidInput, PenstockError, SettingsError, Unavailable
-from penstock.event_store.relay import EVENT_PREFIX, OutgoingEvent, Relayed, relay
+from penstock.event_store.relay import APPENDED, EVENT_PREFIX, OutgoingEvent, Relayed, go_back, relay
 from penstock.event_store.waker import Waker
 from penstock.operations import runs
 from penstock.operations.redaction import error_text, redact
 from penstock.settings import Settings, get_settings
 
 APP_ID = "penstock"
-SEND_SECONDS = 10.0
 
 log = logging.getLogger("penstock.functions")
 registered: list[inngest.Function[Any]] = []
@@ -92,6 +92,12 @@ def settings() -> Settings:
     return get_settings()
 
 
+def correlation_of(ctx: inngest.ContextSync) -> str:
+    """The id of the event that asked for the run; for a cron the run's, since all firings of a minute share an id."""
+    is_cron = not ctx.event.id or ctx.event.name.startswith("inngest/")
+    return ctx.run_id if is_cron else ctx.event.id
+
+
 def listened_types() -> set[str]:
     """The stored event types that some function listens to by a trigger `event/<EventType>`."""
     triggers = (trigger for function in registered for trigger in function._triggers)
@@ -110,7 +116,7 @@ def send(events: Sequence[OutgoingEvent]) -> None:
     url = urljoin(client.event_api_origin, f"/e/{client.event_key or 'NO_EVENT_KEY_SET'}")
     body = [{"name": event.name, "id": event.id, "ts": event.ts, "data": event.data} for event in events]
     try:
-        response = _http().post(url, json=body, headers={"x-inngest-env": client.env} if client.env else {})
+        response = _post(url, body)
     except httpx.HTTPError as error:
         raise Unavailable(f"Inngest cannot be reached: {error_text(error)}", retry_after=5) from None
     if response.status_code in _REFUSED:
@@ -122,20 +128,54 @@ def send(events: Sequence[OutgoingEvent]) -> None:
 _REFUSED = (400, 413)
 
 
+def _post(url: str, body: object) -> httpx.Response:
+    if not client.is_production:
+        return _dev_server().post(url, body)
+    return _http().post(url, json=body, headers={"x-inngest-env": client.env} if client.env else {})
+
+
 @cache
 def _http() -> httpx.Client:
     return httpx.Client(timeout=SEND_SECONDS)
 
 
-def relay_once() -> Relayed:
-    """Tell Inngest of all events that it does not know of yet."""
+@cache
+def _dev_server() -> DevServer:
+    return DevServer(lambda: {function.id for function in registered}, told)
+
+
+told = Told()
+
+
+def relay_once(*, seconds: float = 20.0) -> Relayed:
+    """Tell Inngest of all events that it does not know of yet, or that it may have forgotten, for about `seconds`."""
     began = datetime.now(UTC)
-    relayed = relay(settings(), send, listened_types())
+    if (position := told.again) is not None:
+        go_back(settings(), position)
+        told.went_back(position)
+    relayed = relay(settings(), _tell, listened_types(), seconds=seconds)
     runs.record_wake(settings(), "relay_events", began, relayed.events, {"position": relayed.position})
     return relayed
 
 
-_waker = Waker(relay_once, lambda: settings().relay_interval_ms / 1000)
+def _tell(events: Sequence[OutgoingEvent]) -> None:
+    send(events)
+    firsts = [event.data["from"] if event.name == APPENDED else event.data["position"] for event in events]
+    told.note(min(firsts) - 1)
+
+
+def wake_readers(position: int, reason: str) -> None:
+    """Have all projections look at the store, though nothing new was appended; twice for one `reason` counts once."""
+    nothing = {"from": position + 1, "to": position, "count": 0, "event_types": []}
+    send([OutgoingEvent(APPENDED, f"requested-{reason}", nothing, int(datetime.now(UTC).timestamp() * 1000))])
+
+
+def _turn() -> None:
+    if not relay_once().caught_up:
+        _waker.wake()
+
+
+_waker = Waker(_turn, lambda: settings().relay_interval_ms / 1000)
 
 
 def wake_relay() -> None:

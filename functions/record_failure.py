@@ -4,8 +4,9 @@ A function of its own instead of `on_failure`, which gets one attempt and no mor
 for the failure, this is retried until it is back.
 """
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import inngest
 
@@ -13,6 +14,8 @@ from functions.client import APP_ID, client, registered, settings
 from penstock import database
 from penstock.operations import dead_letters, runs
 from penstock.operations.redaction import redact
+
+MOST_WRAPPINGS: Final = 5
 
 
 @client.create_function(
@@ -36,8 +39,31 @@ def record_failure(ctx: inngest.ContextSync) -> dict[str, Any]:
 def _reason(error: object) -> str:
     if not isinstance(error, Mapping):
         return "it failed without saying why"
-    message = str(error.get("message") or error.get("error") or "it failed without saying why")
-    return redact(message if ":" in message else f"{error.get('name') or 'Error'}: {message}")
+    name, message = _unwrapped(error)
+    return redact(message if ":" in message else f"{name}: {message}")
+
+
+def _unwrapped(error: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and message. Where Inngest did not reach the app, the error is within the message, once more as JSON."""
+    name, message, inner = "Error", "", error
+    for _ in range(MOST_WRAPPINGS):
+        name = str(inner.get("name") or name)
+        found = inner.get("message") or inner.get("error") or message
+        message = found if isinstance(found, str) else json.dumps(found)
+        if not (inner := _object(message)):
+            break
+    return name, message or "it failed without saying why"
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    """The JSON object that the text is; empty if it is none."""
+    if not text.lstrip().startswith("{"):
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _payload(function_id: str, failed: inngest.Event) -> dict[str, Any]:

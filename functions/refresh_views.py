@@ -4,7 +4,7 @@ from typing import Any
 
 import inngest
 
-from functions.client import client, settings
+from functions.client import client, correlation_of, settings
 from penstock import database, views
 from penstock.errors import InvalidInput
 from penstock.operations import runs
@@ -17,7 +17,7 @@ from penstock.operations import runs
 )
 def refresh_views(ctx: inngest.ContextSync) -> dict[str, Any]:
     wanted = _wanted(ctx.event)
-    return {"views": [ctx.step.run(f"refresh-{name}", _refresh, name, ctx.event.id or None) for name in wanted]}
+    return {"views": [ctx.step.run(f"refresh-{name}", _refresh, name, correlation_of(ctx)) for name in wanted]}
 
 
 def _wanted(event: inngest.Event) -> list[str]:
@@ -30,7 +30,7 @@ def _wanted(event: inngest.Event) -> list[str]:
     return [views.find_view(str(name)).name for name in dict.fromkeys(named)]
 
 
-def _refresh(name: str, correlation_id: str | None) -> dict[str, Any]:
+def _refresh(name: str, correlation_id: str) -> dict[str, Any]:
     with runs.record_run(settings(), "refresh_views", correlation_id) as run:
         with database.connection(settings()) as connection:
             done = views.refresh_view(connection, name)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import inngest
 
-from functions.client import client, settings
+from functions.client import client, correlation_of, settings
 from penstock import etl
 from penstock.errors import InvalidInput
 from penstock.operations import runs
@@ -29,14 +29,14 @@ PIPELINE = "run_daily_etl"
 )
 def run_daily_etl(ctx: inngest.ContextSync) -> dict[str, Any]:
     run_id = runs.run_id_of(ctx.run_id)
-    extracted = ctx.step.run("extract", _extract, run_id, ctx.event)
+    extracted = ctx.step.run("extract", _extract, run_id, ctx.event, correlation_of(ctx))
     transformed = ctx.step.run("transform", _transform, extracted["batch_id"])
     loaded = ctx.step.run("load", _load, run_id, extracted)
     return {**extracted, "transformed": transformed["days"], "loaded": loaded["days"]}
 
 
-def _extract(run_id: UUID, event: inngest.Event) -> dict[str, Any]:
-    runs.start_run(settings(), PIPELINE, run_id, event.id or None)
+def _extract(run_id: UUID, event: inngest.Event, correlation_id: str) -> dict[str, Any]:
+    runs.start_run(settings(), PIPELINE, run_id, correlation_id)
     from_day, to_day = _days(event)
     extracted = etl.extract(settings(), from_day, to_day, batch_id=run_id)
     return {**extracted, "from": from_day.isoformat(), "to": to_day.isoformat()}

@@ -1,11 +1,12 @@
 """Running it: `penstock migrate`, `relay`, `retry`, `runs` and `doctor`."""
 
 import argparse
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from uuid import UUID
 
-from penstock import database
+from penstock import database, event_store
 from penstock.cli.retrying import retry_letter
 from penstock.cli.session import (
     command_settings,
@@ -17,6 +18,7 @@ from penstock.cli.session import (
 )
 from penstock.cli.upper_floor import relay_now
 from penstock.errors import InvalidInput, PenstockError, SettingsError
+from penstock.event_store.relay import SUBSCRIPTION, go_back
 from penstock.operations import dead_letters, doctor
 from penstock.operations.doctor import Check
 from penstock.operations.redaction import error_text
@@ -36,9 +38,20 @@ def migrate(options: argparse.Namespace) -> None:
 
 
 def relay(options: argparse.Namespace) -> None:
-    """Tell Inngest now, instead of within the minute."""
-    relayed = relay_now(reachable_settings())
+    """Tell Inngest now, instead of within the minute; with `--from` again, from that position on."""
+    settings = reachable_settings()
+    if options.from_position is not None:
+        _check_position(settings, options.from_position)
+        go_back(settings, max(options.from_position - 1, 0))
+    relayed = relay_now(settings, seconds=math.inf)
     print(f"{relayed.events:,} events told, {relayed.sent:,} sent to listeners, up to position {relayed.position:,}")
+
+
+def _check_position(settings: Settings, position: int) -> None:
+    with database.connection(settings) as connection:
+        told = event_store.read_checkpoint(connection, SUBSCRIPTION)
+    if position > told + 1:
+        raise InvalidInput(f"position {position} is beyond what Inngest was told of, up to {told}", field="--from")
 
 
 def retry(options: argparse.Namespace) -> int:

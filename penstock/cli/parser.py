@@ -119,7 +119,14 @@ def _figures(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 
 def _operations(commands: "Commands[argparse.ArgumentParser]") -> None:
-    _command(commands, "relay", "operations:relay", "tell Inngest now about events that it was not told of")
+    relay = _command(commands, "relay", "operations:relay", "tell Inngest now about events that it was not told of")
+    relay.add_argument(
+        "--from",
+        dest="from_position",
+        type=_position,
+        metavar="POSITION",
+        help="tell it of all events from this position on again, since it lost them",
+    )
     retry = _command(commands, "retry", "operations:retry", "run dead letters again; without an id, list them")
     retry.add_argument("ids", nargs="*", metavar="id")
     retry.add_argument("--all", action="store_true", help="all that are open")
@@ -143,6 +150,12 @@ def _day(text: str) -> date:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2010-12-31")
+
+
+def _position(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a position")
 
 
 def _expected_version(text: str) -> int | str:

@@ -15,9 +15,9 @@ from penstock.local.proxies import past_proxies
 from penstock.settings import Settings
 
 
-def relay_now(settings: Settings) -> Relayed:
+def relay_now(settings: Settings, *, seconds: float = 20.0) -> Relayed:
     """Relay with the app's own sender; raises `Unavailable` if Inngest cannot be reached."""
-    relayed: Relayed = _client(settings).relay_once()
+    relayed: Relayed = _client(settings).relay_once(seconds=seconds)
     return relayed
 
 

@@ -2,7 +2,8 @@
 
 For each range of positions one `penstock/events.appended`, and one `event/<EventType>` for each event of a type that
 somebody listens to, its id the stored event's. Then the checkpoint moves: at least once, with stable ids. Two relays
-at once take turns on the checkpoint's row. Knows no Inngest: `send` is given, and raises if the events did not arrive
+at once take turns on the checkpoint's row. A type that nobody listened to before is told from the first event on,
+beside the new ones, in portions. Knows no Inngest: `send` is given, and raises if the events did not arrive
 (`InvalidInput` if they never will: then they are sent one by one, and the one at fault becomes a dead letter).
 """
 
@@ -20,6 +21,7 @@ from penstock import database
 from penstock.database import Connection, translated
 from penstock.errors import InvalidInput
 from penstock.event_store.events import RecordedEvent
+from penstock.event_store.listening import Listened, move_listening, move_listening_back, read_listening
 from penstock.event_store.streams import EVENT_COLUMNS
 from penstock.event_store.subscriptions import lock_checkpoint, move_checkpoint, safe_position
 from penstock.operations import dead_letters
@@ -57,11 +59,15 @@ Send: TypeAlias = Callable[[Sequence[OutgoingEvent]], None]
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """What a relay told: stored events passed, events sent for listeners, and the position it reached."""
+    """What a relay told: stored events passed, events sent for listeners, and the position it reached.
+
+    Not `caught_up`: its time was over before everything was told.
+    """
 
     events: int
     sent: int
     position: int
+    caught_up: bool = True
 
 
 def relay(settings: Settings, send: Send, listened_types: Collection[str], *, seconds: float = 20.0) -> Relayed:
@@ -71,13 +77,27 @@ def relay(settings: Settings, send: Send, listened_types: Collection[str], *, se
     was, so that the next relay sends the same again.
     """
     deadline = time.monotonic() + seconds
+    names = frozenset(listened_types)
     events = sent = 0
     while True:
         with database.transaction(settings) as connection:
-            done, caught_up = _relay_range(connection, send, _Listened.of(listened_types))
+            done, behind = _relay_range(connection, send, names)
         events, sent = events + done.events, sent + done.sent
+        if behind:
+            with database.transaction(settings) as connection:
+                told, behind = _tell_of_the_past(connection, send, names)
+            sent += told
+        caught_up = done.caught_up and not behind
         if caught_up or time.monotonic() > deadline:
-            return Relayed(events, sent, done.position)
+            return Relayed(events, sent, done.position, caught_up)
+
+
+def go_back(settings: Settings, position: int) -> None:
+    """Have the next relay tell of everything after `position` again; one that is not there yet stays where it is."""
+    with database.transaction(settings) as connection:
+        if position < lock_checkpoint(connection, SUBSCRIPTION):
+            move_checkpoint(connection, SUBSCRIPTION, position)
+            move_listening_back(connection, position)
 
 
 def outgoing(event: RecordedEvent) -> OutgoingEvent:
@@ -108,17 +128,6 @@ def _fits(event: OutgoingEvent) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Listened:
-    types: list[str]
-    prefixes: list[str]
-
-    @classmethod
-    def of(cls, names: Collection[str]) -> "_Listened":
-        prefixes = [name.removesuffix("*") for name in names if name.endswith("*")]
-        return cls([name for name in names if not name.endswith("*")], prefixes)
-
-
 _LISTENED = f"""
 select {EVENT_COLUMNS} from {{source}} as e
 where e.position > %(after)s and e.position <= %(to)s and (
@@ -135,23 +144,44 @@ from public.event_store where position > %(after)s and position <= %(to)s
 """  # noqa: S608
 
 
-def _relay_range(connection: Connection, send: Send, listened: _Listened) -> tuple[Relayed, bool]:
+def _relay_range(connection: Connection, send: Send, names: Collection[str]) -> tuple[Relayed, bool]:
+    """Tell of the next range, and say whether some type is behind it."""
     after = lock_checkpoint(connection, SUBSCRIPTION)
+    listening = read_listening(connection, names, after)
     safe = safe_position(connection)
     if safe <= after:
-        return Relayed(0, 0, after), True
+        return Relayed(0, 0, after), bool(listening.behind)
     to = min(safe, after + MAX_POSITIONS)
-    wanted = _read_listened(connection, after, to, listened)
+    wanted = _read_listened(connection, after, to, listening.current)
     if len(wanted) == MAX_EVENTS_A_SEND:
         to = wanted[-1].position
     appended, count = _appended(connection, after, to)
     for chunk in _chunks([*appended, *map(outgoing, wanted)]):
         _send(connection, send, chunk)
     move_checkpoint(connection, SUBSCRIPTION, to)
-    return Relayed(count, len(wanted), to), to == safe
+    return Relayed(count, len(wanted), to, to == safe), bool(listening.behind)
 
 
-def _read_listened(connection: Connection, after: int, to: int, listened: _Listened) -> list[RecordedEvent]:
+def _tell_of_the_past(connection: Connection, send: Send, names: Collection[str]) -> tuple[int, bool]:
+    """A portion of what one type that is behind has missed: the events sent, and whether more is left."""
+    position = lock_checkpoint(connection, SUBSCRIPTION)
+    listening = read_listening(connection, names, position)
+    if not listening.behind:
+        return 0, False
+    name, after = min(listening.behind.items())
+    to = min(position, after + MAX_POSITIONS)
+    found = _read_listened(connection, after, to, Listened.of([name]))
+    if len(found) == MAX_EVENTS_A_SEND:
+        to = found[-1].position
+    # a prefix may be new where a type that it covers is not
+    missed = [outgoing(event) for event in found if event.event_type not in listening.current]
+    for chunk in _chunks(missed):
+        _send(connection, send, chunk)
+    move_listening(connection, name, None if to >= position else to)
+    return len(missed), to < position or len(listening.behind) > 1
+
+
+def _read_listened(connection: Connection, after: int, to: int, listened: Listened) -> list[RecordedEvent]:
     if not listened.types and not listened.prefixes:
         return []
     values = {"after": after, "to": to, "types": listened.types, "prefixes": listened.prefixes}

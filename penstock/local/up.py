@@ -160,9 +160,11 @@ def _start(run: Run, settings: Settings) -> None:
         **_local(run),
         "DATABASE_URL": settings.database_url,
         "PYTHONUNBUFFERED": "1",
+        # where the app finds itself, to register again with a server that has forgotten it
+        "INNGEST_SERVE_ORIGIN": run.environment.get("INNGEST_SERVE_ORIGIN") or wanted.address,
     }
     if wanted.inngest.is_ours:
-        arguments = ["--port", str(wanted.inngest.port), "--database", str(STATE / "inngest.db")]
+        arguments = ["--port", str(wanted.inngest.port), "--database", str(_memory(settings))]
         children.start("inngest", "penstock.local.inngest_server", arguments, environment)
     arguments = ["app.main:app", "--host", "127.0.0.1", "--port", str(wanted.port)]
     children.start("api", "uvicorn", [*arguments, "--timeout-graceful-shutdown", "3"], environment)
@@ -171,7 +173,21 @@ def _start(run: Run, settings: Settings) -> None:
     run.say(f"Inngest    {wanted.inngest.url}{', our stand-in' if wanted.inngest.is_ours else ''}")
     _await(run, f"{wanted.address}/health", "api")
     _register(wanted)
+    _publish(wanted, {})
     run.say(f"API        {wanted.address}/docs, logs in {_shown(STATE / 'logs')}")
+
+
+def _memory(settings: Settings) -> Path:
+    """The stand-in's file. Each database has one of its own: runs and timers of another would not fit its facts."""
+    with database.connect(settings.database_url) as connection:
+        row = connection.execute(_IDENTITY).fetchone()
+    assert row is not None
+    return STATE / f"inngest-{row[0]}.db"
+
+
+_IDENTITY = """
+select system_identifier || '-' || oid from pg_control_system(), pg_database where datname = current_database()
+"""
 
 
 def _await(run: Run, url: str, name: str) -> None:
@@ -185,7 +201,8 @@ def _await(run: Run, url: str, name: str) -> None:
     raise LocalServerFailed(f"the {name} does not answer at {url}: see {run.children.log(name)}")
 
 
-def _register(wanted: Choices) -> None:
+def _register(wanted: Choices) -> bool:
+    """Have Inngest take the app; False if it had it already, just so."""
     try:
         answer = httpx.put(f"{wanted.address}/api/inngest", timeout=30, trust_env=False)
     except httpx.HTTPError as error:
@@ -194,6 +211,18 @@ def _register(wanted: Choices) -> None:
         raise LocalServerFailed(
             f"Inngest at {wanted.inngest.url} did not take the app: {answer.status_code} {answer.text[:500]}"
         )
+    return bool(answer.json().get("modified"))
+
+
+def _publish(wanted: Choices, data: Mapping[str, object]) -> None:
+    """Have all readers look at the store now: for a new projection or a new listener everything in it is new."""
+    event = {"name": "penstock/relay.requested", "data": data}
+    try:
+        answer = httpx.post(f"{wanted.inngest.url}/e/penstock-up", json=[event], timeout=30, trust_env=False)
+    except httpx.HTTPError as error:
+        raise LocalServerFailed(f"Inngest at {wanted.inngest.url} cannot be reached: {error}") from error
+    if not answer.is_success:
+        raise LocalServerFailed(f"Inngest did not take the event: {answer.status_code} {answer.text[:500]}")
 
 
 def _is_taken(answer: httpx.Response) -> bool:
@@ -215,9 +244,13 @@ def _watch(run: Run) -> None:
 
 
 def _register_again(run: Run, was_taken: bool) -> bool:
-    """A development server forgets its apps when it restarts, and looks for them at a few usual ports only."""
+    """A development server forgets its apps when it restarts, and looks for them at a few usual ports only.
+
+    With the apps it forgets what it has taken: the relay tells it again.
+    """
     try:
-        _register(run.wanted)
+        if _register(run.wanted):
+            _publish(run.wanted, {"forgotten": True})
     except LocalServerFailed as error:
         if was_taken:
             run.say(f"Inngest    is away, and is tried again every {REGISTER_SECONDS} s: {error}")

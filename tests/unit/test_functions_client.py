@@ -1,5 +1,6 @@
 """What goes out to Inngest: events by its event API, outputs and errors through the middleware."""
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,12 +12,22 @@ import pytest
 import respx
 
 from functions import client as module
+from functions import publishing
 from functions.client import SortErrors, client, send
 from penstock.errors import InvalidInput, Unavailable
 from penstock.event_store.relay import OutgoingEvent
 
 URL = "http://127.0.0.1:8288/e/NO_EVENT_KEY_SET"
 EVENT = OutgoingEvent("event/Noted", "0193d0f2-6c1e-7d3a-9b6e-0b8a3f1f6d10", {"text": "ä", "none": None}, 1291191960000)
+
+
+@pytest.fixture(autouse=True)
+def has_the_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The development server has every function; what it is asked for is not what these tests are about."""
+    monkeypatch.setattr(publishing.DevServer, "_has_app", lambda *arguments: True)
+    module._dev_server.cache_clear()
+    yield
+    module._dev_server.cache_clear()
 
 
 @respx.mock
@@ -64,7 +75,9 @@ def test_without_an_event_key_nothing_is_sent_to_the_cloud(monkeypatch: pytest.M
 
 @respx.mock
 def test_the_environment_of_a_branch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    route = respx.post(URL).respond(200)
+    monkeypatch.setattr(client, "is_production", True)
+    monkeypatch.setattr(client, "_event_key", "key")
+    route = respx.post(URL.replace("NO_EVENT_KEY_SET", "key")).respond(200)
     monkeypatch.setattr(client, "_env", "feature-x")
     send([EVENT])
     assert route.calls.last.request.headers["x-inngest-env"] == "feature-x"

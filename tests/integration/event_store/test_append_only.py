@@ -122,7 +122,7 @@ group by 1, 2 order by 1, 2
 def test_grants_on_the_relations_are_exactly_these(connection: psycopg.Connection) -> None:
     relations = [
         *("public.event_store", "public.streams", "public.event_store_position_seq", "public.current_events"),
-        *("ops.subscriptions", "ops.upcasters", "staging.events"),
+        *("ops.subscriptions", "ops.listened_types", "ops.upcasters", "staging.events"),
     ]
     assert connection.execute(RELATION_GRANTS, (relations,)).fetchall() == [
         ("current_events", "analyst", ["select"]),
@@ -132,6 +132,7 @@ def test_grants_on_the_relations_are_exactly_these(connection: psycopg.Connectio
         ("event_store_position_seq", "analyst", ["select"]),
         ("event_store_position_seq", "service_role", ["select"]),
         ("events", "service_role", ["delete", "insert", "select"]),
+        ("listened_types", "service_role", ["delete", "insert", "select", "update"]),
         ("streams", "analyst", ["select"]),
         ("streams", "service_role", ["select"]),
         ("subscriptions", "service_role", ["delete", "insert", "select", "update"]),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from functions.publishing import Told
 from penstock.event_store.relay import OutgoingEvent
 from penstock.settings import Settings
 
@@ -23,4 +24,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[OutgoingEvent]:
 @pytest.fixture(autouse=True)
 def configured(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr("functions.client.get_settings", lambda: settings)
+    told = Told()
+    for module in ("functions.client", "functions.relay_events"):
+        monkeypatch.setattr(f"{module}.told", told)
     return settings

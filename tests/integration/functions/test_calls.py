@@ -227,6 +227,75 @@ def test_a_failed_run_becomes_one_dead_letter_however_often_it_is_told(
     ]
 
 
+WRAPPED = {"error": {"error": "Unable to reach SDK URL", "name": "Error", "message": "Unable to reach SDK URL"}}
+UNREACHABLE = "Error: Unable to reach SDK URL"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ({"name": "Error", "message": json.dumps(WRAPPED)}, UNREACHABLE),
+        ({"error": json.dumps(WRAPPED)}, UNREACHABLE),
+        (WRAPPED, UNREACHABLE),
+        ({"message": json.dumps({"message": json.dumps(WRAPPED)})}, UNREACHABLE),
+        ({"name": "TypeError", "message": '{"a": 1}'}, '{"a": 1}'),
+        ({"name": "TypeError", "message": "{not JSON"}, "TypeError: {not JSON"),
+        ({"name": "TypeError", "message": 7}, "TypeError: 7"),
+        ({}, "Error: it failed without saying why"),
+        ({"message": '{"a":' * 5_000}, '{"a":' * 20),
+    ],
+)
+def test_the_reason_of_a_failure_is_plain_text_however_often_it_was_wrapped(
+    connection: psycopg.Connection, error: dict[str, Any], reason: str
+) -> None:
+    data = {"function_id": "penstock-refresh-views", "run_id": "r9", "error": error, "event": {"name": "a", "data": {}}}
+    assert run("record-failure", {"name": "inngest/function.failed", "data": data}).status == 200
+    (letter,) = list_dead_letters(connection)
+    assert letter.reason[: max(len(reason), 100)] == reason
+
+
+def test_runs_of_one_cron_minute_have_correlation_ids_of_their_own(connection: psycopg.Connection) -> None:
+    """Inngest gives all firings of a minute one event id, their time."""
+    firing = {"name": "inngest/scheduled.timer", "id": "2026-11-21T02:00:00Z"}
+    assert run("refresh-views", firing, run_id="01KAHV5T7M0000000000000001").status == 200
+    assert run("run-daily-etl", firing, run_id="01KAHV5T7M0000000000000002").status == 200
+    found = {(run.pipeline, run.correlation_id) for run in list_runs(connection)}
+    assert found == {
+        ("refresh_views", "01KAHV5T7M0000000000000001"),
+        ("run_daily_etl", "01KAHV5T7M0000000000000002"),
+    }
+
+
+def test_a_wished_refresh_is_correlated_with_its_wish(connection: psycopg.Connection) -> None:
+    run("refresh-views", {"name": "views/refresh.requested", "id": "asked-2", "data": {"views": ["user_cohorts"]}})
+    assert [found.correlation_id for found in list_runs(connection)] == ["asked-2"]
+
+
+def test_a_requested_relay_has_all_readers_look_though_nothing_is_new(
+    connection: psycopg.Connection, sent: list[OutgoingEvent]
+) -> None:
+    position = place_order(connection)
+    run("relay-events", {"name": "inngest/scheduled.timer"})
+    del sent[:]
+    for _ in range(2):
+        run("relay-events", {"name": "penstock/relay.requested"})
+    nothing = {"from": position + 1, "to": position, "count": 0, "event_types": []}
+    assert [(event.name, event.id, event.data) for event in sent] == [(APPENDED, f"requested-{RUN_ID}", nothing)] * 2
+    run("relay-events", {"name": "inngest/scheduled.timer"})
+    assert len(sent) == 2
+
+
+def test_what_a_forgetful_server_took_lately_is_told_again(
+    connection: psycopg.Connection, sent: list[OutgoingEvent]
+) -> None:
+    position = place_order(connection)
+    run("relay-events", {"name": "inngest/scheduled.timer"})
+    del sent[:]
+    lost = {"name": "penstock/relay.requested", "data": {"forgotten": True}}
+    assert run("relay-events", lost).body == {"events": 2, "sent": 0, "position": position}
+    assert [event.data["count"] for event in sent] == [2, 0]
+
+
 def test_a_failed_batch_is_kept_with_all_its_events(connection: psycopg.Connection) -> None:
     events = [{"name": "event/Told", "data": {"n": number}} for number in range(3)]
     data = {"function_id": "penstock-listener", "run_id": "r3", "event": events[0], "events": events}

@@ -1,0 +1,135 @@
+"""Publish to a development server of Inngest's only while it has the app.
+
+Such a server remembers nothing when it is restarted, takes events before it has the app, answers 200 and runs none of
+them. Its end is also the end of every connection to it. So before the first events the server is asked which functions
+it has, and what then turns out to have gone over a new connection does not count: the server is asked again, and the
+same is sent again. If functions are missing the app registers, and nothing is published before they are there.
+What such a server had taken shortly before its end is told again: see `Told`.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import Any, Final
+from urllib.parse import urljoin
+
+import httpx
+
+from penstock.errors import Unavailable
+from penstock.operations.redaction import error_text, redact
+
+SEND_SECONDS: Final = 10.0
+# Servers close a connection that is idle for some seconds: ask again before, instead of publishing twice after.
+IDLE_SECONDS: Final = 2.0
+TOLD_SECONDS: Final = 60.0
+SERVE_PATH: Final = "/api/inngest"
+_BROKEN: Final = (httpx.NetworkError, httpx.RemoteProtocolError)
+
+
+class Told:
+    """The positions that were told within a minute, and from which of them to tell again since they may be lost."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lately: deque[tuple[float, int]] = deque()
+        self._again: int | None = None
+
+    def note(self, position: int) -> None:
+        """Say that events after `position` have been taken."""
+        now = time.monotonic()
+        with self._lock:
+            self._lately.append((now, position))
+            while self._lately[0][0] < now - TOLD_SECONDS:
+                self._lately.popleft()
+
+    def lose(self) -> None:
+        """Say that the server may have forgotten what it took."""
+        with self._lock:
+            known = [position for _, position in self._lately]
+            known += [] if self._again is None else [self._again]
+            self._again = min(known, default=None)
+            self._lately.clear()
+
+    @property
+    def again(self) -> int | None:
+        return self._again
+
+    def went_back(self, position: int) -> None:
+        """Say that the relay tells of everything after `position` again."""
+        with self._lock:
+            if self._again == position:
+                self._again = None
+
+
+class DevServer:
+    """The way to a development server. `needed` are the ids of the functions without which nothing is published."""
+
+    def __init__(self, needed: Callable[[], Collection[str]], told: Told) -> None:
+        self._needed = needed
+        self._told = told
+        self._http = httpx.Client(timeout=SEND_SECONDS)
+        self._opened = 0
+        self._checked = -1
+        self._used = 0.0
+
+    def post(self, url: str, body: object) -> httpx.Response:
+        """Post over a connection whose other end is known to have the app. Raises `Unavailable`."""
+        for _ in range(2):
+            if self._checked != self._opened or time.monotonic() > self._used + IDLE_SECONDS:
+                self._check(url)
+            opened = self._opened
+            response = self._request("POST", url, json=body)
+            if self._opened == opened:
+                return response
+        # it closes each connection after one answer; between these two looks it has not been restarted
+        self._check(url)
+        return response
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _check(self, url: str) -> None:
+        if not self._has_app(url):
+            if self._checked >= 0:
+                self._told.lose()
+            self._checked = -1
+            _register()
+            if not self._has_app(url):
+                raise Unavailable("Inngest does not have this app (yet): nothing is published before", retry_after=5)
+        self._checked = self._opened
+
+    def _has_app(self, url: str) -> bool:
+        response = self._request("GET", urljoin(url, "/dev"))
+        if response.status_code == 404:
+            return True  # self-hosted: it does not tell, but neither does it forget
+        try:
+            known = {function.get("slug") or function["id"] for function in response.json()["functions"] or []}
+        except (ValueError, LookupError, TypeError, AttributeError):
+            text = redact(response.text[:300])
+            raise Unavailable(f"Inngest does not say which functions it has: {text}", retry_after=5) from None
+        return known.issuperset(self._needed())
+
+    def _request(self, method: str, url: str, **content: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, url, extensions={"trace": self._trace}, **content)
+        except _BROKEN:
+            self._told.lose()
+            raise
+        finally:
+            self._used = time.monotonic()
+
+    def _trace(self, event: str, details: object) -> None:
+        if event == "connection.connect_tcp.started":
+            self._opened += 1
+
+
+def _register() -> None:
+    """Have the app register where its own address is known; elsewhere the server, or `penstock up`, sees to it."""
+    if not (origin := os.environ.get("INNGEST_SERVE_ORIGIN")):
+        return
+    try:
+        httpx.put(urljoin(origin, SERVE_PATH), timeout=SEND_SECONDS)
+    except httpx.HTTPError as error:
+        raise Unavailable(f"Inngest does not have this app, which does not answer: {error_text(error)}") from None

@@ -1,0 +1,16 @@
+-- What the relay has told the listeners of each event type.
+--   ops.listened_types   a row for each type, or prefix that ends with `*`, that an Inngest function listens or listened to
+-- A type that nobody listened to before is behind from the first event on: the relay tells of its past, then of it with
+-- everything else. Written under the lock of the relay's row in ops.subscriptions alone.
+create table ops.listened_types (
+  event_type text not null,
+  position bigint,
+  updated_at timestamptz not null default now(),
+  constraint listened_types_pkey primary key (event_type),
+  constraint listened_types_position_check check (position >= 0)
+);
+comment on table ops.listened_types is 'Event types, or prefixes that end with *, of which the relay tells listeners.';
+comment on column ops.listened_types.position is
+  'Null: told together with everything else. Else listeners heard up to here: the type is new, or nobody listens now.';
+alter table ops.listened_types enable row level security;
+grant select, insert, update, delete on ops.listened_types to service_role;
