@@ -24,7 +24,7 @@ from penstock.event_store.relay import APPENDED, EVENT_PREFIX, OutgoingEvent, Re
 from penstock.event_store.waker import Waker
 from penstock.operations import runs
 from penstock.operations.redaction import error_text, redact
-from penstock.settings import Settings, get_settings
+from penstock.settings import Settings, batch_size, get_settings
 
 APP_ID = "penstock"
 
@@ -86,6 +86,9 @@ def _client() -> inngest.Inngest:
 
 
 client = _client()
+
+# For listeners: one run an event cannot keep up with a busy store. The free plan takes batches of 5 at most.
+BATCH = inngest.Batch(max_size=batch_size(), timeout=timedelta(seconds=1))
 
 
 def settings() -> Settings:

@@ -76,6 +76,7 @@ class Settings:
             max_upload_bytes=_whole_number(env, "PENSTOCK_MAX_UPLOAD_BYTES", 10_000_000_000, faults, at_least=1024),
             relay_interval_ms=_whole_number(env, "RELAY_INTERVAL_MS", 200, faults, at_most=60_000),
         )
+        _whole_number(env, "INNGEST_BATCH_SIZE", 100, faults, at_least=2, at_most=100)
         if not settings.is_local:
             faults += _production_faults(settings, env)
         if faults:
@@ -95,6 +96,11 @@ def business_timezone() -> str:
     A wrong one is UTC here; `from_env` says what is wrong with it.
     """
     return _timezone(os.environ, [])
+
+
+def batch_size() -> int:
+    """How many events a listener gets in one run at most, fixed like the zone when the app is imported."""
+    return _whole_number(os.environ, "INNGEST_BATCH_SIZE", 100, [], at_least=2, at_most=100)
 
 
 def _production_faults(settings: Settings, env: Mapping[str, str]) -> list[str]:

@@ -5,6 +5,17 @@ functions are called with memoised steps; retries with backoff, Retry-After, no-
 parallel steps, cron, batches, concurrency, idempotency and `inngest/function.failed` work as on the real server.
 An event answered with 200 survives `kill -9`, and its runs go on after a restart.
 
+As on the real server, measured on one: events of a request and of a batch come in any order; what came before a bad
+event is kept and runs, and its ids are in the 400; an event id that comes again gets a new internal id and no new run;
+a seed is ten bytes in base64, or ignored; a cron's event id is its time; an app that is away is JSON inside JSON;
+events that come before an app has registered run nothing; it waits as long (`inngest_timing`, unless `STANDIN=fast`).
+
+Where it differs on purpose, being stricter: an event may have 256 KiB, as on the free plan (a dev server takes 3 MiB);
+an empty request, an unknown field and a lone surrogate are refused (there 200); `206 []` is a failed attempt (there it
+is called again without end). Being kinder: it keeps its state, as a self-hosted server does (`--database :memory:`
+forgets it, as a dev server does); refusals name the field; the REST answers are fresh and name functions by their slugs
+(there they are seconds old, with UUIDs), which nothing of ours but tests reads.
+
 What it does not do: check keys or signatures, listen beyond loopback, keep anything for longer than a day. It does not
 know debounce, throttle, rate limit, priority, singleton, cancel, timeouts, nor more of CEL than `path == value` joined
 by `&&`. What it does not know it refuses by name, at registration where that is possible.

@@ -46,8 +46,13 @@ class Up:
     ) -> None:
         self.folder = folder
         self.output = folder.parent / "up.out"
-        wanted = {"PORT": free_port(), "INNGEST_DEV": f"http://127.0.0.1:{free_port()}", **(settings or {})}
-        self.port = int(wanted["PORT"])
+        wanted = {
+            "PORT": free_port(),
+            "INNGEST_DEV": f"http://127.0.0.1:{free_port()}",
+            "STANDIN": "fast",
+            **(settings or {}),
+        }
+        self.port, self.inngest = int(wanted["PORT"]), str(wanted["INNGEST_DEV"])
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
                 command,

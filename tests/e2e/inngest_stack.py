@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 
 
-def wait_for(probe: Callable[[], T], seconds: float = 20.0, what: str = "it") -> T:
+def wait_for(probe: Callable[[], T], seconds: float = 60.0, what: str = "it") -> T:
     """What `probe` returns, once that is true."""
     deadline = time.monotonic() + seconds
     while not (found := probe()):
@@ -30,7 +30,10 @@ def wait_for(probe: Callable[[], T], seconds: float = 20.0, what: str = "it") ->
 
 @dataclass
 class Stack:
-    """Two processes beside a database; each can be stopped, killed and started again."""
+    """Two processes beside a database; each can be stopped, killed and started again.
+
+    With `forgets` the stand-in remembers nothing after its end, as Inngest's own development server.
+    """
 
     folder: Path
     database_url: str
@@ -39,7 +42,8 @@ class Stack:
     app_port: int = field(default_factory=free_port)
     inngest_port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    start_seconds: float = 30.0
+    start_seconds: float = 60.0
+    forgets: bool = False
 
     @property
     def app_url(self) -> str:
@@ -54,10 +58,11 @@ class Stack:
         self._start("app", command)
         wait_for(lambda: _answers(f"{self.app_url}/api/inngest"), self.start_seconds, "the app")
 
-    def start_inngest(self) -> None:
-        database = str(self.folder / "inngest.db")
+    def start_inngest(self, *, knows_app: bool = True) -> None:
+        database = ":memory:" if self.forgets else str(self.folder / "inngest.db")
         command = [sys.executable, "-m", "penstock.local.inngest_server", "--port", str(self.inngest_port)]
-        command += ["--database", database, "-u", f"{self.app_url}/api/inngest", "--time-scale", "0.02"]
+        command += ["--database", database, "--time-scale", "0.02"]
+        command += ["-u", f"{self.app_url}/api/inngest"] if knows_app else []
         self._start("inngest", [*command, "--poll-interval", "1"])
         wait_for(lambda: _answers(f"{self.inngest_url}/health"), self.start_seconds, "the stand-in")
 
@@ -85,7 +90,7 @@ class Stack:
             row = connection.execute(query.encode()).fetchone()
         return row[0] if row else None
 
-    def wait_for_value(self, query: str, expected: object, seconds: float = 20.0) -> None:
+    def wait_for_value(self, query: str, expected: object, seconds: float = 60.0) -> None:
         wait_for(lambda: self.value(query) == expected, seconds, f"{expected!r} from {query}")
 
     def _start(self, name: str, command: list[str]) -> None:
@@ -95,6 +100,7 @@ class Stack:
             "PENSTOCK_ENV": "local",
             "INNGEST_DEV": self.inngest_url,
             "PENSTOCK_STORAGE_FOLDER": str(self.folder / "uploads"),
+            "STANDIN": "fast",
             **self.env,
         }
         with (self.folder / f"{name}.log").open("ab") as log:

@@ -13,7 +13,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
+import psycopg
 import pytest
 
 from penstock.local.postgres import EmbeddedPostgres
@@ -176,10 +178,12 @@ def test_a_dev_server_that_was_restarted_gets_the_app_again(folder: Path) -> Non
         up = Up(folder, {"SAMPLE": 0, "INNGEST_DEV": server.url}).ready()
         mine = {f"http://127.0.0.1:{up.port}/api/inngest"}
         assert set(server.apps) == mine
-    wait_until(lambda: "Inngest    is away" in up.said, 30)
+        assert "penstock/relay.requested" in server.taken
+    wait_until(lambda: "Inngest    is away" in up.said, 60)
     with dev_server(port) as restarted:
-        wait_until(lambda: set(restarted.apps) == mine, 30)
-        wait_until(lambda: f"Inngest    {restarted.url} has the app again" in up.said, 10)
+        wait_until(lambda: set(restarted.apps) == mine, 60)
+        wait_until(lambda: f"Inngest    {restarted.url} has the app again" in up.said, 60)
+        assert "penstock/relay.requested" in restarted.taken
     assert up.signal() == 0
     assert left_over(folder) == []
 
@@ -201,6 +205,68 @@ def test_a_given_database_is_migrated_and_used_instead_of_an_embedded_one(folder
         assert not [line for line in left_over(folder) if "postgres" in line]
         assert up.get("/v1/views/monthly_revenue")["rows"] == []
         assert up.signal() == 0
+
+
+def test_a_new_table_and_a_new_listener_hear_of_all_tickets_ever_appended(folder: Path) -> None:
+    """What README shows under Extend, on tickets that were there before."""
+    own = copy_project(folder.parent / "extended")
+    with throwaway.fresh_database() as url:
+        given: dict[str, str | int] = {"SAMPLE": 0, "DATABASE_URL": url}
+        up = Up(own, given).ready()
+        event = {"event_type": "TicketOpened", "payload": {"subject": "Late parcel"}}
+        appended = up.post("/v1/streams/ticket/T-1/events", {"expected_version": "any", "events": [event]})
+        wait_until(lambda: told_up_to(url) == appended["position"], 60)
+        assert up.signal() == 0
+        readme_sql, projection, listener = (shown(own, kind) for kind in README_EXAMPLES)
+        (own / "penstock/projections/read_models/tickets.py").write_text(projection)
+        waker = (own / "functions/project_customers.py").read_text().replace("customers", "tickets")
+        (own / "functions/project_tickets.py").write_text(waker)
+        (own / "functions/answer_ticket.py").write_text(listener)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(readme_sql.encode())
+            up = Up(own, given).ready()
+            query = "select subject from public.tickets"
+            wait_until(lambda: connection.execute(query).fetchall() == [("Late parcel",)], 60)
+        wait_until(lambda: "dear customer, about Late parcel" in answers(up, appended["events"][0]["id"]), 60)
+        assert up.signal() == 0
+    shutil.rmtree(own)
+
+
+README_EXAMPLES = ("sql subscription", "python subscription", "python function")
+
+
+def shown(folder: Path, kind: str) -> str:
+    return (folder / "README.md").read_text(encoding="utf-8").partition(f"```{kind}\n")[2].partition("```\n")[0]
+
+
+def told_up_to(url: str) -> object:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("select position from ops.subscriptions where subscription = 'inngest'").fetchone()
+    return row and row[0]
+
+
+def answers(up: Up, event_id: str) -> str:
+    """The results of the runs that the stand-in made for an event, as text."""
+    runs = httpx.get(f"{up.inngest}/v1/events/{event_id}/runs", trust_env=False).json()["data"]
+    return str([run["output"] for run in runs])
+
+
+def test_the_stand_in_starts_empty_with_another_database(folder: Path) -> None:
+    with throwaway.fresh_database() as first, throwaway.fresh_database() as second:
+        up = Up(folder, {"SAMPLE": 0, "DATABASE_URL": first}).ready()
+        event = httpx.post(f"{up.inngest}/e/key", json={"name": "shop/asked"}, trust_env=False).json()["ids"][0]
+        assert event in events_of(up)
+        assert up.signal() == 0
+        other = Up(folder, {"SAMPLE": 0, "DATABASE_URL": second}).ready()
+        assert event not in events_of(other)
+        assert other.signal() == 0
+        again = Up(folder, {"SAMPLE": 0, "DATABASE_URL": first}).ready()
+        assert event in events_of(again)
+        assert again.signal() == 0
+
+
+def events_of(up: Up) -> str:
+    return httpx.get(up.inngest, trust_env=False).text
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become others")

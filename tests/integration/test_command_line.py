@@ -9,7 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import functions.client
 from penstock.cli import main
+from penstock.event_store.relay import APPENDED, OutgoingEvent
+from penstock.settings import Settings
 from tests import throwaway
 
 ORDERS = """\
@@ -143,6 +146,29 @@ def test_doctor_says_what_is_wrong_by_line_and_by_exit_code(
     assert main(["doctor"]) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
     assert [line.split()[1] for line in lines] == ["environment", "inngest"]
+
+
+def test_relay_goes_back_to_a_position_and_not_beyond_what_was_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent: list[OutgoingEvent] = []
+    monkeypatch.setattr("penstock.cli.upper_floor._client", lambda settings: functions.client)
+    monkeypatch.setattr("functions.client.get_settings", lambda: settings)
+    monkeypatch.setattr("functions.client.send", sent.extend)
+    monkeypatch.setattr("functions.client.listened_types", lambda: {"TicketOpened"})
+    for number in range(4):
+        main(["append", "ticket", f"T-{number}", "TicketOpened"])
+    assert [event.data["position"] for event in sent if event.name != APPENDED] == [1, 2, 3, 4]
+    del sent[:]
+    capsys.readouterr()
+    assert main(["relay", "--from", "3"]) == 0
+    assert [event.data["position"] for event in sent if event.name != APPENDED] == [3, 4]
+    assert capsys.readouterr().out == "2 events told, 2 sent to listeners, up to position 4\n"
+    assert main(["relay", "--from", "0"]) == 0
+    assert [event.data["position"] for event in sent if event.name != APPENDED] == [3, 4, 1, 2, 3, 4]
+    assert main(["relay", "--from", "6"]) == 1
+    assert "--from: position 6 is beyond what Inngest was told of, up to 4" in capsys.readouterr().err
+    assert main(["relay", "--from", "5"]) == 0
 
 
 def test_relay_without_inngest_is_one_line(tmp_path: Path) -> None:

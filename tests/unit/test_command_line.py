@@ -30,6 +30,19 @@ def test_every_command_of_the_interface_has_help(name: str, capsys: pytest.Captu
     assert f"penstock {name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("text", ["0", "17", "9" * 18])
+def test_relay_takes_a_position(text: str) -> None:
+    assert parse(["relay", "--from", text]).from_position == int(text)
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "", "²", "9" * 19, "first"])
+def test_relay_refuses_what_is_not_a_position(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse(["relay", f"--from={text}"])
+    assert left.value.code == 2
+    assert "is not a position" in capsys.readouterr().err
+
+
 def test_etl_takes_days() -> None:
     options = parse(["etl", "--from", "2010-12-01", "--to", "2010-12-31"])
     assert (options.from_day, options.to_day) == (date(2010, 12, 1), date(2010, 12, 31))
