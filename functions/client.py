@@ -157,7 +157,8 @@ def relay_once(*, seconds: float = 20.0) -> Relayed:
         go_back(settings(), position)
         told.went_back(position)
     relayed = relay(settings(), _tell, listened_types(), seconds=seconds)
-    runs.record_wake(settings(), "relay_events", began, relayed.events, {"position": relayed.position})
+    rows = max(relayed.events, relayed.sent)  # the past of a type that is new to the listeners counts as well
+    runs.record_wake(settings(), "relay_events", began, rows, {"position": relayed.position})
     return relayed
 
 

@@ -1,5 +1,6 @@
 """Types that nobody listened to before are told from the first event on, and each event once."""
 
+import threading
 from collections import Counter
 
 import psycopg
@@ -91,6 +92,26 @@ def test_two_programs_with_different_listeners_lose_nothing(connection: psycopg.
         heard += told(settings, "Noted") if turn % 2 else told(settings)
     heard += told(settings, "Noted")
     assert sorted(heard) == [("Noted", position) for position in range(1, 13)]
+
+
+def test_relays_at_once_tell_of_the_past_once(
+    connection: psycopg.Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "MAX_POSITIONS", 7)
+    append(connection, "Noted", 100)
+    told(settings)
+    outbox, barrier = Outbox(), threading.Barrier(4)
+
+    def work() -> None:
+        barrier.wait()
+        relay(settings, outbox, {"Noted"})
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outbox.positions == list(range(1, 101))
 
 
 def test_going_back_tells_again_from_that_position(connection: psycopg.Connection, settings: Settings) -> None:
