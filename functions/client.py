@@ -103,9 +103,13 @@ def correlation_of(ctx: inngest.ContextSync) -> str:
 
 def listened_types() -> set[str]:
     """The stored event types that some function listens to by a trigger `event/<EventType>`."""
-    triggers = (trigger for function in registered for trigger in function._triggers)
-    names = (trigger.event for trigger in triggers if isinstance(trigger, inngest.TriggerEvent))
-    return {name.removeprefix(EVENT_PREFIX) for name in names if name.startswith(EVENT_PREFIX)}
+    return {name.removeprefix(EVENT_PREFIX) for _, name in _listening() if name.startswith(EVENT_PREFIX)}
+
+
+def _listening() -> set[tuple[str, str]]:
+    """Each function's id with each name of an event that it listens to."""
+    pairs = ((function.id, trigger) for function in registered for trigger in function._triggers)
+    return {(id, trigger.event) for id, trigger in pairs if isinstance(trigger, inngest.TriggerEvent)}
 
 
 def send(events: Sequence[OutgoingEvent]) -> None:
@@ -144,7 +148,7 @@ def _http() -> httpx.Client:
 
 @cache
 def _dev_server() -> DevServer:
-    return DevServer(lambda: {function.id for function in registered}, told)
+    return DevServer(_listening, told)
 
 
 told = Told()

@@ -64,9 +64,9 @@ class Told:
 
 
 class DevServer:
-    """The way to a development server. `needed` are the ids of the functions without which nothing is published."""
+    """The way to a development server. `needed` are (function, event): without them there nothing is published."""
 
-    def __init__(self, needed: Callable[[], Collection[str]], told: Told) -> None:
+    def __init__(self, needed: Callable[[], Collection[tuple[str, str]]], told: Told) -> None:
         self._needed = needed
         self._told = told
         self._http = httpx.Client(timeout=SEND_SECONDS)
@@ -105,7 +105,11 @@ class DevServer:
         if response.status_code == 404:
             return True  # self-hosted: it does not tell, but neither does it forget
         try:
-            known = {function.get("slug") or function["id"] for function in response.json()["functions"] or []}
+            known = {
+                (function.get("slug") or function["id"], trigger.get("event"))
+                for function in response.json()["functions"] or []
+                for trigger in function["triggers"]
+            }
         except (ValueError, LookupError, TypeError, AttributeError):
             text = redact(response.text[:300])
             raise Unavailable(f"Inngest does not say which functions it has: {text}", retry_after=5) from None
@@ -131,5 +135,5 @@ def _register() -> None:
         return
     try:
         httpx.put(urljoin(origin, SERVE_PATH), timeout=SEND_SECONDS)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unavailable(f"Inngest does not have this app, which does not answer: {error_text(error)}") from None

@@ -25,7 +25,7 @@ class DevServer(ThreadingHTTPServer):
         handler = type("Handler", (_Handler,), {"protocol_version": f"HTTP/1.{int(keeps_connections)}"})
         super().__init__(("127.0.0.1", port), handler)
         self.refusal = refusal
-        self.apps: dict[str, list[str]] = {}
+        self.apps: dict[str, list[dict[str, Any]]] = {}
         self.taken: list[str] = []
         self.dropped: list[str] = []
         self.asked = 0
@@ -39,7 +39,7 @@ class DevServer(ThreadingHTTPServer):
         self.connections.append(request)
         super().process_request(request, client_address)
 
-    def register(self, url: str, functions: list[str]) -> Answer:
+    def register(self, url: str, functions: list[dict[str, Any]]) -> Answer:
         if self.refusal:
             return self.refusal
         changed = self.apps.get(url) != functions
@@ -52,7 +52,8 @@ class DevServer(ThreadingHTTPServer):
 
     def describe(self) -> Answer:
         self.asked += 1
-        return 200, {"functions": [{"slug": slug} for slugs in self.apps.values() for slug in slugs]}
+        functions = [function for functions in self.apps.values() for function in functions]
+        return 200, {"functions": [{"slug": each["id"], "triggers": each["triggers"]} for each in functions]}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -64,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path == "/fn/register":
-            self._say(*self.server.register(body["url"], [function["id"] for function in body["functions"]]))
+            self._say(*self.server.register(body["url"], body["functions"]))
         else:
             self._say(*self.server.receive(body))
 

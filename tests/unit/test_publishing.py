@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +15,12 @@ from tests.e2e.dev_server import dev_server
 from tests.ports import free_port
 
 APP = "http://127.0.0.1:1/api/inngest"
-NEEDED = ["penstock-a", "penstock-b"]
+A, B = ("penstock-a", "event/A"), ("penstock-b", "event/B")
+NEEDED = [A, B]
+
+
+def functions(pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    return [{"id": id, "triggers": [{"event": event}, {"cron": "* * * * *"}]} for id, event in pairs]
 
 
 class Way:
@@ -47,14 +53,16 @@ def never_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "IDLE_SECONDS", 3600.0)
 
 
-@pytest.mark.parametrize("has", [[], ["penstock-a"], ["other-a", "other-b"]])
-def test_nothing_is_published_before_the_server_has_every_function(way: Way, port: int, has: list[str]) -> None:
+@pytest.mark.parametrize("has", [[], [A], [A, ("other-b", "event/B")], [A, ("penstock-b", "event/former")]])
+def test_nothing_is_published_before_the_server_has_every_function(
+    way: Way, port: int, has: list[tuple[str, str]]
+) -> None:
     with dev_server(port, keeps_connections=True) as server:
-        server.register(APP, has)
+        server.register(APP, functions(has))
         with pytest.raises(Unavailable, match="does not have this app"):
             way.publish("early")
         assert (server.taken, server.dropped) == ([], [])
-        server.register(APP, NEEDED)
+        server.register(APP, functions(NEEDED))
         assert way.publish("late") == 200
         assert server.taken == ["late"]
 
@@ -62,7 +70,7 @@ def test_nothing_is_published_before_the_server_has_every_function(way: Way, por
 @pytest.mark.usefixtures("never_idle")
 def test_a_live_connection_is_asked_for_once(way: Way, port: int) -> None:
     with dev_server(port, keeps_connections=True) as server:
-        server.register(APP, NEEDED)
+        server.register(APP, functions(NEEDED))
         for number in range(10):
             way.publish(f"e{number}")
         assert (len(server.taken), server.asked, len(server.connections)) == (10, 1, 1)
@@ -71,7 +79,7 @@ def test_a_live_connection_is_asked_for_once(way: Way, port: int) -> None:
 def test_after_an_idle_time_it_is_asked_for_again(way: Way, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "IDLE_SECONDS", 0.0)
     with dev_server(port, keeps_connections=True) as server:
-        server.register(APP, NEEDED)
+        server.register(APP, functions(NEEDED))
         for number in range(3):
             way.publish(f"e{number}")
         assert (len(server.taken), server.asked) == (3, 3)
@@ -82,14 +90,14 @@ def test_after_an_idle_time_it_is_asked_for_again(way: Way, port: int, monkeypat
 def test_a_restart_between_two_sends_loses_nothing(way: Way, port: int, keeps_connections: bool) -> None:
     """The second server answers 200 to whatever it is sent, and has no app: no error says that it is another one."""
     with dev_server(port, keeps_connections=keeps_connections) as server:
-        server.register(APP, NEEDED)
+        server.register(APP, functions(NEEDED))
         way.publish("first")
         way.told.note(41)
     with dev_server(port, keeps_connections=keeps_connections) as server:
         with pytest.raises(Unavailable):
             way.publish("second")
         assert way.told.again == 41
-        server.register(APP, NEEDED)
+        server.register(APP, functions(NEEDED))
         way.publish("second")
         assert "second" in server.taken
 
@@ -97,7 +105,7 @@ def test_a_restart_between_two_sends_loses_nothing(way: Way, port: int, keeps_co
 @pytest.mark.usefixtures("never_idle")
 def test_a_server_that_closes_each_connection_is_asked_around_each_send(way: Way, port: int) -> None:
     with dev_server(port, keeps_connections=False) as server:
-        server.register(APP, NEEDED)
+        server.register(APP, functions(NEEDED))
         way.publish("e")
         assert set(server.taken) == {"e"}
         server.apps.clear()
@@ -107,7 +115,7 @@ def test_a_server_that_closes_each_connection_is_asked_around_each_send(way: Way
 
 def test_a_failed_connection_has_the_last_minute_told_again(way: Way, port: int) -> None:
     with dev_server(port, keeps_connections=True) as server:
-        server.register(APP, NEEDED)
+        server.register(APP, functions(NEEDED))
         for position in (7, 3, 9):
             way.publish("e")
             way.told.note(position)
@@ -127,8 +135,8 @@ class App:
 
     def register(self, url: str, **options: object) -> httpx.Response:
         self.asked += 1
-        functions = [{"id": name} for name in NEEDED]
-        return httpx.post(f"http://127.0.0.1:{self.port}/fn/register", json={"url": url, "functions": functions})
+        body = {"url": url, "functions": functions(NEEDED)}
+        return httpx.post(f"http://127.0.0.1:{self.port}/fn/register", json=body)
 
 
 @pytest.fixture
