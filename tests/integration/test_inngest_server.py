@@ -131,23 +131,24 @@ def test_a_seed_of_another_form_is_ignored(shop: Stage, case: str, seed: str) ->
         (b"\xff", "not JSON"),
         (b"[" * 100_000, "not JSON"),
         (b"[]", "1 to 5000 events"),
-        (b'[{"name":"shop/plain"},3]', "event 1 is not an object"),
+        (b'[{"name":"shop/unheard"},3]', "event 1 is not an object"),
         (b'{"data":{}}', "event 0 is not an object with a name"),
         (b'{"name":3}', "event 0.name"),
         (b'{"name":"inngest/function.failed"}', "event 0.name"),
-        (b'{"name":"shop/plain","data":[1]}', "event 0.data"),
-        (b'{"name":"shop/plain","data":{"x":NaN}}', "number"),
-        (b'{"name":"shop/plain","ts":"now"}', "event 0.ts"),
-        (b'{"name":"shop/plain","ts":-5}', "event 0.ts"),
-        (b'{"name":"shop/plain","id":7}', "event 0.id"),
-        (b'{"name":"shop/plain","nmae":"x"}', "event 0.nmae"),
-        (b'{"name":"shop/plain","data":{"x":"\\ud800"}}', "not Unicode"),
-        (b'{"name":"shop/plain","data":{"x":"' + b"x" * 262_144 + b'"}}', "more than 262144"),
-        (b"[" + b",".join([b'{"name":"shop/plain"}'] * 5_001) + b"]", "1 to 5000 events"),
+        (b'{"name":"shop/unheard","data":[1]}', "event 0.data"),
+        (b'{"name":"shop/unheard","data":{"x":NaN}}', "number"),
+        (b'{"name":"shop/unheard","ts":"now"}', "event 0.ts"),
+        (b'{"name":"shop/unheard","ts":-5}', "event 0.ts"),
+        (b'{"name":"shop/unheard","id":7}', "event 0.id"),
+        (b'{"name":"shop/unheard","nmae":"x"}', "event 0.nmae"),
+        (b'{"name":"shop/unheard","data":{"x":"\\ud800"}}', "not Unicode"),
+        (b'{"name":"shop/unheard","data":{"x":"' + b"x" * 262_144 + b'"}}', "more than 262144"),
+        (b"[" + b",".join([b'{"name":"shop/unheard"}'] * 5_001) + b"]", "1 to 5000 events"),
         (b" " * (32 * 1024**2 + 1), "larger than"),
     ],
 )
 def test_a_malformed_event_is_refused_by_field(shop: Stage, body: bytes, reason: str) -> None:
+    """What comes before it is kept, and so nobody listens to it: thousands of runs would hold up other tests."""
     answer = shop.http.post(f"{shop.server_url}/e/key", content=body)
     assert answer.status_code == 400
     assert reason in answer.json()["error"]
@@ -168,9 +169,9 @@ def test_what_came_before_a_bad_event_is_kept_and_run(shop: Stage, case: str, ba
     assert len(shop.journal.of(case)) == 1
 
 
-@pytest.mark.parametrize("body", ['[{"name":"shop/plain","data":{"case":"%s","n":0}}] x', '{"name":"shop/plain"},'])
-def test_what_follows_the_events_is_refused(shop: Stage, case: str, body: str) -> None:
-    answer = shop.http.post(f"{shop.server_url}/e/key", content=body.replace("%s", case))
+@pytest.mark.parametrize("body", ['[{"name":"shop/unheard"}] x', '{"name":"shop/unheard"},'])
+def test_what_follows_the_events_is_refused(shop: Stage, body: str) -> None:
+    answer = shop.http.post(f"{shop.server_url}/e/key", content=body)
     assert (answer.status_code, len(answer.json()["ids"])) == (400, 1)
     assert "more follows" in answer.json()["error"]
 
