@@ -21,9 +21,10 @@ Json = dict[str, Any]
 MAX_EVENT, MAX_EVENTS, MAX_STEPS = 256 * 1024, 5_000, 1_000
 FAILED = "inngest/function.failed"
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-PATH = r"(?:event|async)(?:\.\w+)+"
+PATH = r"(?<![\w.])(?:event|async)(?:\.\w++)++"
 VALUE = rf"{PATH}|'[^'\"\\]*'|-?\d+|true|false|null"
-TERM = rf"\s*({PATH})\s*==\s*({VALUE})\s*"
+PAIR = rf"({PATH})\s*+==\s*+({VALUE})"
+TERM = rf"\s*+{PAIR}\s*+"
 # What is known of a message: a pattern for the JSON text of each field. Anything else is refused.
 EXPRESSION = f'"{TERM}(&&{TERM})*"'
 TEXT, KEY, DURATION, OBJECT = '".{1,512}"', f'"({VALUE})"', r'"(\d+(ms|[smhdw]))+"', r"\{.*\}"
@@ -70,7 +71,7 @@ def check_function(function: Json) -> None:
 
 
 def seconds(text: str) -> float:
-    return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ms|[smhdw])", text))
+    return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"(?<![\d.])([\d.]++)(ms|[smhdw])", text))
 
 
 def next_firing(cron: str, after: float) -> float:
@@ -97,7 +98,7 @@ def value_of(operand: str, scope: Any) -> str:
 def holds(expression: str | None, event: Json, new: Json | None = None) -> bool:
     """Evaluate `a == b && c == d`; false where a path leads nowhere. `new` is the event that a step waited for."""
     scope = {"event": event, "async": new}
-    pairs = [(value_of(a, scope), value_of(b, scope)) for a, b in re.findall(TERM, expression or "")]
+    pairs = [(value_of(a, scope), value_of(b, scope)) for a, b in re.findall(PAIR, expression or "")]
     return all(a == b != "" for a, b in pairs)
 
 

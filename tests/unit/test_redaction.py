@@ -1,6 +1,6 @@
 import pytest
 
-from penstock.operations.redaction import MAX_TEXT, error_text, redact
+from penstock.operations.redaction import LONGEST_SECRET, MAX_TEXT, error_text, redact
 
 SECRET = "hunter2hunter2"
 
@@ -46,3 +46,21 @@ def test_an_error_is_one_line_with_its_kind() -> None:
 
 def test_a_long_text_is_cut() -> None:
     assert len(redact("x" * 10_000)) == MAX_TEXT
+
+
+@pytest.mark.parametrize("length", range(10))
+def test_a_secret_that_the_cut_falls_into_does_not_pass(length: int) -> None:
+    before = "x " * ((MAX_TEXT + LONGEST_SECRET) // 2 - 20 - length)
+    text = f"{before}postgresql://penstock:{SECRET}{'z' * 1000}@host"
+    assert "hunter" not in redact(text)
+    assert "hunter" not in redact(f"password={'y' * 9000} {text}")
+
+
+def test_quoted_and_json_secrets_do_not_pass() -> None:
+    assert SECRET not in redact(f'password=\'{SECRET}\' and {{"token": "{SECRET}"}}')
+
+
+def test_only_the_beginning_of_a_text_is_read() -> None:
+    """So that its cost does not depend on who wrote it."""
+    beginning = "a" * (MAX_TEXT + LONGEST_SECRET)
+    assert redact(beginning + "a") == redact(beginning + f" password={SECRET}" * 1000)
