@@ -21,7 +21,7 @@ _CATCH_UP_SECONDS: Final = 120.0
 
 _FIRST_DUE = """
 with first as (
-  select (min(o.placed_at) at time zone ops.business_timezone())::date as day from public.orders as o
+  select ops.business_day(min(o.placed_at)) as day from public.orders as o
 )
 select min(d.day)::date
 from first

@@ -60,3 +60,56 @@ comment on function ops.business_timezone() is 'The IANA zone in which days and 
 revoke execute on function ops.business_timezone() from public, anon, authenticated;
 grant execute on function ops.business_timezone() to service_role, analyst;
 grant usage on schema ops to analyst;
+
+-- Days are cut by these two functions alone: [day_start(day), day_start(day + 1)) is the day, so that each instant
+-- belongs to exactly one. Clocks may show midnight twice (Havana), go back over it when the new day is a minute old
+-- (St John's), skip midnight (Asuncion) or a whole day (Apia: that one is empty). A day that has begun goes on.
+create function ops.day_start(day date) returns timestamptz
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  zone constant text := ops.business_timezone();
+  midnight constant timestamp := day;
+  guess constant timestamptz := midnight at time zone zone;
+  -- how far UTC is behind the zone's clocks, a day before and a day after
+  before constant interval := (guess - interval '24 hours') at time zone zone - (guess - interval '24 hours') at time zone 'UTC';
+  after constant interval := (guess + interval '24 hours') at time zone zone - (guess + interval '24 hours') at time zone 'UTC';
+begin
+  if before = after then
+    return guess;
+  end if;
+  return (
+    select min(minute.start)
+    from generate_series(
+      (midnight - greatest(before, after)) at time zone 'UTC', (midnight - least(before, after)) at time zone 'UTC',
+      interval '1 minute'
+    ) as minute (start)
+    where minute.start at time zone zone >= midnight
+  );
+end $$;
+comment on function ops.day_start(date) is
+  'The first instant of a day in ops.business_timezone(): when its clocks first show that date, or a later one.';
+
+create function ops.business_day(instant timestamptz) returns date
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  zone constant text := ops.business_timezone();
+  clock constant timestamp := instant at time zone zone;
+begin
+  -- only within a day after the clocks went back can they show a date that was over already
+  if clock - (instant - interval '24 hours') at time zone zone < interval '24 hours'
+    and ops.day_start(clock::date + 1) <= instant then
+    return clock::date + 1;
+  end if;
+  return clock::date;
+end $$;
+comment on function ops.business_day(timestamptz) is
+  'The day, in ops.business_timezone(), to which an instant belongs: the last whose day_start it has reached.';
+
+revoke execute on function ops.day_start(date) from public, anon, authenticated;
+revoke execute on function ops.business_day(timestamptz) from public, anon, authenticated;
+grant execute on function ops.day_start(date) to service_role, analyst;
+grant execute on function ops.business_day(timestamptz) to service_role, analyst;

@@ -1,11 +1,32 @@
 -- Materialized views: figures over all orders, as fresh as their last refresh, and the one function that refreshes them.
 -- Revenue is the total of orders whose status is `completed`; months begin in ops.business_timezone().
 -- Each has a plain unique index and is populated here, so that every refresh can be concurrent: readers never wait.
--- The zone is asked for in a subquery of its own, once for a refresh instead of once for a row.
+-- ops.months() is asked for once for a refresh, and each row looks its month up: a call for each would cost seconds.
+
+create function ops.months(out months date[], out starts timestamptz[])
+language sql stable
+set search_path = ''
+as $$
+  select array_agg(m.month order by m.month), array_agg(ops.day_start(m.month) order by m.month)
+  from (
+    select month.day::date as month
+    from (
+      select ops.business_day(min(o.placed_at)) as first, ops.business_day(max(o.placed_at)) as last
+      from public.orders as o
+    ) as span
+    cross join lateral generate_series(
+      date_trunc('month', span.first::timestamp), span.last::timestamp, interval '1 month'
+    ) as month (day)
+  ) as m
+$$;
+comment on function ops.months() is
+  'The months in which orders were placed, from the first to the last, and when each begins: months[width_bucket(placed_at, starts)].';
+revoke execute on function ops.months() from public, anon, authenticated;
+grant execute on function ops.months() to service_role, analyst;
 
 create materialized view public.monthly_revenue as
 select
-  date_trunc('month', o.placed_at at time zone (select ops.business_timezone()))::date as month,
+  (select m.months from ops.months() as m)[width_bucket(o.placed_at, (select m.starts from ops.months() as m))] as month,
   count(*) as order_count,
   sum(o.total) as revenue,
   round(sum(o.total) / count(*), 6) as avg_order_value,
@@ -22,7 +43,7 @@ create materialized view public.user_cohorts as
 with monthly as (
   select
     o.customer_id,
-    date_trunc('month', o.placed_at at time zone (select ops.business_timezone()))::date as month,
+    (select m.months from ops.months() as m)[width_bucket(o.placed_at, (select m.starts from ops.months() as m))] as month,
     sum(o.total) as revenue
   from public.orders as o
   where o.status = 'completed' and o.customer_id is not null

@@ -3,7 +3,7 @@
 --   staging.transform_daily   the figures of each day, beside it
 --   staging.load_daily        into public.daily_analytics, by date
 -- Each may run again with the same batch and ends the same. The days are arguments: nothing here asks what day it is.
--- A day is [00:00, 24:00) in ops.business_timezone(), by the time an order was placed.
+-- An order belongs to the ops.business_day of the time at which it was placed.
 
 create table public.daily_analytics (
   day date not null,
@@ -83,7 +83,6 @@ set search_path = ''
 as $$
 #variable_conflict use_variable
 declare
-  zone constant text := ops.business_timezone();
   orders bigint;
 begin
   if from_day is null or to_day is null or from_day > to_day or to_day - from_day >= 36600 then
@@ -92,13 +91,12 @@ begin
   delete from staging.daily_batches as b
   where b.batch_id = batch_id or b.extracted_at < clock_timestamp() - interval '2 days';
   insert into staging.daily_batches (batch_id, from_day, to_day, timezone, extracted_at)
-  values (batch_id, from_day, to_day, zone, clock_timestamp());
+  values (batch_id, from_day, to_day, ops.business_timezone(), clock_timestamp());
 
   insert into staging.daily_orders (batch_id, order_id, day, customer_id, completed, total)
-  select batch_id, o.order_id, (o.placed_at at time zone zone)::date, o.customer_id, o.status = 'completed', o.total
+  select batch_id, o.order_id, ops.business_day(o.placed_at), o.customer_id, o.status = 'completed', o.total
   from public.orders as o
-  where o.placed_at >= from_day::timestamp at time zone zone
-    and o.placed_at < (to_day + 1)::timestamp at time zone zone;
+  where o.placed_at >= (select ops.day_start(from_day)) and o.placed_at < (select ops.day_start(to_day + 1));
   get diagnostics orders = row_count;
   return orders;
 end $$;
@@ -131,7 +129,7 @@ begin
     group by o.day
   ),
   first_orders as (
-    select (min(o.placed_at) at time zone batch.timezone)::date as day
+    select ops.business_day(min(o.placed_at)) as day
     from public.orders as o
     where o.status = 'completed'
       and o.customer_id in (select d.customer_id from staging.daily_orders as d where d.batch_id = batch_id and d.completed)
