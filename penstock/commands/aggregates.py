@@ -42,7 +42,7 @@ def _restore_order(dumped: dict[str, Any]) -> Order:
 
 
 ORDER: Final = Reducer("order", 1, Order(), _evolve_order, asdict, _restore_order)
-INVENTORY: Final = Reducer("inventory", 1, Inventory(), _evolve_inventory, asdict, lambda dumped: Inventory(**dumped))
+INVENTORY: Final = Reducer("inventory", 2, Inventory(), _evolve_inventory, asdict, lambda dumped: Inventory(**dumped))
 MERGED: Final = Reducer("merged", 1, Merged(), _merge, asdict, lambda dumped: Merged(**dumped))
 _KNOWN: Final[Mapping[str, Reducer[Any]]] = {"order": ORDER, "inventory": INVENTORY}
 

@@ -4,6 +4,7 @@ on hand = what was adjusted; reserved = what open orders hold; available = on ha
 back when its order is cancelled, and leaves together with the pieces when it is shipped.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -12,6 +13,9 @@ from penstock.commands.events import InventoryAdjusted, Payload, StockReserved
 from penstock.errors import InsufficientStock, InvalidInput
 
 AGGREGATE_TYPE: Final = "inventory"
+
+_CHANGE: Final = {"InventoryAdjusted": "delta", "StockReserved": "quantity"}
+_WHOLE_NUMBER: Final = re.compile(r"[+-]?(?=[0-9])0*+[0-9]{0,10}(?:\.0*+)?")
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,15 @@ class Inventory:
 
 
 def evolve(inventory: Inventory, event_type: str, payload: Mapping[str, Any]) -> Inventory:
-    """Fold one event. What does not fit changes nothing: the store takes any payload, a poisoned one too."""
+    """Fold one event, by the rules of the read model: what it cannot read, and parks, changes nothing here either."""
+    if event_type not in _CHANGE or not _may_name_an_order(payload.get("order_id")):
+        return inventory
+    change = read_whole_number(payload.get(_CHANGE[event_type]))
+    if change is None:
+        return inventory
     if event_type == "InventoryAdjusted":
-        return replace(inventory, on_hand=inventory.on_hand + _whole_number(payload.get("delta")))
-    if event_type == "StockReserved":
-        return _reserve(inventory, str(payload.get("order_id")), _whole_number(payload.get("quantity")))
-    return inventory
+        return replace(inventory, on_hand=inventory.on_hand + change)
+    return _reserve(inventory, str(payload.get("order_id")), change)
 
 
 def adjust(inventory: Inventory, product_id: str, delta: int, reason: str | None) -> InventoryAdjusted:
@@ -86,5 +93,19 @@ def _reserve(inventory: Inventory, order_id: str, quantity: int) -> Inventory:
     return replace(inventory, reserved=inventory.reserved + quantity, reservations=reservations)
 
 
-def _whole_number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+def _may_name_an_order(value: object) -> bool:
+    return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
+
+
+def read_whole_number(value: object) -> int | None:
+    """`5`, `5.0` and `"5"` are 5; anything else, and what an `integer` of Postgres does not hold, is None.
+
+    The same rule as `stock_change` of the projections.
+    """
+    if isinstance(value, str):
+        value = int(value.partition(".")[0]) if _WHOLE_NUMBER.fullmatch(value) else None
+    if isinstance(value, float):
+        value = int(value) if value.is_integer() else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if -(2**31) <= value < 2**31 else None

@@ -23,6 +23,24 @@ def whole_number(text: str) -> str:
     return f"case when {text} like '%%.%%' then trim_scale(({text})::numeric)::text::integer else ({text})::integer end"
 
 
+def stock_change(key: str) -> str:
+    """The `integer` under a key of the payload: a whole number within its bounds, or such a text; `5`, `5.0`, `"5"`.
+
+    `penstock.commands.inventory` reads the same payloads by the same rule, so that nothing counts here and not there;
+    a number is a double in both. Anything else is refused.
+    """
+    text, value = f"(e.payload ->> '{key}')", f"(e.payload -> '{key}')"
+    refused = f"('{key} is not a whole number: ' || left({text}, 100))::integer"
+    return (
+        f"case jsonb_typeof({value}) "
+        f"when 'number' then "
+        f"case when {text}::float8 = trunc({text}::float8) then {text}::float8::integer else {refused} end "
+        f"when 'string' then "
+        f"case when {text} ~ '^[+-]?0*[0-9]{{1,10}}([.]0*)?$' then {text}::numeric::integer else {refused} end "
+        f"else {refused} end"
+    )
+
+
 def identifier(value: str, name: str) -> str:
     """An id as text, from a JSON value: a number loses its `.0`, an empty text is null, anything else is refused."""
     text = f"({value} #>> '{{}}')"

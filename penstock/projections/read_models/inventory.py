@@ -12,10 +12,10 @@ with changes as materialized (
   select
     e.position, e.aggregate_id as product_id, e.event_type,
     case e.event_type
-      when 'InventoryAdjusted' then {reading.whole_number("e.payload ->> 'delta'")} else 0
+      when 'InventoryAdjusted' then {reading.stock_change("delta")} else 0
     end as on_hand_change,
     case e.event_type
-      when 'StockReserved' then {reading.whole_number("e.payload ->> 'quantity'")} else 0
+      when 'StockReserved' then {reading.stock_change("quantity")} else 0
     end as reserved_change,
     nullif(e.payload ->> 'reason', '') as reason,
     {reading.identifier("e.payload -> 'order_id'", "order_id")} as order_id,
