@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from fastapi import Query, Request
@@ -17,6 +17,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
+    model_validator,
 )
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -36,7 +37,7 @@ from app.routing import (
 )
 from app.waking import freezes, woken
 from penstock import database
-from penstock.commands.events import Time, storable
+from penstock.commands.events import OccurredAt, check_payload_time, storable
 from penstock.errors import NotFound
 from penstock.event_store import Appended, NewEvent, append, append_one, uuid7
 from penstock.event_store.pages import page_of_stream
@@ -75,7 +76,7 @@ class EventMetadata(BaseModel):
 
     correlation_id: Reference | None = Field(None, description="Else that of the request: X-Correlation-Id.")
     causation_id: Reference | None = Field(None, description="Else the request's own id.")
-    occurred_at: Time | None = Field(None, description="When it happened; else now.")
+    occurred_at: OccurredAt | None = Field(None, description="When it happened; else now.")
 
 
 class NewEventIn(BaseModel):
@@ -88,6 +89,11 @@ class NewEventIn(BaseModel):
     payload: Annotated[dict[str, Any], Field(examples=[{"subject": "Late parcel"}])]
     metadata: EventMetadata | None = None
     schema_version: Annotated[StrictInt, Field(ge=1, le=2**31 - 1)] = 1
+
+    @model_validator(mode="after")
+    def _has_a_plausible_time(self) -> Self:
+        check_payload_time(self.event_type, self.payload)
+        return self
 
 
 def _distinct(events: list[NewEventIn]) -> list[NewEventIn]:

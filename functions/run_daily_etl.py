@@ -1,4 +1,5 @@
-"""The daily figures, at 02:00 in the business's zone, and for any range on request.
+"""The daily figures, at 02:00 in the business's zone (later where that hour is missing on some night), and for any
+range on request.
 
 `etl/daily.requested` takes `{"from": "2010-12-01", "to": "2010-12-31"}`, both included; without them it computes what
 is due, as the cron does: yesterday, the days before it that may have changed, and every day that was missed.
@@ -12,6 +13,7 @@ import inngest
 
 from functions.client import client, correlation_of, settings
 from penstock import etl
+from penstock.business_time import nightly_hour
 from penstock.errors import InvalidInput
 from penstock.operations import runs
 from penstock.settings import business_timezone
@@ -22,7 +24,7 @@ PIPELINE = "run_daily_etl"
 @client.create_function(
     fn_id="run-daily-etl",
     trigger=[
-        inngest.TriggerCron(cron=f"TZ={business_timezone()} 0 2 * * *"),
+        inngest.TriggerCron(cron=f"TZ={business_timezone()} 0 {nightly_hour(business_timezone())} * * *"),
         inngest.TriggerEvent(event="etl/daily.requested"),
     ],
     concurrency=[inngest.Concurrency(limit=1)],

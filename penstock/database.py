@@ -10,6 +10,7 @@ import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -101,7 +102,9 @@ def translate(error: psycopg.Error) -> Exception:
     return error
 
 
-def migrate(connection: Connection, *, timezone: str = "UTC", folder: Path = MIGRATIONS) -> list[str]:
+def migrate(
+    connection: Connection, *, timezone: str = "UTC", earliest_day: date = date(1990, 1, 1), folder: Path = MIGRATIONS
+) -> list[str]:
     """Apply the migrations that are missing, each in a transaction; returns their names.
 
     Keeps the books where the Supabase CLI keeps them, so that either may go on where the other stopped. Raises
@@ -123,7 +126,9 @@ def migrate(connection: Connection, *, timezone: str = "UTC", folder: Path = MIG
                     _apply(connection, path, version, name)
                     done.append(path.stem)
         connection.execute(
-            "update ops.configuration set timezone = %(zone)s where timezone <> %(zone)s", {"zone": timezone}
+            "update ops.configuration set timezone = %(zone)s, earliest_day = %(day)s"
+            " where (timezone, earliest_day) <> (%(zone)s, %(day)s)",
+            {"zone": timezone, "day": earliest_day},
         )
         return done
 

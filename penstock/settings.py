@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,7 @@ class Settings:
     database_url: str = field(repr=False)
     environment: Literal["local", "production"] = "production"
     timezone: str = "UTC"
+    earliest_day: date = date(1990, 1, 1)
     etl_overlap_days: int = 2
     api_keys: tuple[ApiKey, ...] = ()
     webhook_secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
@@ -64,6 +66,7 @@ class Settings:
             database_url=_database_url(env, faults),
             environment=_environment(env, faults),
             timezone=_timezone(env, faults),
+            earliest_day=_earliest_day(env, faults),
             etl_overlap_days=_whole_number(env, "ETL_OVERLAP_DAYS", 2, faults, at_most=366),
             api_keys=_api_keys(env, faults),
             webhook_secrets=_webhook_secrets(env, faults),
@@ -101,6 +104,11 @@ def business_timezone() -> str:
 def batch_size() -> int:
     """How many events a listener gets in one run at most, fixed like the zone when the app is imported."""
     return _whole_number(os.environ, "INNGEST_BATCH_SIZE", 100, [], at_least=2, at_most=100)
+
+
+def earliest_day() -> date:
+    """The first day that a fact may have, alone, for what checks facts without the other settings at hand."""
+    return _earliest_day(os.environ, [])
 
 
 def _production_faults(settings: Settings, env: Mapping[str, str]) -> list[str]:
@@ -144,6 +152,19 @@ def _timezone(env: Mapping[str, str], faults: list[str]) -> str:
         faults.append(f"PENSTOCK_TIMEZONE is {name!r}, which is no IANA time zone")
         return "UTC"
     return name
+
+
+def _earliest_day(env: Mapping[str, str], faults: list[str]) -> date:
+    """From 1900 on: no figure is made of what is older."""
+    text = env.get("PENSTOCK_EARLIEST_DAY") or "1990-01-01"
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.min
+    if len(text) != 10 or not 1900 <= day.year < 2100:
+        faults.append(f"PENSTOCK_EARLIEST_DAY is {text!r}, not a day from 1900-01-01 to 2099-12-31")
+        return date(1990, 1, 1)
+    return day
 
 
 def _whole_number(

@@ -7,6 +7,7 @@ from uuid import UUID
 from penstock import database, event_store, json_codec
 from penstock.cli.session import print_json, reachable_settings
 from penstock.cli.upper_floor import try_relay
+from penstock.commands.events import check_payload_time
 from penstock.errors import InvalidInput
 from penstock.event_store import NewEvent
 
@@ -16,7 +17,7 @@ def append_event(options: argparse.Namespace) -> int:
     settings = reachable_settings()
     metadata = {"actor": "penstock append", "source": "cli"}
     event_id = _uuid(options.id) if options.id else event_store.uuid7()
-    event = NewEvent(options.event_type, _object(options.payload, "payload"), metadata, event_id)
+    event = NewEvent(options.event_type, _payload(options.event_type, options.payload), metadata, event_id)
     with database.transaction(settings) as connection:
         done = event_store.append(connection, options.aggregate_type, options.aggregate_id, options.expected, [event])
     try_relay(settings)
@@ -27,6 +28,15 @@ def append_event(options: argparse.Namespace) -> int:
         stored = "was stored before" if done.duplicate else "stored"
         print(f"{event.id} {stored}: version {done.version}, position {done.position}")
     return 0
+
+
+def _payload(event_type: str, text: str) -> dict[str, object]:
+    payload = _object(text, "payload")
+    try:
+        check_payload_time(event_type, payload)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
+    return payload
 
 
 def _object(text: str, field: str) -> dict[str, object]:

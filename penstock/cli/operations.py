@@ -33,7 +33,7 @@ def migrate(options: argparse.Namespace) -> None:
     """Apply what is missing, each migration in a transaction of its own."""
     settings = command_settings()
     with database.connect(settings.database_url) as connection:
-        applied = database.migrate(connection, timezone=settings.timezone)
+        applied = database.migrate(connection, timezone=settings.timezone, earliest_day=settings.earliest_day)
     print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 

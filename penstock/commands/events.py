@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from penstock import json_codec
+from penstock.business_time import check_time
 from penstock.errors import InvalidInput
 
 _MONEY = re.compile(r"(-?)(\d{1,12})(\.\d{1,6})?", re.ASCII)
@@ -96,6 +97,8 @@ Time = Annotated[
     AfterValidator(_in_reach),
     PlainSerializer(_show_time, return_type=str),
 ]
+OccurredAt = Annotated[Time, AfterValidator(check_time)]
+"""A time at which a fact can have happened; a `Time` alone may ask for any."""
 Quantity = Annotated[StrictInt, Field(ge=1, le=_MAX_INTEGER)]
 Change = Annotated[StrictInt, Field(ge=-_MAX_INTEGER, le=_MAX_INTEGER)]
 
@@ -132,7 +135,7 @@ class OrderPlaced(Payload):
     customer_id: Identifier | None = None
     currency: Currency = DEFAULT_CURRENCY
     country: Text | None = None
-    placed_at: Time
+    placed_at: OccurredAt
     items: OrderLines
     total: Money | None = None
 
@@ -194,7 +197,7 @@ class CustomerRegistered(Payload):
     name: Text | None = None
     email: Text | None = None
     country: Text | None = None
-    registered_at: Time
+    registered_at: OccurredAt
 
 
 DOMAIN_EVENTS: Final[Mapping[str, tuple[type[Payload], str, str]]] = {
@@ -210,6 +213,34 @@ DOMAIN_EVENTS: Final[Mapping[str, tuple[type[Payload], str, str]]] = {
     "CustomerRegistered": (CustomerRegistered, "customer", "customer_id"),
 }
 """Each domain event: its payload, the aggregate type of its stream, and the field that names the stream."""
+
+
+TIME_FIELDS: Final = {"OrderPlaced": "placed_at", "CustomerRegistered": "registered_at"}
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def check_payload_time(event_type: str, payload: Mapping[str, Any]) -> None:
+    """`ValueError` if the payload of a domain event, appended as it is, has a time that no fact can have.
+
+    What cannot be read as a time at all is left to the projections, which park it.
+    """
+    field = TIME_FIELDS.get(event_type)
+    text = payload.get(field) if field else None
+    if not isinstance(text, str) or not _DAY.match(text):
+        return
+    try:
+        check_time(_readable_time(text))
+    except ValueError as error:
+        raise ValueError(f"payload.{field}: {error}") from error
+
+
+def _readable_time(text: str) -> datetime:
+    """The time, in UTC if it names no zone as the projections have it; else at least its year."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        value = datetime(max(int(text[:4]), 1), 12, 31 if text[:4] < "2000" else 1, tzinfo=UTC)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def sum_of_lines(lines: Iterable[OrderLine]) -> Decimal:

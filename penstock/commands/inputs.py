@@ -9,11 +9,11 @@ from penstock.commands.events import (
     Currency,
     Identifier,
     Money,
+    OccurredAt,
     OrderLines,
     OrderPlaced,
     Payload,
     Text,
-    Time,
 )
 
 
@@ -24,7 +24,7 @@ class PlaceOrder(Payload):
     customer_id: Identifier | None = None
     currency: Currency = DEFAULT_CURRENCY
     country: Text | None = None
-    placed_at: Time | None = None
+    placed_at: OccurredAt | None = None
     items: OrderLines
 
     def placed(self, order_id: str, now: datetime) -> OrderPlaced:

@@ -32,6 +32,8 @@ class Judge:
     def __init__(self, plan: Plan) -> None:
         self._columns: Sequence[Column] = plan.columns
         self._one_of = () if plan.is_table else plan.target.one_of
+        self._check = None if plan.is_table else plan.target.check
+        self._fixed: dict[str, str | None] = {**plan.defaults, **plan.constants}
         self._encoding = plan.layout.encoding
         delimiter = plan.layout.delimiter.encode()
         self._delimiter = delimiter
@@ -56,10 +58,18 @@ class Judge:
     def write(self, cells: Sequence[str | None]) -> bytes:
         """Check one value for each column and write the record."""
         self._check_choices(cells)
-        written = []
-        for column, cell in zip(self._columns, cells, strict=True):
-            written.append(_quoted(_read(column, cell)))
-        return self._delimiter.join(written) + self._line_end
+        values = [_read(column, cell) for column, cell in zip(self._columns, cells, strict=True)]
+        self._check_together(values)
+        return self._delimiter.join(map(_quoted, values)) + self._line_end
+
+    def _check_together(self, values: Sequence[str | None]) -> None:
+        if self._check is None:
+            return
+        named = {column.field: value for column, value in zip(self._columns, values, strict=True) if column.field}
+        try:
+            self._check(self._fixed | named)
+        except ValueError as error:
+            raise Refused(str(error)) from error
 
     def _check_choices(self, cells: Sequence[str | None]) -> None:
         """Of a group of fields a record needs one; of a table's columns that is settled by its header."""

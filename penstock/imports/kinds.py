@@ -10,12 +10,14 @@ the same SQL, so that a value cannot be read in two ways.
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 
 from penstock import json_codec
+from penstock.business_time import check_time
 from penstock.errors import InvalidInput
+from penstock.settings import earliest_day
 
 BLANKS = " \t\r\n\v\f"
 
@@ -56,6 +58,27 @@ def _day_of(first: str, separator: bytes) -> bytes:
     )
     written = [(day, month) if first == "d" else (month, day) for day, month in pairs]
     return rb"(?:" + b"|".join(separator.join(pair) for pair in written) + rb")" + separator
+
+
+def _certain_years() -> list[bytes]:
+    """Patterns of the years of which every day is one that a fact can have, whatever the zone; one for each decade."""
+    decades: dict[bytes, bytes] = {}
+    for year in range(earliest_day().year + 1, datetime.now(UTC).year):
+        text = b"%d" % year
+        decades[text[:3]] = decades.get(text[:3], b"") + text[3:]
+    return [decade + b"[" + last + b"]" for decade, last in decades.items()] or [NEVER]
+
+
+def _certain_days() -> bytes:
+    """A look at the day that follows: one of those years, or one of this year before yesterday."""
+    last = datetime.now(UTC).date() - timedelta(days=1)
+    text = last.isoformat().encode()
+    earlier = [
+        text[:place] + b"[0-%d]" % (int(text[place : place + 1]) - 1)
+        for place in (5, 6, 8, 9)
+        if text[place] > ord("0")
+    ]
+    return b"(?=" + b"|".join([*_certain_years(), *(earlier if last.year > earliest_day().year else [])]) + b")"
 
 
 class Refused(ValueError):
@@ -320,10 +343,13 @@ class Timestamp(Kind):
 
     `format` is a strptime pattern for files that do not write ISO 8601. With `date_style` (DMY or MDY) COPY reads such
     times in digits itself, told by its session; without it the careful lane writes them anew.
+
+    `of_fact`: only a time that a fact can have. The fast lane then leaves the border's days to the careful one.
     """
 
     format: str | None = None
     date_style: str | None = None
+    of_fact: bool = False
 
     @property
     def sql_type(self) -> str:
@@ -338,13 +364,15 @@ class Timestamp(Kind):
     @property
     def core(self) -> bytes:
         if not self.format:
-            return _DAY + rb"(?:[T ]" + _CLOCK + _ZONE + rb"?)?"
+            return (_certain_days() if self.of_fact else b"") + _DAY + rb"(?:[T ]" + _CLOCK + _ZONE + rb"?)?"
         match = _DIGITS.fullmatch(self.format)
         if not match or not self.date_style or self.own_date_style != self.date_style:
             return NEVER
         clock = rb" (?:[01]?\d|2[0-3]):[0-5]\d" if match[4] else b""
         seconds = rb":[0-5]\d" if match[5] else b""
-        return _day_of(match[1], re.escape(match[2].encode())) + rb"(?:19|20)\d\d" + clock + seconds
+        separator = re.escape(match[2].encode())
+        years = b"(?:" + b"|".join(_certain_years()) + b")" if self.of_fact else rb"(?:19|20)\d\d"
+        return _day_of(match[1], separator) + years + clock + seconds
 
     def read(self, text: str) -> str:
         text = text.strip(BLANKS)
@@ -361,7 +389,9 @@ class Timestamp(Kind):
             moment = datetime(int(year), int(month), int(day), *clock)  # noqa: DTZ001  Postgres applies the zone
         except ValueError as error:
             raise Refused(f"no such time: {error}") from error
-        return moment.isoformat(" ") + (zone or "")
+        text = moment.isoformat(" ") + (zone or "")
+        self._check(datetime.fromisoformat(text))
+        return text
 
     def _declared(self, text: str) -> str:
         assert self.format is not None
@@ -371,7 +401,16 @@ class Timestamp(Kind):
             raise Refused(f"not a time written as {self.format}") from error
         if not 1 <= moment.year <= 9999:
             raise Refused("no such year")
+        self._check(moment)
         return moment.isoformat(" ")
+
+    def _check(self, moment: datetime) -> None:
+        if not self.of_fact:
+            return
+        try:
+            check_time(moment)
+        except (ValueError, OverflowError) as error:
+            raise Refused(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ never from a request.
 import importlib
 import pkgutil
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, Literal, LiteralString
@@ -76,7 +76,11 @@ class Profile:
 
 @dataclass(frozen=True)
 class Target:
-    """`one_of`: of each group of fields one must be there; an earlier one counts before a later one."""
+    """`one_of`: of each group of fields one must be there; an earlier one counts before a later one.
+
+    `check` raises `ValueError` for values, by field, that do not go together. Only a target whose every record is read
+    by the careful lane can have one: a field of JSON sees to that.
+    """
 
     name: str
     fields: tuple[Field, ...]
@@ -84,6 +88,7 @@ class Target:
     profiles: tuple[Profile, ...] = ()
     one_of: tuple[tuple[str, ...], ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[Mapping[str, str | None]], None] | None = None
     by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

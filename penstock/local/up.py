@@ -143,7 +143,7 @@ def _database(run: Run, signals: Signals, stack: ExitStack) -> Settings:
 def _migrate(settings: Settings, say: Say) -> None:
     try:
         with database.connect(settings.database_url) as connection:
-            applied = database.migrate(connection, timezone=settings.timezone)
+            applied = database.migrate(connection, timezone=settings.timezone, earliest_day=settings.earliest_day)
     except psycopg.ProgrammingError as error:
         # A message about the URL may quote a part of it, which may be the password.
         if error.sqlstate is None:

@@ -48,6 +48,12 @@ def _server_version(connection: Connection) -> str:
 
 def _timezone(connection: Connection, settings: Settings) -> Check:
     stored = _value(connection, "select ops.business_timezone()")
+    earliest = _value(connection, "select c.earliest_day from ops.configuration as c")
+    if stored == settings.timezone and earliest != settings.earliest_day:
+        message = (
+            f"PENSTOCK_EARLIEST_DAY is {settings.earliest_day}, the database has {earliest}: penstock migrate sets it"
+        )
+        return Check("timezone", False, message)
     if stored == settings.timezone:
         return Check("timezone", True, settings.timezone)
     message = f"PENSTOCK_TIMEZONE is {settings.timezone}, the database has {stored}: penstock migrate sets it"

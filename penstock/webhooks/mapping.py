@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 from pydantic import TypeAdapter, ValidationError
 
 from penstock import json_codec
+from penstock.business_time import check_time
 from penstock.commands.events import DOMAIN_EVENTS, Payload, Time
 from penstock.errors import InvalidInput
 from penstock.event_store import NewEvent
@@ -101,8 +102,12 @@ def _metadata(delivery: Delivery, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _occurred_at(timestamp: object, received_at: datetime) -> datetime:
-    """The sender's time where it is one: a sender's odd clock is no reason to refuse a fact."""
+    """The sender's time if it can be read, else when it was received. A fact cannot have any time: `check_time`."""
     try:
-        return _TIME.validate_python(timestamp)
+        sent_at = _TIME.validate_python(timestamp)
     except ValidationError:
         return received_at
+    try:
+        return check_time(sent_at)
+    except ValueError as error:
+        raise InvalidInput(str(error), field="timestamp") from error

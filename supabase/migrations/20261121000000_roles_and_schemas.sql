@@ -44,6 +44,7 @@ grant usage on schema public to service_role, analyst;
 create table ops.configuration (
   singleton boolean not null default true,
   timezone text not null default 'UTC',
+  earliest_day date not null default '1990-01-01',
   constraint configuration_pkey primary key (singleton),
   constraint configuration_one_row check (singleton)
 );
@@ -109,7 +110,19 @@ end $$;
 comment on function ops.business_day(timestamptz) is
   'The day, in ops.business_timezone(), to which an instant belongs: the last whose day_start it has reached.';
 
+create function ops.is_plausible_time(instant timestamptz) returns boolean
+language sql stable
+set search_path = ''
+as $$
+  select instant >= ops.day_start(c.earliest_day) and instant <= clock_timestamp() + interval '24 hours'
+  from ops.configuration as c
+$$;
+comment on function ops.is_plausible_time(timestamptz) is
+  'Whether a fact may have this time: from PENSTOCK_EARLIEST_DAY to a day from now. For what comes in, not for what is stored.';
+
 revoke execute on function ops.day_start(date) from public, anon, authenticated;
 revoke execute on function ops.business_day(timestamptz) from public, anon, authenticated;
+revoke execute on function ops.is_plausible_time(timestamptz) from public, anon, authenticated;
+grant execute on function ops.is_plausible_time(timestamptz) to service_role, analyst;
 grant execute on function ops.day_start(date) to service_role, analyst;
 grant execute on function ops.business_day(timestamptz) to service_role, analyst;

@@ -23,7 +23,12 @@ register(
             Field("name", Text(at_most=500), False, ("full name", "customer name")),
             Field("email", Email(), False, ("e-mail", "mail", "email address")),
             Field("country", Text(at_most=100), False, ("country code",)),
-            Field("registered_at", Timestamp(), True, ("created_at", "signup date", "registration date", "date")),
+            Field(
+                "registered_at",
+                Timestamp(of_fact=True),
+                True,
+                ("created_at", "signup date", "registration date", "date"),
+            ),
         ),
         into=Facts(_SELECT, repeat="latest", by="customer_id"),
     )

@@ -10,9 +10,11 @@ in exported events the one beside them is the time of storing.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from penstock import json_codec
+from penstock.commands.events import TIME_FIELDS, check_payload_time
 from penstock.imports.kinds import Identifier, Integer, Json, Refused, Text, Timestamp
 from penstock.imports.target import Facts, Field, Target, register
 
@@ -40,8 +42,14 @@ class Metadata(Json):
         if moment is not None:
             if not isinstance(moment, str) or not _ZONE.search(moment):
                 raise Refused("occurred_at must be a time with a zone, such as 2010-12-01T08:26:00Z")
-            Timestamp().read(moment)
+            Timestamp(of_fact=True).read(moment)
         return text
+
+
+def _check(values: Mapping[str, str | None]) -> None:
+    event_type = values.get("event_type") or ""
+    if event_type in TIME_FIELDS:
+        check_payload_time(event_type, json_codec.loads(values.get("payload") or "{}", field="payload"))
 
 
 register(
@@ -53,11 +61,12 @@ register(
             Field("event_type", Text(at_most=200), True, ("type",)),
             Field("payload", Json(), True, ("data", "body")),
             Field("metadata", Metadata(), False, ()),
-            Field("occurred_at", Timestamp(), False, ("dt", "time", "timestamp", "created_at")),
+            Field("occurred_at", Timestamp(of_fact=True), False, ("dt", "time", "timestamp", "created_at")),
             Field("id", Text(at_most=200), False, ("event_id",)),
             Field("schema_version", Integer(1, 1_000_000), False, ()),
         ),
         into=Facts(_SELECT, repeat="id", by="aggregate_id"),
         defaults={"schema_version": "1"},
+        check=_check,
     )
 )

@@ -84,7 +84,7 @@ register(
             Field("quantity", Integer(1, 1_000_000_000), True, ("qty", "units", "amount ordered")),
             Field(
                 "ordered_at",
-                Timestamp(),
+                Timestamp(of_fact=True),
                 True,
                 ("InvoiceDate", "order date", "placed_at", "created_at", "date", "transaction_timestamp", "timestamp"),
             ),

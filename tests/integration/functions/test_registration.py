@@ -120,7 +120,7 @@ def test_a_file_whose_function_has_another_name_is_refused_instead_of_forgotten(
 
 def test_the_etl_runs_in_the_business_zone() -> None:
     code = "from functions.run_daily_etl import run_daily_etl as f; print(f._triggers[0].cron)"
-    assert in_a_new_interpreter(code, PENSTOCK_TIMEZONE="Europe/Paris") == "TZ=Europe/Paris 0 2 * * *"
+    assert in_a_new_interpreter(code, PENSTOCK_TIMEZONE="Europe/Paris") == "TZ=Europe/Paris 0 3 * * *"
 
 
 IMPORT_WITHOUT_NETWORK = """
