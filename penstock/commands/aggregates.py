@@ -41,7 +41,7 @@ def _restore_order(dumped: dict[str, Any]) -> Order:
     return Order(**dumped | {"items": tuple(dumped["items"])})
 
 
-ORDER: Final = Reducer("order", 1, Order(), _evolve_order, asdict, _restore_order)
+ORDER: Final = Reducer("order", 2, Order(), _evolve_order, asdict, _restore_order)
 INVENTORY: Final = Reducer("inventory", 2, Inventory(), _evolve_inventory, asdict, lambda dumped: Inventory(**dumped))
 MERGED: Final = Reducer("merged", 1, Merged(), _merge, asdict, lambda dumped: Merged(**dumped))
 _KNOWN: Final[Mapping[str, Reducer[Any]]] = {"order": ORDER, "inventory": INVENTORY}

@@ -11,7 +11,7 @@ shipped can be cancelled, and nothing can follow `completed` or `cancelled`.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, Final
 
 from penstock.commands import events
@@ -120,9 +120,41 @@ def _placed(payload: Mapping[str, Any]) -> Order:
         currency=_text(payload, "currency"),
         country=_text(payload, "country"),
         placed_at=_text(payload, "placed_at"),
-        total=_text(payload, "total"),
+        total=_total(payload),
         items=tuple(item for item in items if isinstance(item, dict)) if isinstance(items, list) else (),
     )
+
+
+def _total(payload: Mapping[str, Any]) -> str | None:
+    """As the read model has it: the total that is given, be it text or a number, else the sum of the items."""
+    total, items = payload.get("total"), payload.get("items")
+    if isinstance(total, str):
+        return total
+    try:
+        with localcontext(prec=60):
+            if total is None and items:
+                total = sum((_amount(item) for item in items), start=Decimal(0))
+            return None if total is None else _shown(_number(total))
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _shown(total: Decimal) -> str | None:
+    """Within the limits of the read model's column; `1e999999` would be a text of a million digits."""
+    exponent = total.as_tuple().exponent
+    return format(total, "f") if abs(total) < 10**15 and isinstance(exponent, int) and exponent >= -18 else None
+
+
+def _amount(item: Mapping[str, Any]) -> Decimal:
+    if item.get("amount") is not None:
+        return _number(item["amount"])
+    return _number(item["quantity"]) * _number(item["unit_price"])
+
+
+def _number(value: object) -> Decimal:
+    if isinstance(value, bool):
+        raise TypeError("a boolean is not a number")
+    return Decimal(str(value))
 
 
 def _text(payload: Mapping[str, Any], key: str) -> str | None:

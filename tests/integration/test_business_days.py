@@ -5,6 +5,10 @@ from datetime import UTC, date, datetime
 import psycopg
 import pytest
 
+from penstock import etl
+from penstock.settings import Settings
+from tests.integration.projections.store import put
+
 # Every change of any zone's clocks, once for all zones whose clocks show the same around it.
 _CHANGES = """
 with zone as (
@@ -116,3 +120,20 @@ def test_nothing_else_cuts_days(connection: psycopg.Connection) -> None:
         """
     ).fetchall()
     assert {name for (name,) in rows} == {"ops.day_start(date)", "ops.business_day(timestamp with time zone)"}
+
+
+def test_an_order_of_the_hour_that_comes_twice_is_in_one_day_and_month(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    """Havana, the first of November 2015: the clocks showed 00:00 at 04:00Z and again at 05:00Z."""
+    _in_zone(connection, "America/Havana")
+    for number, hour in enumerate(("03:59", "04:00", "04:30", "05:30")):
+        stream = f"order/o{number}"
+        put(connection, stream, "OrderPlaced", {"placed_at": f"2015-11-01T{hour}:00Z", "total": "1", "items": []})
+        put(connection, stream, "OrderCompleted", {})
+    etl.run_range(settings, date(2015, 10, 31), date(2015, 11, 1))
+    connection.execute("select public.refresh_materialized_view('monthly_revenue')")
+    days = connection.execute("select day, order_count from public.daily_analytics order by day").fetchall()
+    months = connection.execute("select month, order_count from public.monthly_revenue order by month").fetchall()
+    assert days == [(date(2015, 10, 31), 1), (date(2015, 11, 1), 3)]
+    assert months == [(date(2015, 10, 1), 1), (date(2015, 11, 1), 3)]

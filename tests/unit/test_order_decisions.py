@@ -155,7 +155,7 @@ def test_the_whole_total_is_paid() -> None:
         order.step(state, "A-1", "pay", {"amount": Decimal("7.64")})
 
 
-@pytest.mark.parametrize("total", [None, 7, "a lot", "1e9"])
+@pytest.mark.parametrize("total", [None, True, 1e300, "a lot", "1e9"])
 def test_an_order_without_a_readable_total_takes_the_amount_that_is_said(total: object) -> None:
     state = order.evolve(Order(), "OrderPlaced", {"total": total})
     with pytest.raises(InvalidInput, match="amount"):

@@ -1,6 +1,7 @@
 """One truth: whatever is appended, an aggregate and its read model say the same of it."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.commands.aggregates import load_inventory
+from penstock.commands.aggregates import load_inventory, load_order
 from penstock.event_store import NewEvent, append
 from penstock.projections import advance
 from penstock.settings import Settings
@@ -86,3 +87,53 @@ def test_a_change_of_stock_is_read_alike(shop: Shop, delta: Any, on_hand: int) -
     advance(store_settings, "inventory")
     row = connection.execute(_STOCK, (product_id,)).fetchone() or (0, 0)
     assert (load_inventory(connection, product_id).state.on_hand, row[0]) == (on_hand, on_hand)
+
+
+MONEY = st.one_of(
+    st.sampled_from(["2.550", "0", "10", "1e2", 2.5, 4, 1e3, "-3.1", 0.1, None]),
+    st.decimals(0, 10**9, places=3).map(str),
+    st.floats(0, 1e9).map(lambda value: round(value, 4)),
+    ODD.filter(lambda value: value not in ("0x1F", "1_0")),  # numbers for Postgres 16 and later, not for earlier ones
+)
+ITEM = st.fixed_dictionaries(
+    {"product_id": st.just("p1"), "quantity": st.one_of(st.integers(1, 9), CHANGES), "unit_price": MONEY},
+    optional={"amount": MONEY},
+)
+PLACED = st.fixed_dictionaries({}, optional={"total": MONEY, "items": st.lists(ITEM, max_size=3)})
+STEPS = ("PaymentReceived", "OrderShipped", "OrderDelivered", "OrderCompleted", "OrderCancelled")
+ORDERS = st.one_of(st.tuples(st.just("OrderPlaced"), PLACED), st.tuples(st.sampled_from(STEPS), st.just({})))
+_ORDER = "select o.status, o.total from public.orders as o where o.order_id = %s"
+_PARKED = "select exists (select from ops.dead_letters as d where d.payload ->> 'aggregate_id' = %s)"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(ORDERS, min_size=1, max_size=6))
+def test_an_order_and_its_read_model_agree(shop: Shop, events: list[tuple[str, dict[str, Any]]]) -> None:
+    """Of an order none of whose events was parked."""
+    store_settings, connection = shop
+    order_id = uuid4().hex
+    _put(connection, ("order", order_id), events)
+    advance(store_settings, "orders")
+    if connection.execute(_PARKED, (order_id,)).fetchone() == (True,):
+        return
+    state = load_order(connection, order_id).state
+    row = connection.execute(_ORDER, (order_id,)).fetchone() or (None, Decimal(0))
+    assert (state.status, Decimal(state.total or 0)) == row
+
+
+@pytest.mark.parametrize(
+    ("payload", "total"),
+    [
+        ({"total": 12.5}, "12.5"),
+        ({"total": "12.50", "items": [{"product_id": "p", "quantity": 1, "unit_price": 1}]}, "12.50"),
+        ({"items": [{"product_id": "p", "quantity": "3", "unit_price": "2.550"}]}, "7.650"),
+        ({"items": [{"product_id": "p", "quantity": 3, "unit_price": 1, "amount": "2.99"}]}, "2.99"),
+    ],
+)
+def test_the_total_of_an_order_is_read_alike(shop: Shop, payload: dict[str, Any], total: str) -> None:
+    store_settings, connection = shop
+    order_id = uuid4().hex
+    _put(connection, ("order", order_id), [("OrderPlaced", payload)])
+    advance(store_settings, "orders")
+    assert connection.execute(_ORDER, (order_id,)).fetchone() == ("placed", Decimal(total))
+    assert load_order(connection, order_id).state.total == total
