@@ -1,5 +1,7 @@
 """Work on an import, a minute a step, until it is final: `import/file.requested` with `{"import_id"}`.
 
+Then the daily figures of the days that it changed are asked for.
+
 The file, its place in it and its counts stay in Postgres and Storage; a step carries references and counts alone.
 """
 
@@ -13,6 +15,7 @@ from penstock import imports
 from penstock.errors import InvalidInput
 from penstock.operations import runs
 
+DAILY_REQUESTED = "etl/daily.requested"
 REQUESTED = "import/file.requested"
 SECONDS_A_STEP = 60.0
 # Inngest allows 1,000 steps a run; a file that needs more than eight hours goes on in a run of its own.
@@ -30,6 +33,8 @@ def import_file(ctx: inngest.ContextSync) -> dict[str, Any]:
     for number in range(1, MAX_STEPS + 1):
         imported = ctx.step.run(f"advance-{number}", _advance, import_id, run_id)
         if imported["is_final"]:
+            if imported["loaded"]:
+                ctx.step.send_event("compute-days", inngest.Event(name=DAILY_REQUESTED, data={"marked": True}))
             return imported
     ctx.step.send_event("go-on", inngest.Event(name=REQUESTED, data={"import_id": str(import_id)}))
     return imported

@@ -2,12 +2,15 @@
 range on request.
 
 `etl/daily.requested` takes `{"from": "2010-12-01", "to": "2010-12-31"}`, both included; without them it computes what
-is due, as the cron does: yesterday, the days before it that may have changed, and every day that was missed.
+is due, as the cron does: yesterday, the days before it that may have changed, every day whose orders have changed since
+it was computed, and every day that was missed, a thousand days a portion. With `{"marked": true}` only those that have
+changed, as an import asks when it has ended.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import inngest
 
@@ -19,6 +22,8 @@ from penstock.operations import runs
 from penstock.settings import business_timezone
 
 PIPELINE = "run_daily_etl"
+# Three steps each; Inngest allows 1,000 steps a run. What is left over is due at the next run.
+MAX_PORTIONS = 100
 
 
 @client.create_function(
@@ -31,34 +36,67 @@ PIPELINE = "run_daily_etl"
 )
 def run_daily_etl(ctx: inngest.ContextSync) -> dict[str, Any]:
     run_id = runs.run_id_of(ctx.run_id)
-    extracted = ctx.step.run("extract", _extract, run_id, ctx.event, correlation_of(ctx))
-    transformed = ctx.step.run("transform", _transform, extracted["batch_id"])
-    loaded = ctx.step.run("load", _load, run_id, extracted)
-    return {**extracted, "transformed": transformed["days"], "loaded": loaded["days"]}
+    portions: list[dict[str, Any]] = []
+    for number in range(1, MAX_PORTIONS + 1):
+        name = f"-{number}" if number > 1 else ""
+        before = portions[-1]["from"] if portions else None
+        extracted = ctx.step.run(f"extract{name}", _extract, run_id, number, ctx, before)
+        portions.append(extracted)
+        ctx.step.run(f"transform{name}", _transform, extracted["batch_id"])
+        ctx.step.run(f"load{name}", _load, run_id, portions)
+        if not extracted["more"]:
+            break
+    return _sum_up(portions)
 
 
-def _extract(run_id: UUID, event: inngest.Event, correlation_id: str) -> dict[str, Any]:
-    runs.start_run(settings(), PIPELINE, run_id, correlation_id)
-    from_day, to_day = _days(event)
-    extracted = etl.extract(settings(), from_day, to_day, batch_id=run_id)
-    return {**extracted, "from": from_day.isoformat(), "to": to_day.isoformat()}
+def _extract(run_id: UUID, number: int, ctx: inngest.ContextSync, before: str | None) -> dict[str, Any]:
+    event = ctx.event
+    runs.start_run(settings(), PIPELINE, run_id, correlation_of(ctx))
+    batch_id = run_id if number == 1 else uuid5(run_id, str(number))
+    if _names_days(event):
+        portion = etl.extract(settings(), _day(event, "from"), _day(event, "to"), batch_id=batch_id)
+    else:
+        bound = date.fromisoformat(before) if before else None
+        marked = event.data.get("marked") is True
+        portion = etl.extract_due(settings(), _day_of(event), marked_only=marked, before=bound, batch_id=batch_id)
+    return {
+        "batch_id": portion["batch_id"],
+        "orders": portion["orders"],
+        "days": portion["days"],
+        "from": portion["from_day"] and portion["from_day"].isoformat(),
+        "to": portion["to_day"] and portion["to_day"].isoformat(),
+        "more": portion["more"],
+    }
 
 
 def _transform(batch_id: str) -> dict[str, int]:
     return {"days": etl.transform(settings(), batch_id)["days"]}
 
 
-def _load(run_id: UUID, extracted: dict[str, Any]) -> dict[str, int]:
-    loaded = etl.load(settings(), extracted["batch_id"])
-    account = runs.RunAccount(run_id, rows_in=extracted["orders"], rows_out=loaded["days"], details=extracted)
-    runs.finish_run(settings(), account)
+def _load(run_id: UUID, portions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    loaded = etl.load(settings(), portions[-1]["batch_id"])
+    if not portions[-1]["more"] or len(portions) == MAX_PORTIONS:
+        done = _sum_up(portions)
+        account = runs.RunAccount(run_id, rows_in=done["orders"], rows_out=done["days"], details=done)
+        runs.finish_run(settings(), account)
     return {"days": loaded["days"]}
 
 
-def _days(event: inngest.Event) -> tuple[date, date]:
-    if event.data.get("from") is None and event.data.get("to") is None:
-        return etl.due_days(settings(), _day_of(event))
-    return _day(event, "from"), _day(event, "to")
+def _sum_up(portions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a run did: its portions come newest first. `more` days are due still only after the most of portions."""
+    ends = [portion for portion in portions if portion["days"]] or portions
+    return {
+        "batch_id": portions[0]["batch_id"],
+        "orders": sum(portion["orders"] for portion in portions),
+        "days": sum(portion["days"] for portion in portions),
+        "from": ends[-1]["from"],
+        "to": ends[0]["to"],
+        "more": portions[-1]["more"],
+    }
+
+
+def _names_days(event: inngest.Event) -> bool:
+    return event.data.get("from") is not None or event.data.get("to") is not None
 
 
 def _day_of(event: inngest.Event) -> date:

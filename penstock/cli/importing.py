@@ -11,11 +11,12 @@ from typing import Any, BinaryIO, cast
 from uuid import UUID
 
 from penstock import imports
+from penstock.cli.figures import compute_due
 from penstock.cli.import_arguments import reading_options
 from penstock.cli.progress import Progress
-from penstock.cli.session import import_settings, print_json, print_rows, reachable_settings
+from penstock.cli.session import import_settings, print_json, print_rows, reachable_settings, say
 from penstock.cli.upper_floor import try_relay
-from penstock.errors import InvalidInput
+from penstock.errors import InvalidInput, PenstockError
 from penstock.imports import Import
 from penstock.settings import Settings
 
@@ -31,6 +32,8 @@ def import_file(options: argparse.Namespace) -> int:
     if options.rejects:
         _write_rejects(settings, imported.id, Path(options.rejects))
     try_relay(settings)
+    if imported.loaded:
+        _compute_days(settings)
     print_json(imported.as_json()) if options.json else print(_account(imported))
     return 0 if imported.state == "completed" else 1
 
@@ -47,6 +50,14 @@ def undo_import(options: argparse.Namespace) -> int:
         f" {counts['kept']:,} kept because they were changed since (import {undone.id})"
     )
     return 0
+
+
+def _compute_days(settings: Settings) -> None:
+    """The days that the file has changed. Its rows are stored whatever comes of this."""
+    try:
+        compute_due(settings, marked_only=True)
+    except PenstockError as error:
+        say(f"the daily figures are not computed yet ({error}); the next `penstock etl` or nightly run will")
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> Import:

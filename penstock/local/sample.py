@@ -21,6 +21,7 @@ FILE = Path(__file__).parents[1] / "sample" / "online_retail_2010-12.csv.gz"
 LINES: Final = 42_481
 MONTH: Final = "2010-12-01"
 DAYS: Final = {"from": "2010-12-01", "to": "2010-12-31"}
+AFTER: Final = "2011-01-01"
 VIEWS: Final = ("monthly_revenue", "user_cohorts", "product_performance")
 SECONDS: Final = 180.0
 POLL_SECONDS: Final = 0.15
@@ -122,8 +123,8 @@ class _Loader:
         return next((row for row in rows if row["month"] == MONTH), None)
 
     def _days(self) -> list[Json]:
-        rows = _json(self._api.get("/v1/views/daily_analytics", params={"limit": 1000}))["rows"]
-        return [row for row in rows if DAYS["from"] <= row["day"] <= DAYS["to"]]
+        rows = _json(self._api.get("/v1/views/daily_analytics", params={"before": AFTER, "limit": 31}))["rows"]
+        return [row for row in rows if row["day"] >= DAYS["from"]]
 
     def _runs(self) -> list[Json]:
         runs: list[Json] = _json(self._api.get("/v1/runs", params={"pipeline": "run_daily_etl", "limit": 20}))["runs"]

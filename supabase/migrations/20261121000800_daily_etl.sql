@@ -1,9 +1,12 @@
--- Daily figures: three SQL functions, one for each step of the nightly run, which pass a batch's id and nothing else.
---   staging.extract_daily     what the days consist of, materialised under the batch's id
+-- Daily figures: SQL functions for the three steps of the nightly run, which pass a batch's id and nothing else.
+--   staging.extract_daily     what the days from one to another consist of, materialised under the batch's id
+--   staging.extract_due       the same for the days that are due, a portion at a time
 --   staging.transform_daily   the figures of each day, beside it
 --   staging.load_daily        into public.daily_analytics, by date
 -- Each may run again with the same batch and ends the same. The days are arguments: nothing here asks what day it is.
 -- An order belongs to the ops.business_day of the time at which it was placed.
+-- No change is lost between a run and what happens meanwhile: a batch takes the marks of its days (ops.due_days) before it
+-- reads the orders, and when it is loaded only those very marks go.
 
 create table public.daily_analytics (
   day date not null,
@@ -23,7 +26,7 @@ comment on column public.daily_analytics.total_revenue is 'The sum of their tota
 comment on column public.daily_analytics.avg_order_value is 'total_revenue / order_count, to six places; 0 on a day without completed orders.';
 comment on column public.daily_analytics.new_users is 'Customers whose first completed order was placed on that day.';
 comment on column public.daily_analytics.top_categories is
-  'The five categories with the highest revenue: [{"category", "revenue", "units"}]. A line''s category is its own, else its product''s, else `uncategorized`.';
+  'The five categories with the highest revenue: [{"category", "revenue", "units"}]. A line''s category is its own, else the one that its product had when the day was computed, else `uncategorized`.';
 comment on column public.daily_analytics.conversion_rate is
   'Completed orders / placed orders of that day, to six places; 0 on a day without orders. The store knows of no visits: a shop that records them may want another base.';
 comment on column public.daily_analytics.computed_at is 'When the figures were extracted from the orders.';
@@ -34,14 +37,19 @@ grant select on public.daily_analytics to service_role, analyst;
 
 create table staging.daily_batches (
   batch_id uuid not null,
-  from_day date not null,
-  to_day date not null,
-  timezone text not null,
   extracted_at timestamptz not null,
-  constraint daily_batches_pkey primary key (batch_id),
-  constraint daily_batches_days_check check (from_day <= to_day and to_day - from_day < 36600)
+  constraint daily_batches_pkey primary key (batch_id)
 );
-comment on table staging.daily_batches is 'One run of the daily ETL: its days. Swept by a later extract, two days after.';
+comment on table staging.daily_batches is 'One portion of a run of the daily ETL. Swept by a later extract, two days after.';
+
+create table staging.daily_days (
+  batch_id uuid not null,
+  day date not null,
+  mark bigint,
+  constraint daily_days_pkey primary key (batch_id, day),
+  constraint daily_days_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
+);
+comment on table staging.daily_days is 'The days of a batch, each with the mark that it bore when the batch was extracted.';
 
 create table staging.daily_orders (
   batch_id uuid not null,
@@ -50,6 +58,7 @@ create table staging.daily_orders (
   customer_id text,
   completed boolean not null,
   total numeric not null,
+  placed_at timestamptz not null,
   constraint daily_orders_pkey primary key (batch_id, order_id),
   constraint daily_orders_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
 );
@@ -71,10 +80,53 @@ create table staging.daily_figures (
 comment on table staging.daily_figures is 'The figures of a batch''s days, ready to be loaded.';
 
 alter table staging.daily_batches enable row level security;
+alter table staging.daily_days enable row level security;
 alter table staging.daily_orders enable row level security;
 alter table staging.daily_figures enable row level security;
-revoke all on staging.daily_batches, staging.daily_orders, staging.daily_figures from public, anon, authenticated;
-grant select on staging.daily_batches, staging.daily_orders, staging.daily_figures to service_role;
+revoke all on staging.daily_batches, staging.daily_days, staging.daily_orders, staging.daily_figures
+from public, anon, authenticated;
+grant select on staging.daily_batches, staging.daily_days, staging.daily_orders, staging.daily_figures to service_role;
+
+-- One extract at a time: the later its `extracted_at`, the newer are the orders that it reads.
+create function staging.open_daily_batch(batch_id uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+#variable_conflict use_variable
+begin
+  lock table staging.daily_batches in share row exclusive mode;
+  delete from staging.daily_batches as b
+  where b.batch_id = batch_id or b.extracted_at < clock_timestamp() - interval '2 days';
+  insert into staging.daily_batches (batch_id, extracted_at) values (batch_id, clock_timestamp());
+end $$;
+comment on function staging.open_daily_batch(uuid) is 'Begin a batch without days, in place of one of the same id.';
+
+-- A scan of the index of `orders` for each day: few days far apart must not cost a look at all orders between them.
+create function staging.extract_daily_orders(batch_id uuid) returns bigint
+language plpgsql volatile
+set search_path = ''
+set enable_seqscan = off
+set enable_nestloop = on
+as $$
+#variable_conflict use_variable
+declare
+  orders bigint;
+begin
+  with bounds as materialized (
+    select d.day, ops.day_start(d.day) as begins, ops.day_start(d.day + 1) as ends
+    from staging.daily_days as d
+    where d.batch_id = batch_id
+  )
+  insert into staging.daily_orders (batch_id, order_id, day, customer_id, completed, total, placed_at)
+  select batch_id, o.order_id, b.day, o.customer_id, o.status = 'completed', o.total, o.placed_at
+  from bounds as b
+  cross join lateral (
+    select o.* from public.orders as o where o.placed_at >= b.begins and o.placed_at < b.ends offset 0
+  ) as o;
+  get diagnostics orders = row_count;
+  return orders;
+end $$;
+comment on function staging.extract_daily_orders(uuid) is 'Materialise the orders of a batch''s days. Call it in a statement after the one that took the days'' marks.';
 
 create function staging.extract_daily(batch_id uuid, from_day date, to_day date) returns bigint
 language plpgsql volatile
@@ -82,26 +134,68 @@ security definer
 set search_path = ''
 as $$
 #variable_conflict use_variable
-declare
-  orders bigint;
 begin
   if from_day is null or to_day is null or from_day > to_day or to_day - from_day >= 36600 then
-    raise exception 'from_day % and to_day % are no span of at most 36,600 days', from_day, to_day using errcode = 'PK004';
+    raise exception 'from_day % and to_day % must span 1 to 36,600 days', from_day, to_day using errcode = 'PK004';
   end if;
-  delete from staging.daily_batches as b
-  where b.batch_id = batch_id or b.extracted_at < clock_timestamp() - interval '2 days';
-  insert into staging.daily_batches (batch_id, from_day, to_day, timezone, extracted_at)
-  values (batch_id, from_day, to_day, ops.business_timezone(), clock_timestamp());
-
-  insert into staging.daily_orders (batch_id, order_id, day, customer_id, completed, total)
-  select batch_id, o.order_id, ops.business_day(o.placed_at), o.customer_id, o.status = 'completed', o.total
-  from public.orders as o
-  where o.placed_at >= (select ops.day_start(from_day)) and o.placed_at < (select ops.day_start(to_day + 1));
-  get diagnostics orders = row_count;
-  return orders;
+  perform staging.open_daily_batch(batch_id);
+  insert into staging.daily_days (batch_id, day, mark)
+  select batch_id, s.day, m.mark
+  from (select from_day + s.number as day from generate_series(0, to_day - from_day) as s (number)) as s
+  left join ops.due_days as m on m.day = s.day;
+  return staging.extract_daily_orders(batch_id);
 end $$;
 comment on function staging.extract_daily(uuid, date, date) is
   'Step 1 of the daily ETL: materialise the orders of the days, both included, under the batch''s id. Returns how many.';
+
+create function staging.extract_due(
+  batch_id uuid, today date, overlap_days integer, marked_only boolean, before_day date, at_most integer,
+  out orders bigint, out days bigint, out from_day date, out to_day date, out more boolean
+)
+language plpgsql volatile
+security definer
+set search_path = ''
+as $$
+#variable_conflict use_variable
+begin
+  if at_most < 1 then
+    raise exception 'a portion must be of at least one day, not %', at_most using errcode = 'PK004';
+  end if;
+  perform staging.open_daily_batch(batch_id);
+
+  with due as (
+    select m.day from ops.due_days as m
+    union
+    select today - 1 - s.number from generate_series(0, overlap_days) as s (number) where not marked_only
+    union
+    select first.day + s.number
+    from (select ops.business_day(min(o.placed_at)) as day from public.orders as o) as first
+    cross join lateral generate_series(0, today - 1 - first.day) as s (number)
+    where not marked_only
+      and not exists (select from public.daily_analytics as a where a.day = first.day + s.number)
+  ),
+  portion as (
+    select d.day from due as d where d.day < least(today, before_day) order by d.day desc limit at_most + 1
+  )
+  insert into staging.daily_days (batch_id, day, mark)
+  select batch_id, p.day, m.mark
+  from portion as p
+  left join ops.due_days as m on m.day = p.day;
+  get diagnostics days = row_count;
+
+  more := days > at_most;
+  if more then
+    days := at_most;
+    delete from staging.daily_days as d
+    where d.batch_id = batch_id and d.day = (
+      select min(f.day) from staging.daily_days as f where f.batch_id = batch_id
+    );
+  end if;
+  select min(d.day), max(d.day) into from_day, to_day from staging.daily_days as d where d.batch_id = batch_id;
+  orders := staging.extract_daily_orders(batch_id);
+end $$;
+comment on function staging.extract_due(uuid, date, integer, boolean, date, integer) is
+  'Step 1 of the daily ETL for the newest `at_most` days that are due before `today` and `before_day` (null: no bound): days that are marked and, unless `marked_only`, yesterday and `overlap_days` before it, and every day since the first order that was never computed. `more` says that older ones are due; ask for them with `before_day` = from_day. Also answers with 0 days.';
 
 create function staging.transform_daily(batch_id uuid) returns bigint
 language plpgsql volatile
@@ -110,10 +204,9 @@ set search_path = ''
 as $$
 #variable_conflict use_variable
 declare
-  batch staging.daily_batches;
   days bigint;
 begin
-  select b.* into batch from staging.daily_batches as b where b.batch_id = batch_id for update;
+  perform from staging.daily_batches as b where b.batch_id = batch_id for update;
   if not found then
     raise exception 'no batch % of the daily ETL has been extracted', batch_id using errcode = 'PK007';
   end if;
@@ -129,14 +222,19 @@ begin
     group by o.day
   ),
   first_orders as (
-    select ops.business_day(min(o.placed_at)) as day
-    from public.orders as o
-    where o.status = 'completed'
-      and o.customer_id in (select d.customer_id from staging.daily_orders as d where d.batch_id = batch_id and d.completed)
+    select o.customer_id, min(o.day) as day, min(o.placed_at) as placed_at
+    from staging.daily_orders as o
+    where o.batch_id = batch_id and o.completed and o.customer_id is not null
     group by o.customer_id
   ),
   newcomers as (
-    select f.day, count(*) as new_users from first_orders as f group by f.day
+    select f.day, count(*) as new_users
+    from first_orders as f
+    where not exists (
+      select from public.orders as o
+      where o.customer_id = f.customer_id and o.status = 'completed' and o.placed_at < f.placed_at
+    )
+    group by f.day
   ),
   categories as (
     select
@@ -171,10 +269,11 @@ begin
     coalesce(round(t.total_revenue / nullif(t.order_count, 0), 6), 0),
     coalesce(n.new_users, 0), coalesce(top.top_categories, '[]'),
     coalesce(round(t.order_count::numeric / t.placed_count, 6), 0), coalesce(t.placed_count, 0)
-  from (select batch.from_day + s.number as day from generate_series(0, batch.to_day - batch.from_day) as s (number)) as d
+  from staging.daily_days as d
   left join totals as t on t.day = d.day
   left join newcomers as n on n.day = d.day
-  left join top on top.day = d.day;
+  left join top on top.day = d.day
+  where d.batch_id = batch_id;
   get diagnostics days = row_count;
   return days;
 end $$;
@@ -192,7 +291,11 @@ declare
   days bigint;
 begin
   select b.* into batch from staging.daily_batches as b where b.batch_id = batch_id for update;
-  if not found or not exists (select from staging.daily_figures as f where f.batch_id = batch_id) then
+  if not found or exists (
+    select from staging.daily_days as d
+    where d.batch_id = batch_id
+      and not exists (select from staging.daily_figures as f where f.batch_id = batch_id and f.day = d.day)
+  ) then
     raise exception 'no batch % of the daily ETL has been transformed', batch_id using errcode = 'PK007';
   end if;
 
@@ -212,15 +315,44 @@ begin
     placed_count = excluded.placed_count, computed_at = excluded.computed_at
   -- an old batch that is run late must not put older figures over newer ones
   where a.computed_at <= excluded.computed_at;
+  -- A mark that somebody holds is about to become another one: it stays, and nobody waits in a circle.
+  delete from ops.due_days as m
+  where m.day in (
+    select n.day
+    from ops.due_days as n
+    inner join staging.daily_days as d on d.day = n.day and d.mark = n.mark
+    where d.batch_id = batch_id
+    for update of n skip locked
+  );
   select count(*) into days from staging.daily_figures as f where f.batch_id = batch_id;
   return days;
 end $$;
 comment on function staging.load_daily(uuid) is
-  'Step 3 of the daily ETL: put the batch''s figures into public.daily_analytics, by date. Returns how many days.';
+  'Step 3 of the daily ETL: put the batch''s figures into public.daily_analytics, by date, and take away the marks that it has seen. Returns how many days.';
 
+-- `security definer`, because whoever may set the zone need not have any right to the marks.
+create function ops.mark_all_days() returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into ops.due_days (day) select a.day from public.daily_analytics as a order by a.day
+  on conflict on constraint due_days_pkey do update set mark = excluded.mark;
+  return null;
+end $$;
+comment on function ops.mark_all_days() is 'Mark every day that has figures: in another zone each consists of other orders.';
+create trigger configuration_mark_all_days after update on ops.configuration
+for each row when (old.timezone is distinct from new.timezone) execute function ops.mark_all_days();
+
+revoke execute on function staging.open_daily_batch(uuid) from public, anon, authenticated;
+revoke execute on function staging.extract_daily_orders(uuid) from public, anon, authenticated;
+revoke execute on function ops.mark_all_days() from public, anon, authenticated;
 revoke execute on function staging.extract_daily(uuid, date, date) from public, anon, authenticated;
+revoke execute on function staging.extract_due(uuid, date, integer, boolean, date, integer) from public, anon, authenticated;
 revoke execute on function staging.transform_daily(uuid) from public, anon, authenticated;
 revoke execute on function staging.load_daily(uuid) from public, anon, authenticated;
 grant execute on function staging.extract_daily(uuid, date, date) to service_role;
+grant execute on function staging.extract_due(uuid, date, integer, boolean, date, integer) to service_role;
 grant execute on function staging.transform_daily(uuid) to service_role;
 grant execute on function staging.load_daily(uuid) to service_role;

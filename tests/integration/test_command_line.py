@@ -74,6 +74,7 @@ def test_a_file_goes_in_and_its_figures_come_out(
     assert isinstance(account, dict)
     assert (account["state"], account["read"], account["loaded"], account["rejected"]) == ("completed", 3, 2, 1)
     assert "six" in (tmp_path / "rejects.csv").read_text()
+    assert connection.execute("select order_count from public.daily_analytics").fetchall() == [(1,)]
     assert answer(capsys, *call) == account
     days = answer(capsys, "etl", "--from", "2010-12-01", "--to", "2010-12-02")
     assert days == {"from": "2010-12-01", "to": "2010-12-02", "days": 2}

@@ -102,7 +102,8 @@ def test_every_step_may_run_twice(settings: Settings, connection: psycopg.Connec
     sell(connection, "a", "2024-03-01T10:00:00Z", customer_id="c1")
     batch = uuid4()
     once = etl.extract(settings, FIRST, SECOND, batch_id=batch)
-    assert etl.extract(settings, FIRST, SECOND, batch_id=str(batch)) == once == {"batch_id": str(batch), "orders": 1}
+    assert etl.extract(settings, FIRST, SECOND, batch_id=str(batch)) == once
+    assert (once["batch_id"], once["orders"], once["days"]) == (str(batch), 1, 2)
     assert etl.transform(settings, batch) == etl.transform(settings, str(batch)) == {"days": 2}
     assert etl.load(settings, batch) == {"days": 2}
     loaded = figures(connection)
@@ -149,21 +150,26 @@ def test_figures_survive_a_rebuild_of_the_orders(settings: Settings, connection:
     assert figures(connection) == before
 
 
+def due_days(settings: Settings, today: date) -> tuple[int, date | None, date | None]:
+    portion = etl.extract_due(settings, today)
+    return portion["days"], portion["from_day"], portion["to_day"]
+
+
 def test_without_orders_yesterday_and_the_overlap_are_due(settings: Settings) -> None:
-    assert etl.due_days(settings, date(2024, 3, 10)) == (date(2024, 3, 7), date(2024, 3, 9))
+    assert due_days(settings, date(2024, 3, 10)) == (3, date(2024, 3, 7), date(2024, 3, 9))
     without = Settings(database_url=settings.database_url, environment="local", etl_overlap_days=0)
-    assert etl.due_days(without, date(2024, 3, 10)) == (date(2024, 3, 9), date(2024, 3, 9))
+    assert due_days(without, date(2024, 3, 10)) == (1, date(2024, 3, 9), date(2024, 3, 9))
 
 
 def test_missed_days_are_due_since_the_first_order(settings: Settings, connection: psycopg.Connection) -> None:
     sell(connection, "a", "2024-02-01T10:00:00Z")
-    assert etl.due_days(settings, date(2024, 3, 10)) == (date(2024, 2, 1), date(2024, 3, 9))
+    assert due_days(settings, date(2024, 3, 10)) == (38, date(2024, 2, 1), date(2024, 3, 9))
     etl.run_range(settings, date(2024, 3, 1), date(2024, 3, 1))
-    assert etl.due_days(settings, date(2024, 3, 10)) == (date(2024, 2, 1), date(2024, 3, 9))
+    assert due_days(settings, date(2024, 3, 10)) == (37, date(2024, 2, 1), date(2024, 3, 9))
     etl.run_range(settings, date(2024, 2, 1), date(2024, 3, 4))
-    assert etl.due_days(settings, date(2024, 3, 10)) == (date(2024, 3, 5), date(2024, 3, 9))
+    assert due_days(settings, date(2024, 3, 10)) == (5, date(2024, 3, 5), date(2024, 3, 9))
     etl.run_range(settings, date(2024, 3, 5), date(2024, 3, 9))
-    assert etl.due_days(settings, date(2024, 3, 10)) == (date(2024, 3, 7), date(2024, 3, 9))
+    assert due_days(settings, date(2024, 3, 10)) == (3, date(2024, 3, 7), date(2024, 3, 9))
 
 
 def test_an_order_of_the_future_makes_no_day_due_before_its_time(
@@ -171,7 +177,7 @@ def test_an_order_of_the_future_makes_no_day_due_before_its_time(
 ) -> None:
     sell(connection, "a", "2190-01-01T10:00:00Z")
     etl.run_range(settings, FIRST, FIRST)
-    assert etl.due_days(settings, date(2024, 3, 10)) == (date(2024, 3, 7), date(2024, 3, 9))
+    assert due_days(settings, date(2024, 3, 10)) == (3, date(2024, 3, 7), date(2024, 3, 9))
 
 
 def test_a_step_without_the_one_before_is_refused(settings: Settings) -> None:
@@ -202,5 +208,5 @@ def test_old_batches_are_swept_from_staging(settings: Settings, connection: psyc
     etl.run_range(settings, FIRST, FIRST)
     connection.execute("update staging.daily_batches set extracted_at = %s", (datetime(2024, 1, 1, tzinfo=UTC),))
     etl.run_range(settings, FIRST, FIRST)
-    for table in ("daily_batches", "daily_orders", "daily_figures"):
+    for table in ("daily_batches", "daily_days", "daily_orders", "daily_figures"):
         assert connection.execute(f"select count(*) from staging.{table}".encode()).fetchone() == (1,)

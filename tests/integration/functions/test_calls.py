@@ -92,7 +92,8 @@ def test_the_etl_passes_references_between_its_three_steps(connection: psycopg.C
     assert outcome.status == 200, outcome.body
     assert list(outcome.steps) == ["extract", "transform", "load"]
     batch = str(run_id_of(RUN_ID))
-    assert outcome.steps["extract"] == {"batch_id": batch, "orders": 1, "from": "2010-11-30", "to": "2010-12-02"}
+    days = {"days": 3, "from": "2010-11-30", "to": "2010-12-02", "more": False}
+    assert outcome.steps["extract"] == outcome.body == {"batch_id": batch, "orders": 1, **days}
     rows = connection.execute("select day::text, order_count, total_revenue from public.daily_analytics order by day")
     assert rows.fetchall() == [
         ("2010-11-30", 0, Decimal(0)),
@@ -110,6 +111,27 @@ def test_the_nightly_etl_takes_its_day_from_the_event(connection: psycopg.Connec
     outcome = run("run-daily-etl", {"name": "inngest/scheduled.timer", "ts": int(called.timestamp() * 1000)})
     assert (outcome.body["from"], outcome.body["to"]) == ("2010-11-30", "2010-12-02")
     assert connection.execute("select count(*) from public.daily_analytics where order_count = 1").fetchone() == (1,)
+
+
+def test_the_nightly_etl_goes_on_in_portions(connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.etl.daily.PORTION", 2)
+    place_order(connection)
+    called = datetime(2010, 12, 6, 2, 0, tzinfo=UTC)
+    outcome = run("run-daily-etl", {"name": "inngest/scheduled.timer", "ts": int(called.timestamp() * 1000)})
+    assert outcome.status == 200, outcome.body
+    steps = [f"{step}{number}" for number in ("", "-2", "-3") for step in ("extract", "transform", "load")]
+    assert list(outcome.steps) == steps
+    assert (outcome.body["from"], outcome.body["to"], outcome.body["days"]) == ("2010-12-01", "2010-12-05", 5)
+    assert connection.execute("select count(*), sum(order_count) from public.daily_analytics").fetchone() == (5, 1)
+    (found,) = list_runs(connection, pipeline="run_daily_etl")
+    assert (found.status, found.rows_in, found.rows_out) == ("completed", 1, 5)
+
+
+def test_changed_days_alone_can_be_asked_for(connection: psycopg.Connection) -> None:
+    place_order(connection)
+    assert etl(data={"marked": True}).body["days"] == 1
+    outcome = etl(data={"marked": True})
+    assert (outcome.body["days"], outcome.body["from"], outcome.body["to"]) == (0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -365,8 +387,12 @@ def test_an_import_is_advanced_by_steps_and_its_events_are_told(
     monkeypatch.setattr("functions.client.get_settings", lambda: settings)
     monkeypatch.setattr("functions.import_file.SECONDS_A_STEP", 0.0)
     imported, _ = imports.create_import(settings, "orders", CSV, name="a.csv")
-    outcome = run("import-file", {"name": "import/file.requested", "data": {"import_id": str(imported.id)}})
+    with respx.mock:
+        route = respx.post("http://127.0.0.1:8288/e/NO_EVENT_KEY_SET").respond(200, json={"ids": ["1"]})
+        outcome = run("import-file", {"name": "import/file.requested", "data": {"import_id": str(imported.id)}})
     assert outcome.status == 200, outcome.body
+    (asked,) = json.loads(route.calls.last.request.content)
+    assert (asked["name"], asked["data"]["marked"]) == ("etl/daily.requested", True)
     assert len(outcome.steps) > 1
     counts = {"read": 3, "loaded": 2, "rejected": 1}
     assert outcome.body == {"import_id": str(imported.id), "state": "completed", "is_final": True, **counts}
