@@ -2,6 +2,10 @@
 
 Written as text instead of SQL functions: with the fixed search path that a function must have it cannot be inlined,
 and a call for each event and field would cost more than all the rest of a projection.
+
+What can fail is read in a first step of the statement, `with … as materialized`, and the statement ends with
+`select all_read(…)`. Of a `with` query Postgres reads only what its plan asks for: joined to an empty table, a bad
+value would be met by one plan and not by another, and a rebuild would park other events than were parked before.
 """
 
 
@@ -56,5 +60,9 @@ def elements(value: str) -> str:
     return f"jsonb_array_elements(nullif({value}, 'null')) with ordinality"
 
 
+def all_read(step: str, *columns: str) -> str:
+    """What the main query selects, so that every row of a materialised step is read, whatever the plan leaves out."""
+    return f"(select count(row({', '.join(f'r.{column}' for column in columns)})) from {step} as r)"  # noqa: S608
+
+
 OCCURRED_AT = time("e.metadata ->> 'occurred_at'")
-PLACED_AT = "coalesce(" + time("e.payload ->> 'placed_at'") + f", {OCCURRED_AT}, e.created_at)"

@@ -86,25 +86,26 @@ from (
 
 _ADVANCE_ORDERS = f"""
 with {_placed(_PLACED_FIELDS)},
+-- Each time is read, also of a step that changes nothing: the cut of the ranges must not decide on that.
+moments as materialized (
+  select e.order_id, e.position, e.version, e.event_type,
+    coalesce({reading.time("e.occurred_at")}, e.created_at) as occurred_at
+  from (
+    select e.aggregate_id as order_id, e.position, e.version, e.event_type,
+      e.metadata ->> 'occurred_at' as occurred_at, e.created_at
+    from public.current_events as e
+    where e.position > %(after)s and e.position <= %(upto)s and e.aggregate_type = 'order'
+      and e.event_type in ({", ".join(f"'{name}'" for name in _STEPS)})
+    offset 0
+  ) as e
+),
 steps as materialized (
   select
     e.order_id, max(e.position) as position, max(e.version) as version,
     {_TIMES},
     coalesce(max(e.position) filter (where e.event_type = 'OrderCompleted'), 0) as completed_position,
     coalesce(max(e.position) filter (where e.event_type = 'OrderCancelled'), 0) as cancelled_position
-  from (
-    select e.order_id, e.position, e.version, e.event_type,
-      coalesce({reading.time("e.occurred_at")}, e.created_at) as occurred_at
-    from (
-      select e.aggregate_id as order_id, e.position, e.version, e.event_type,
-        e.metadata ->> 'occurred_at' as occurred_at, e.created_at
-      from public.current_events as e
-      where e.position > %(after)s and e.position <= %(upto)s and e.aggregate_type = 'order'
-        and e.event_type in ({", ".join(f"'{name}'" for name in _STEPS)})
-      offset 0
-    ) as e
-    offset 0 -- each time is read, also of a step that changes nothing: the cut of the ranges must not decide on that
-  ) as e
+  from moments as e
   left join (
     select p.order_id, min(p.position) as position from placed as p where p.version > 1 group by p.order_id
   ) as late on late.order_id = e.order_id
@@ -170,17 +171,20 @@ changes as (
   select m.placed_at, m.total, 0, (m.status = 'completed')::integer - (m.status_before = 'completed')::integer
   from moved_orders as m
   where (m.status = 'completed') <> (m.status_before = 'completed')
+),
+hours as (
+  insert into revenue_by_hour as r (hour, placed_count, order_count, revenue)
+  select
+    date_trunc('hour', c.placed_at, (select ops.business_timezone())),
+    sum(c.placed), sum(c.completed), coalesce(sum(c.completed * c.total) filter (where c.completed <> 0), 0)
+  from changes as c
+  group by 1
+  on conflict (hour) do update set
+    placed_count = r.placed_count + excluded.placed_count,
+    order_count = r.order_count + excluded.order_count,
+    revenue = r.revenue + excluded.revenue
 )
-insert into revenue_by_hour as r (hour, placed_count, order_count, revenue)
-select
-  date_trunc('hour', c.placed_at, (select ops.business_timezone())),
-  sum(c.placed), sum(c.completed), coalesce(sum(c.completed * c.total) filter (where c.completed <> 0), 0)
-from changes as c
-group by 1
-on conflict (hour) do update set
-  placed_count = r.placed_count + excluded.placed_count,
-  order_count = r.order_count + excluded.order_count,
-  revenue = r.revenue + excluded.revenue
+select {reading.all_read("moments", "occurred_at")}
 """  # noqa: S608
 
 PROJECTION = register(
