@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from penstock import etl
 from penstock.database import close_pools
@@ -96,6 +97,31 @@ def test_the_five_best_categories_of_a_day(settings: Settings, connection: psyco
         {"category": "Other 2", "revenue": "1.00", "units": 1},
         {"category": "Other 3", "revenue": "1.00", "units": 1},
     ]
+
+
+def test_categories_of_equal_revenue_come_by_name(settings: Settings, connection: psycopg.Connection) -> None:
+    """Capitals first, as bytes sort, and not by chance: the planner is kept from sorting for the grouping."""
+    connection.execute(
+        sql.SQL("alter database {} set enable_sort = off").format(sql.Identifier(connection.info.dbname))
+    )
+    names = [letter * number for letter in "zBaYé" for number in range(1, 9)]
+    sell(connection, "a", "2024-03-01T10:00:00Z", items=[(name, name, 1, "5") for name in names])
+    etl.run_range(settings, FIRST, FIRST)
+    ((_, top),) = figures(connection, "top_categories")
+    assert [category["category"] for category in top] == ["B", "BB", "BBB", "BBBB", "BBBBB"]
+
+
+def test_orders_outside_the_days_are_not_extracted(settings: Settings, connection: psycopg.Connection) -> None:
+    """Neither an instant before the first day nor at the end of the last; in New York here."""
+    connection.execute("update ops.configuration set timezone = 'America/New_York'")
+    for number, placed_at in enumerate(("04:59:59.999999", "05:00:00", "23:00:00")):
+        sell(connection, f"first{number}", f"2024-03-01T{placed_at}Z")
+    for number, placed_at in enumerate(("2024-03-02T04:59:59.999999Z", "2024-03-02T05:00:00Z", "2024-05-01T00:00:00Z")):
+        sell(connection, f"last{number}", placed_at)
+    portion = etl.extract(settings, FIRST, FIRST)
+    found = connection.execute("select order_id from staging.daily_orders order by 1").fetchall()
+    assert [order_id for (order_id,) in found] == ["first1", "first2", "last0"]
+    assert portion["orders"] == 3
 
 
 def test_every_step_may_run_twice(settings: Settings, connection: psycopg.Connection) -> None:

@@ -102,6 +102,19 @@ def test_months_begin_where_the_business_is(settings: Settings, connection: psyc
     close_pools()
 
 
+def test_cohorts_begin_where_the_business_is(settings: Settings, connection: psycopg.Connection) -> None:
+    """Both orders are of December in Auckland; by UTC the first would be of November and the second a return."""
+    connection.execute("update ops.configuration set timezone = 'Pacific/Auckland'")
+    for order_id, placed_at in (("a", "2010-11-30T11:00:00Z"), ("b", "2010-12-30T11:00:00Z")):
+        put(connection, f"order/{order_id}", "OrderPlaced", {"placed_at": placed_at, "total": "1", "customer_id": "c"})
+        put(connection, f"order/{order_id}", "OrderCompleted", {})
+    advance_all(settings)
+    views.refresh_view(connection, "user_cohorts")
+    (row,) = views.read_view(connection, "user_cohorts").rows
+    assert (str(row["cohort_month"]), row["months_since"], row["customers"], row["revenue"]) == ("2010-12-01", 0, 1, 2)
+    close_pools()
+
+
 @pytest.mark.parametrize(
     "after", ["", "x", "!!!!", "e30", "W10", "bnVsbA", "a" * 2000, "WyJtb250aGx5X3JldmVudWUiLG51bGxd", "é"]
 )
