@@ -1,5 +1,5 @@
 -- Days whose figures are to be computed again. Whatever changes what a day consists of marks the day here in the same
--- transaction, whoever writes: a projection, the exchange of a rebuild, or a hand. The daily ETL computes the marked
+-- transaction, by any writer: a projection, the exchange of a rebuild, or a hand. The daily ETL computes the marked
 -- days and takes away the marks that it saw before it read the orders; a change that commits later leaves a newer mark.
 -- What marks a day: an order that is placed, or whose total, time, customer or completion changes; then also the day of
 -- the order that was, or becomes, the customer's first instead; lines of an order that a rebuild or a hand changes.

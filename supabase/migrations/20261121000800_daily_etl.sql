@@ -330,7 +330,7 @@ end $$;
 comment on function staging.load_daily(uuid) is
   'Step 3 of the daily ETL: put the batch''s figures into public.daily_analytics, by date, and take away the marks that it has seen. Returns how many days.';
 
--- `security definer`, because whoever may set the zone need not have any right to the marks.
+-- `security definer`, because a role that may set the zone need not have any right to the marks.
 create function ops.mark_all_days() returns trigger
 language plpgsql
 security definer
