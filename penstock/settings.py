@@ -4,6 +4,7 @@ Nothing else in the project reads environment variables for its behaviour. Secre
 Production is the default and strict; `PENSTOCK_ENV=local` (what `penstock up` sets) is for one machine.
 """
 
+import base64
 import os
 import re
 from collections.abc import Mapping
@@ -80,8 +81,8 @@ class Settings:
             relay_interval_ms=_whole_number(env, "RELAY_INTERVAL_MS", 200, faults, at_most=60_000),
         )
         _whole_number(env, "INNGEST_BATCH_SIZE", 100, faults, at_least=2, at_most=100)
-        if not settings.is_local:
-            faults += _production_faults(settings, env)
+        faults += _signing_key_faults(env)
+        faults += _local_faults(env) if settings.is_local else _production_faults(settings, env)
         if faults:
             raise SettingsError("; ".join(faults))
         return settings
@@ -111,6 +112,20 @@ def earliest_day() -> date:
     return _earliest_day(os.environ, [])
 
 
+def webhook_key(secret: str) -> bytes:
+    """The bytes of a webhook's secret: base64, with or without the prefix `whsec_`. Raises `ValueError`."""
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    if not key:
+        raise ValueError("an empty key: with it anybody could sign")
+    return key
+
+
+def _local_faults(env: Mapping[str, str]) -> list[str]:
+    if not env.get("VERCEL"):
+        return []
+    return ["PENSTOCK_ENV=local switches authentication off and must not be set on a public host: VERCEL is set"]
+
+
 def _production_faults(settings: Settings, env: Mapping[str, str]) -> list[str]:
     faults = []
     if not settings.api_keys:
@@ -124,6 +139,16 @@ def _production_faults(settings: Settings, env: Mapping[str, str]) -> list[str]:
     if not env.get("INNGEST_EVENT_KEY"):
         faults.append("INNGEST_EVENT_KEY is not set: events could not be sent")
     return faults
+
+
+def _signing_key_faults(env: Mapping[str, str]) -> list[str]:
+    """Inngest's SDK reads them at each call: one that it cannot read is a 500, an empty one lets anybody sign."""
+    given = {name: env.get(name, "") for name in ("INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK")}
+    return [
+        f"{name} must be hexadecimal after its prefix, as in signkey-prod-0123abcd: copy it from Inngest again"
+        for name, key in given.items()
+        if key and not re.fullmatch(r"(signkey-\w+-)?([0-9a-fA-F]{2})+", key, re.ASCII)
+    ]
 
 
 def _database_url(env: Mapping[str, str], faults: list[str]) -> str:
@@ -197,12 +222,19 @@ def _api_keys(env: Mapping[str, str], faults: list[str]) -> tuple[ApiKey, ...]:
 
 
 def _webhook_secrets(env: Mapping[str, str], faults: list[str]) -> dict[str, tuple[str, ...]]:
-    """`source=secret,source=secret`: a source may stand twice while its secret rotates."""
+    """`source=secret,source=secret`: a source may appear twice while its secret rotates."""
     secrets: dict[str, tuple[str, ...]] = {}
     for number, entry in enumerate(_entries(env.get("WEBHOOK_SECRETS", "")), start=1):
         source, _, secret = entry.partition("=")
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", source) or not secret:
             faults.append(f"WEBHOOK_SECRETS entry {number} is not source=secret")
+            continue
+        try:
+            webhook_key(secret)
+        except ValueError:
+            faults.append(
+                f"WEBHOOK_SECRETS entry {number} ({source}): the secret must be base64, after whsec_ or alone"
+            )
             continue
         secrets[source] = (*secrets.get(source, ()), secret)
     return secrets

@@ -93,13 +93,20 @@ def runs(options: argparse.Namespace) -> None:
 
 def diagnose(options: argparse.Namespace) -> int:
     """All checks; the process says by its exit code whether one fails."""
-    checks = [_environment(), *doctor.run_checks(command_settings())]
+    checks = [_environment(), *_parts()]
     if options.json:
         print_json([asdict(check) for check in checks])
     else:
         for check in checks:
             print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<14} {check.message}")
     return 0 if all(check.ok for check in checks) else 1
+
+
+def _parts() -> list[Check]:
+    try:
+        return doctor.run_checks(command_settings())
+    except SettingsError as error:
+        return [Check("settings", False, str(error))]
 
 
 def _environment() -> Check:

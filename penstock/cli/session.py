@@ -28,7 +28,8 @@ def command_settings() -> Settings:
     if not env.get("DATABASE_URL"):
         env["DATABASE_URL"] = _embedded_url()
         env["INNGEST_DEV"] = env.get("INNGEST_DEV") or up_record().get("inngest", "")
-    return Settings.from_env({**env, "PENSTOCK_ENV": "local"})
+    # in a build on Vercel, too: a command serves nobody
+    return Settings.from_env({**env, "PENSTOCK_ENV": "local", "VERCEL": ""})
 
 
 def reachable_settings() -> Settings:

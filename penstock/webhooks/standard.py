@@ -4,7 +4,6 @@ The signature covers `id.timestamp.body`: the bytes as they came, never parsed a
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
@@ -12,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from penstock.errors import InvalidInput, SettingsError, Unauthenticated
+from penstock.settings import webhook_key
 
 TOLERANCE_SECONDS: Final = 300
-_PREFIX: Final = "whsec_"
 _MAX_ID: Final = 200
 
 
@@ -28,7 +27,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Iterable[str], now:
     sent = [each.removeprefix("v1,") for each in _header(headers, "webhook-signature").split() if each[:3] == "v1,"]
     _check_time(timestamp, now)
     signed = b".".join((delivery_id.encode(), timestamp.encode(), body))
-    wanted = [base64.b64encode(hmac.new(key_of(secret), signed, hashlib.sha256).digest()) for secret in secrets]
+    wanted = [base64.b64encode(hmac.new(_key(secret), signed, hashlib.sha256).digest()) for secret in secrets]
     # all pairs are compared, so that the time taken tells nothing of which fits
     fits = [hmac.compare_digest(one, other.encode()) for one in wanted for other in sent]
     if not any(fits):
@@ -38,11 +37,10 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Iterable[str], now:
     return delivery_id
 
 
-def key_of(secret: str) -> bytes:
-    """The key's bytes: base64, with or without the prefix `whsec_`."""
+def _key(secret: str) -> bytes:
     try:
-        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-    except binascii.Error as error:
+        return webhook_key(secret)
+    except ValueError as error:
         raise SettingsError("a secret in WEBHOOK_SECRETS is not base64, with or without whsec_ before it") from error
 
 

@@ -127,6 +127,24 @@ def test_commands_need_no_keys_of_the_app(monkeypatch: pytest.MonkeyPatch) -> No
     assert session.command_settings().database_url == "postgresql://127.0.0.1/x"
 
 
+def test_commands_run_in_a_build_on_vercel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1/x")
+    monkeypatch.setenv("VERCEL", "1")
+    assert session.command_settings().is_local
+
+
+def test_doctor_shows_a_wrong_variable_as_a_failed_check(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1/x")
+    monkeypatch.setenv("PENSTOCK_ENV", "local")
+    monkeypatch.setenv("INNGEST_SIGNING_KEY", "signkey-prod-not-hex")
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.startswith("FAIL  environment    INNGEST_SIGNING_KEY must be hexadecimal")
+    assert shown.err == ""
+
+
 def test_a_file_env_stands_behind_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text('# a comment\n\nexport PORT=1\nNAME_IN_FILE="a b"\n')
     monkeypatch.setenv("PORT", "2")

@@ -12,7 +12,7 @@ PRODUCTION = {
     "DATABASE_URL": "postgresql://app:hunter2@db.example/postgres",
     "PENSTOCK_API_KEYS": f"till:{DIGEST}:read+write",
     "INNGEST_SERVE_ORIGIN": "https://shop.example",
-    "INNGEST_SIGNING_KEY": "signkey-prod-1",
+    "INNGEST_SIGNING_KEY": "signkey-prod-0a1B",
     "INNGEST_EVENT_KEY": "event-key",
 }
 LOCAL = {"DATABASE_URL": "postgresql://localhost/penstock", "PENSTOCK_ENV": "local"}
@@ -56,6 +56,7 @@ def test_production_refuses_inngest_dev() -> None:
         ("PENSTOCK_API_KEYS", f"till:{DIGEST}:read+root"),
         ("PENSTOCK_API_KEYS", "till:plain-key:read"),
         ("WEBHOOK_SECRETS", "shop"),
+        ("VERCEL", "1"),
         ("PENSTOCK_MAX_BODY_BYTES", "0"),
         ("RELAY_INTERVAL_MS", "soon"),
     ],
@@ -63,6 +64,38 @@ def test_production_refuses_inngest_dev() -> None:
 def test_a_wrong_value_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         Settings.from_env({**LOCAL, name: value})
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_not-base64", "plain text", "whsec_b25", "schlüssel", "whsec_===="])
+def test_a_webhook_secret_that_is_no_key_is_refused_by_its_entry_and_not_shown(secret: str) -> None:
+    with pytest.raises(SettingsError, match=r"^WEBHOOK_SECRETS entry 2 \(shop\): [^;]*base64[^;]*$") as caught:
+        Settings.from_env({**LOCAL, "WEBHOOK_SECRETS": f"till=whsec_dHdv,shop={secret},shop=whsec_b25l"})
+    assert secret.removeprefix("whsec_") in ("", "====") or secret.removeprefix("whsec_") not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK"])
+@pytest.mark.parametrize("environment", [PRODUCTION, LOCAL])
+def test_a_signing_key_must_be_hexadecimal_after_its_prefix(name: str, environment: dict[str, str]) -> None:
+    for key in ("signkey-prod-12ab", "signkey-test-AB", "00ff"):
+        Settings.from_env({**environment, name: key})
+    for key in (
+        "signkey-prod-",
+        "signkey-prod-abc",
+        "signkey-prod-hidden",
+        "signkey-ab",
+        "signkey-prod-00\n",
+        "xy",
+        "é",
+    ):
+        with pytest.raises(SettingsError, match=f"^{name} must be hexadecimal[^;]*$") as caught:
+            Settings.from_env({**environment, name: key})
+        assert "hidden" not in str(caught.value)
+
+
+def test_local_mode_is_refused_on_a_public_host_and_production_is_not() -> None:
+    Settings.from_env({**PRODUCTION, "VERCEL": "1"})
+    with pytest.raises(SettingsError, match=r"PENSTOCK_ENV=local .* VERCEL is set"):
+        Settings.from_env({**LOCAL, "VERCEL": "1"})
 
 
 def test_every_fault_is_named_at_once() -> None:
