@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import errors, security, trace
+from app.access_log import without_token
 from app.trace import Trace
 from penstock.errors import InvalidInput, PenstockError
 from penstock.settings import Settings
@@ -51,7 +52,7 @@ class Envelope:
             response = errors.problem(scope, 413, "body-too-large", error.detail, headers=error.headers)
             await response(scope, receive, answer)
         except Exception:
-            log.exception("%s %s failed (%s)", scope["method"], scope["path"], ids.correlation_id)
+            log.exception("%s %s failed (%s)", scope["method"], without_token(scope["path"]), ids.correlation_id)
             if answer.started:
                 raise
             detail = "something went wrong that nobody foresaw; it was logged under the correlation id"

@@ -13,12 +13,14 @@ from fastapi import FastAPI
 
 import functions
 from app import (
+    access_log,
     aggregates,
     dashboard_page,
     errors,
     events,
     imports,
     inventory,
+    listening,
     live,
     openapi,
     operations,
@@ -61,6 +63,7 @@ def create_app(settings: Settings | None = None, wakes: Wakes | None = None) -> 
     app.state.wakes = wakes or Wakes(inngest_client.wake_relay, inngest_client.relay_now, _send)
     app.add_middleware(Envelope, settings=read_settings, streamed=(uploads.PREFIX,))
     errors.install(app)
+    access_log.hide_tokens()
     for resource in _RESOURCES:
         # as they are, not as a router inside a router: that would cost every request a second round of matching
         app.router.routes.extend(resource.routes.routes)
@@ -72,8 +75,8 @@ def create_app(settings: Settings | None = None, wakes: Wakes | None = None) -> 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.settings()
-    yield
+    async with listening.on_this_machine(app.state.settings()):
+        yield
     app.state.inngest_calls.close()
     lanes.close_lanes()
     database.close_pools()
