@@ -1,7 +1,7 @@
 """Postgres: one pool of connections a process, transactions, migrations, and errors in the project's words.
 
-Every driver error leaves as a `PenstockError`, chosen by SQLSTATE alone. Behind Supabase's transaction pooler
-(port 6543) no statement is prepared and nothing is kept in a session; so nothing here relies on either.
+Every driver error leaves as a `PenstockError`, chosen by SQLSTATE alone. Behind a transaction pooler (Supabase's on
+port 6543, PgBouncer on any) no statement is prepared and nothing is kept in a session; so nothing relies on either.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, LiteralString, TypeAlias
 
 import psycopg
 from psycopg import conninfo
@@ -54,7 +54,13 @@ def transaction(settings: Settings) -> Iterator[Connection]:
 def connect(database_url: str) -> Connection:
     """Open an autocommit connection outside the pool, for scripts and long work."""
     with translated():
-        return psycopg.connect(database_url, **connect_options(database_url))
+        opened = psycopg.connect(database_url, **connect_options(database_url))
+        try:
+            _notice_pooler(opened)
+        except psycopg.Error:
+            opened.close()
+            raise
+        return opened
 
 
 def pool(database_url: str) -> ConnectionPool[Connection]:
@@ -67,6 +73,7 @@ def pool(database_url: str) -> ConnectionPool[Connection]:
                 min_size=0,
                 max_size=POOL_SIZE,
                 timeout=CONNECT_TIMEOUT_SECONDS,
+                configure=_notice_pooler,
                 check=_check_alive,
                 open=True,
             )
@@ -182,6 +189,26 @@ def connect_options(database_url: str) -> dict[str, Any]:
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "application_name": "penstock",
     }
+
+
+ASK_SESSION: LiteralString = "select pg_catalog.pg_backend_pid()"
+
+
+def is_pooled(info: psycopg.ConnectionInfo, session: int) -> bool:
+    """Whether a pooler is between this client and Postgres: `session` is what `ASK_SESSION` answers.
+
+    Postgres gives a new client the number of its session, to cancel by. A pooler has to give one of its own, since the
+    session may be another for each transaction. One that keeps the session is not told apart: prepared statements
+    would work there, but nothing fails without them.
+    """
+    return info.backend_pid != session
+
+
+def _notice_pooler(opened: Connection) -> None:
+    if opened.prepare_threshold is not None:
+        row = opened.execute(ASK_SESSION).fetchone()
+        if row and is_pooled(opened.info, row[0]):
+            opened.prepare_threshold = None
 
 
 def _check_alive(borrowed: Connection) -> None:

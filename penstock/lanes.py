@@ -19,7 +19,7 @@ from psycopg import pq
 from psycopg.errors import error_from_result
 from psycopg.rows import TupleRow
 
-from penstock.database import connect_options, translate
+from penstock.database import ASK_SESSION, connect_options, is_pooled, translate
 from penstock.errors import DatabaseUnavailable
 from penstock.statements import Statement, send
 
@@ -225,13 +225,22 @@ def _caused(error: psycopg.Error) -> Exception:
 
 async def _connect(database_url: str, statement: Statement) -> _Connection:
     connection = await psycopg.AsyncConnection.connect(database_url, **connect_options(database_url))
-    if connection.prepare_threshold is not None:
-        try:
-            await connection.execute(f"prepare {statement.name} as {statement.text}")
-        except BaseException:
-            await connection.close()
-            raise
+    try:
+        await _prepare(connection, statement)
+    except BaseException:
+        await connection.close()
+        raise
     return connection
+
+
+async def _prepare(connection: _Connection, statement: Statement) -> None:
+    if connection.prepare_threshold is None:
+        return
+    row = await (await connection.execute(ASK_SESSION)).fetchone()
+    if row and is_pooled(connection.info, row[0]):
+        connection.prepare_threshold = None
+    else:
+        await connection.execute(f"prepare {statement.name} as {statement.text}")
 
 
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Lanes]] = WeakKeyDictionary()

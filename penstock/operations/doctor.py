@@ -43,7 +43,8 @@ def _database_checks(settings: Settings) -> Iterator[Check]:
 
 
 def _server_version(connection: Connection) -> str:
-    return f"Postgres {_value(connection, 'show server_version')}"
+    through = "" if connection.prepare_threshold is not None else ", through a pooler: no statement is prepared"
+    return f"Postgres {_value(connection, 'show server_version')}{through}"
 
 
 def _timezone(connection: Connection, settings: Settings) -> Check:

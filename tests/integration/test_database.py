@@ -115,6 +115,19 @@ def test_behind_the_transaction_pooler_nothing_is_prepared(settings: Settings) -
     database.close_pools()
 
 
+def test_a_pooler_on_any_port_is_noticed_by_the_number_that_it_gives(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PgBouncer does: no session of Postgres has the number with which it greets."""
+    monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 1593028812)
+    with database.connect(settings.database_url) as own, database.connection(settings) as borrowed:
+        for each in (own, borrowed):
+            assert each.prepare_threshold is None
+            for _ in range(5):
+                each.execute("select count(*) from pg_prepared_statements")
+            assert each.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
+
+
 def _folder_with(folder: Path, name: str, text: str) -> Path:
     (folder / name).write_text(text)
     return folder

@@ -84,9 +84,12 @@ def test_nothing_is_prepared_behind_the_transaction_pooler(database_url: str, mo
         return await ask(database_url, prepared, ())
 
     assert int.from_bytes(on_a_loop(scene)) == 1
-    port = conninfo_to_dict(make_conninfo(database_url)).get("port", "5432")
-    monkeypatch.setattr(database, "TRANSACTION_POOLER_PORT", port)
-    assert int.from_bytes(on_a_loop(lambda: scene())) == 0
+    with monkeypatch.context() as patched:
+        port = conninfo_to_dict(make_conninfo(database_url)).get("port", "5432")
+        patched.setattr(database, "TRANSACTION_POOLER_PORT", port)
+        assert int.from_bytes(on_a_loop(scene)) == 0
+    monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 1593028812)  # as a pooler on another port gives
+    assert int.from_bytes(on_a_loop(scene)) == 0
 
 
 def test_a_connection_that_the_server_ended_while_idle_is_replaced(
