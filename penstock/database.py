@@ -253,6 +253,12 @@ def _passing(error: psycopg.Error) -> errors.PenstockError:
     return errors.Unavailable(f"{_message(error)}: try again", retry_after=1)
 
 
+def _read_only(error: psycopg.Error) -> errors.PenstockError:
+    return errors.DatabaseReadOnly(
+        f"the database is read-only at the moment, nothing was written: {_message(error)}", retry_after=60
+    )
+
+
 _BY_SQLSTATE: dict[str, Callable[[psycopg.Error], Exception]] = {
     "PK001": _version_conflict,
     "PK002": lambda error: errors.EventIdReused(_message(error)),
@@ -263,6 +269,7 @@ _BY_SQLSTATE: dict[str, Callable[[psycopg.Error], Exception]] = {
     "23502": _invalid,
     "23505": _repeated,
     "23514": _invalid,
+    "25006": _read_only,
     "57014": _passing,
     "55P03": _passing,
 }

@@ -15,6 +15,7 @@
     │   └── Unauthenticated      no key or signature that fits
     └── Unavailable              passing: try again later, `retry_after` seconds
         ├── DatabaseUnavailable  Postgres cannot be reached or broke the connection
+        ├── DatabaseReadOnly     Postgres answers but takes no writes: a full disk, a standby
         └── WaitTimedOut         a read model has not reached the position in time
 
 `slug` is the stable name of a kind of error; it never changes once released.
@@ -104,6 +105,10 @@ class Unavailable(PenstockError):
 
 class DatabaseUnavailable(Unavailable):
     slug = "database-unavailable"
+
+
+class DatabaseReadOnly(Unavailable):
+    slug = "database-read-only"
 
 
 class WaitTimedOut(Unavailable):

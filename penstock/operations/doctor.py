@@ -37,6 +37,7 @@ def _database_checks(settings: Settings) -> Iterator[Check]:
                 yield Check("migrations", False, f"{len(pending)} to apply, from {pending[0]} on: penstock migrate")
                 return
             yield Check("migrations", True, "all applied")
+            yield _writes(connection)
             yield from (check(connection, settings) for check in _CHECKS)
     except PenstockError as error:
         yield Check("database", False, error_text(error))
@@ -45,6 +46,18 @@ def _database_checks(settings: Settings) -> Iterator[Check]:
 def _server_version(connection: Connection) -> str:
     through = "" if connection.prepare_threshold is not None else ", through a pooler: no statement is prepared"
     return f"Postgres {_value(connection, 'show server_version')}{through}"
+
+
+def _writes(connection: Connection) -> Check:
+    """Supabase makes a database read-only when its disk is full; a standby is always so."""
+    if _value(connection, "show transaction_read_only") == "off":
+        return Check("writes", True, "taken")
+    if _value(connection, "select pg_is_in_recovery()"):
+        return Check(
+            "writes", False, "the database is a standby, so it is read-only: DATABASE_URL must name the primary"
+        )
+    message = "the database is read-only, as Supabase makes it when its disk is full: make room, then switch writes on"
+    return Check("writes", False, message)
 
 
 def _timezone(connection: Connection, settings: Settings) -> Check:

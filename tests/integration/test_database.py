@@ -96,6 +96,7 @@ def test_a_transaction_rolls_back_on_any_error(settings: Settings, connection: p
         ("select 99999999999::integer", errors.InvalidInput),
         ("select pg_sleep(1)", errors.Unavailable),
         ("do $$ begin raise exception 'no' using errcode = 'PK006'; end $$", errors.Conflict),
+        ("do $$ begin raise exception 'full' using errcode = '25006'; end $$", errors.DatabaseReadOnly),
         ("select no_such_column", psycopg.errors.UndefinedColumn),
     ],
 )

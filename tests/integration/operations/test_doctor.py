@@ -22,6 +22,7 @@ def test_a_healthy_installation_passes(settings: Settings) -> None:
     assert [check.name for check in found] == [
         "database",
         "migrations",
+        "writes",
         "timezone",
         "subscriptions",
         "dead letters",
@@ -45,6 +46,15 @@ def test_a_missing_migration_is_named(connection: psycopg.Connection, settings: 
     found = run_checks(settings)
     assert [(check.name, check.ok) for check in found] == [("database", True), ("migrations", False), ("inngest", True)]
     assert "20261121000410_record_wake" in found[1].message
+
+
+def test_a_read_only_database_is_noticed(connection: psycopg.Connection, settings: Settings) -> None:
+    connection.execute(f"alter database {connection.info.dbname} set default_transaction_read_only = on")
+    found = checks(settings)
+    assert found["database"].ok
+    assert not found["writes"].ok
+    assert "the database is read-only, as Supabase makes it when its disk is full" in found["writes"].message
+    assert found["subscriptions"].ok
 
 
 def test_another_time_zone_in_the_database_is_noticed(settings: Settings) -> None:
