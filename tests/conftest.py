@@ -7,12 +7,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from penstock import database
+from penstock import database, lanes
 from penstock.settings import Settings
 from tests import throwaway
+from tests.waiting import PATIENCE_SECONDS
 
 # Before anything imports the functions: their client takes its mode from it once.
 os.environ["INNGEST_DEV"] = "1"
+# Else a busy machine would be told that Postgres is away, in tests that are about something else.
+database.CONNECT_TIMEOUT_SECONDS = PATIENCE_SECONDS
+lanes.PATIENCE_SECONDS = PATIENCE_SECONDS
 
 
 def pytest_configure(config: pytest.Config) -> None:

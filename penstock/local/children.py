@@ -18,6 +18,7 @@ from penstock.local.server_user import LocalServerFailed
 LARGEST_LOG = 10_000_000
 LINES_SHOWN = 15
 SECONDS_TO_STOP = 10
+SECONDS_TO_DIE = 60
 
 
 class Children:
@@ -87,7 +88,8 @@ def end_former(records: Path) -> None:
     _, left = psutil.wait_procs(former, timeout=8)
     for child in left:
         child.kill()
-    psutil.wait_procs(left, timeout=2)
+    # A busy machine takes its time over it, and until then the child's port is taken.
+    psutil.wait_procs(left, timeout=SECONDS_TO_DIE)
     records.unlink()
 
 

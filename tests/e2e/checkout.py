@@ -14,11 +14,12 @@ import httpx
 import psutil
 
 from tests.ports import free_port
+from tests.waiting import PATIENCE_SECONDS
 
 PROJECT = Path(__file__).parents[2]
 PARTS = ("app", "functions", "penstock", "supabase", "requirements", "pyproject.toml", "Makefile", "README.md")
-READY_SECONDS = 120
-STOP_SECONDS = 40
+READY_SECONDS = 4 * PATIENCE_SECONDS
+STOP_SECONDS = 2 * PATIENCE_SECONDS
 
 
 def copy_project(target: Path) -> Path:
@@ -75,12 +76,12 @@ class Up:
         return self
 
     def get(self, path: str) -> Any:
-        answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=10, trust_env=False)
+        answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE_SECONDS, trust_env=False)
         assert answer.status_code == 200, answer.text
         return answer.json() if "json" in answer.headers["content-type"] else answer.text
 
     def post(self, path: str, body: object) -> Any:
-        answer = httpx.post(f"http://127.0.0.1:{self.port}{path}", json=body, timeout=10, trust_env=False)
+        answer = httpx.post(f"http://127.0.0.1:{self.port}{path}", json=body, timeout=PATIENCE_SECONDS, trust_env=False)
         assert answer.is_success, answer.text
         return answer.json()
 

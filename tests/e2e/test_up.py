@@ -24,6 +24,7 @@ from tests.e2e.checkout import Up, children_of, copy_project, left_over, wait_un
 from tests.e2e.dev_server import REFUSED, dev_server
 from tests.interpreters import python_of
 from tests.ports import free_port
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.xdist_group("up")
 
@@ -43,7 +44,7 @@ def nothing_is_left(folder: Path) -> Iterator[None]:
     yield
     for pid in [] if not (folder / ".penstock" / "lock").exists() else _holders(folder):
         psutil.Process(pid).kill()
-    wait_until(lambda: not [line for line in left_over(folder) if "postgres" not in line], 15)
+    wait_until(lambda: not [line for line in left_over(folder) if "postgres" not in line], PATIENCE_SECONDS)
 
 
 def _holders(folder: Path) -> list[int]:
@@ -77,7 +78,7 @@ def test_a_first_run_has_the_figures_of_the_sample_and_ctrl_c_stops_all(folder: 
 @pytest.mark.parametrize("line", ["Postgres ", "Inngest "])
 def test_ctrl_c_on_the_way_up_leaves_nothing_running(folder: Path, line: str) -> None:
     up = Up(folder)
-    wait_until(lambda: line in up.said, 60)
+    wait_until(lambda: line in up.said, PATIENCE_SECONDS)
     assert up.signal(signal.SIGINT) == 0
     assert up.said.endswith("stopping\n")
     assert left_over(folder) == []
@@ -100,7 +101,7 @@ def test_after_kill_9_the_children_leave_and_a_new_run_starts(folder: Path) -> N
     children = children_of(folder)
     up.stop_hard()
     again = Up(folder, {"SAMPLE": 0, "PORT": up.port}).ready()
-    assert not [pid for pid in children if psutil.pid_exists(pid)]
+    wait_until(lambda: not [pid for pid in children if psutil.pid_exists(pid)], PATIENCE_SECONDS)
     assert again.get("/v1/views/monthly_revenue")["rows"][0]["order_count"] == 1559
     assert again.signal() == 0
     assert left_over(folder) == []
@@ -122,7 +123,7 @@ def test_a_postgres_that_dies_is_named_and_ends_all(folder: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     assert up.ended() == 1
     assert "penstock: Postgres ended" in up.said
-    wait_until(lambda: left_over(folder) == [], 10)
+    wait_until(lambda: left_over(folder) == [], PATIENCE_SECONDS)
 
 
 def test_a_second_run_beside_the_first_is_refused(folder: Path) -> None:
@@ -180,10 +181,10 @@ def test_a_dev_server_that_was_restarted_gets_the_app_again(folder: Path) -> Non
         mine = {f"http://127.0.0.1:{up.port}/api/inngest"}
         assert set(server.apps) == mine
         assert "penstock/relay.requested" in server.taken
-    wait_until(lambda: "Inngest    is away" in up.said, 60)
+    wait_until(lambda: "Inngest    is away" in up.said, PATIENCE_SECONDS)
     with dev_server(port) as restarted:
-        wait_until(lambda: set(restarted.apps) == mine, 60)
-        wait_until(lambda: f"Inngest    {restarted.url} has the app again" in up.said, 60)
+        wait_until(lambda: set(restarted.apps) == mine, PATIENCE_SECONDS)
+        wait_until(lambda: f"Inngest    {restarted.url} has the app again" in up.said, PATIENCE_SECONDS)
         assert "penstock/relay.requested" in restarted.taken
     assert up.signal() == 0
     assert left_over(folder) == []

@@ -15,6 +15,7 @@ from penstock.local.inngest_store import DAY, Store, ulid
 from tests.integration.inngest_conformance import functions, stage
 from tests.integration.inngest_conformance.stage import Journal, Stage
 from tests.ports import free_port
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_a_busy_port_and_a_database_in_use_get_one_line(tmp_path: Path) -> None:
     with stage.stage(tmp_path, functions.plain) as running:
         busy = stage.spawn(tmp_path / "other.db", int(running.server_url.rpartition(":")[2]))
         used = stage.spawn(tmp_path / "inngest.db", free_port())
-        outputs = [process.communicate(timeout=20)[0].splitlines() for process in (busy, used)]
+        outputs = [process.communicate(timeout=PATIENCE_SECONDS)[0].splitlines() for process in (busy, used)]
     assert [len(lines) for lines in outputs] == [1, 1]
     assert "port" in outputs[0][0]
     assert "another server" in outputs[1][0]

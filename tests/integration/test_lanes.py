@@ -14,10 +14,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from penstock import database, lanes
 from penstock.errors import DatabaseUnavailable, Unavailable
 from penstock.lanes import MAX_LANES, Statement, ask
+from tests.waiting import PATIENCE_SECONDS
 
 T = TypeVar("T")
 ECHO = Statement("echo", "select $1::bytea")
 PID = Statement("pid", "select pg_backend_pid()")
+HELD = Statement("held", "select pg_advisory_xact_lock_shared(1)")
 SLEEP = Statement("sleep", "select pg_sleep($1::float8)")
 DOUBLE = struct.Struct(">d")
 HALF_A_SECOND = (DOUBLE.pack(0.5),)
@@ -128,8 +130,12 @@ def asleep(watching: psycopg.Connection) -> list[Any]:
     return watching.execute(f"{OURS} and wait_event = 'PgSleep'").fetchall()
 
 
+def held(watching: psycopg.Connection) -> list[Any]:
+    return watching.execute(f"{OURS} and wait_event = 'advisory'").fetchall()
+
+
 async def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
@@ -145,18 +151,21 @@ def test_what_is_given_up_leaves_the_connection_in_order(database_url: str) -> N
 
     began = time.monotonic()
     assert len(on_a_loop(scene)) == 20
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE_SECONDS
 
 
-def test_who_waits_too_long_is_told_so_and_what_was_sent_goes_on(database_url: str, monkeypatch) -> None:
-    monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 0.3)
-
+def test_who_waits_too_long_is_told_so_and_what_was_sent_goes_on(
+    database_url: str, watching: psycopg.Connection, monkeypatch
+) -> None:
     async def scene() -> None:
-        sent = [ask(database_url, SLEEP, (DOUBLE.pack(2.0),)) for _ in range(MAX_LANES)]
-        await asyncio.sleep(0.2)
+        watching.execute("select pg_advisory_lock(1)")
+        sent = [ask(database_url, HELD, ()) for _ in range(MAX_LANES)]
+        await until(lambda: len(held(watching)) == MAX_LANES)
+        monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 0.3)
         with pytest.raises(DatabaseUnavailable, match="free in time"):
-            await ask(database_url, SLEEP, HALF_A_SECOND)
+            await ask(database_url, HELD, ())
         assert not any(each.done() for each in sent)
+        watching.execute("select pg_advisory_unlock(1)")
         await asyncio.gather(*sent)
 
     on_a_loop(scene)
@@ -234,7 +243,7 @@ def test_each_loop_has_connections_of_its_own(database_url: str) -> None:
 
     async def scene() -> None:
         found.append(await ask(database_url, PID, ()))
-        together.wait(10)
+        together.wait(PATIENCE_SECONDS)
 
     threads = [threading.Thread(target=on_a_loop, args=(scene,)) for _ in range(3)]
     for thread in threads:

@@ -23,6 +23,7 @@ from penstock.local.postmaster import living_postmaster, processes
 from penstock.local.server_user import LocalServerFailed
 from tests.interpreters import python_of
 from tests.throwaway import CARELESS, scratch_folder
+from tests.waiting import PATIENCE_SECONDS
 
 PROJECT = Path(__file__).parents[2]
 
@@ -56,7 +57,7 @@ def pid_of(cluster: EmbeddedPostgres) -> int:
 def kill_hard(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     with contextlib.suppress(psutil.NoSuchProcess):
         while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
             assert time.monotonic() < deadline

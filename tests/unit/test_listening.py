@@ -13,6 +13,7 @@ from app import listening
 from penstock.errors import SettingsError
 from penstock.settings import Settings
 from tests.unit.uvicorn_app import uvicorn
+from tests.waiting import PATIENCE_SECONDS
 
 URL = "postgresql://127.0.0.1:1/none"
 LOCAL, PRODUCTION = Settings(URL, environment="local"), Settings(URL)
@@ -79,7 +80,7 @@ def test_what_the_server_opens_later_ends_the_process(monkeypatch: pytest.Monkey
 
 def test_uvicorn_on_all_addresses_ends_and_says_why() -> None:
     with uvicorn("0.0.0.0") as server:
-        server.process.wait(60)
+        server.process.wait(PATIENCE_SECONDS)
         assert server.process.returncode != 0
         assert "PENSTOCK_ENV=local switches authentication off" in server.said
         assert "listens on 0.0.0.0" in server.said

@@ -7,6 +7,7 @@ import pytest
 
 from penstock.errors import Unavailable
 from penstock.event_store.waker import Waker
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Work:
@@ -25,11 +26,11 @@ class Work:
         self.began.append(time.monotonic())
         self.first.set()
         if self.gate:
-            assert self.gate.wait(5)
+            assert self.gate.wait(PATIENCE_SECONDS)
         self.running -= 1
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "not in time"
@@ -41,7 +42,7 @@ def test_many_wakes_during_a_turn_lead_to_one_more() -> None:
     work = Work(gate)
     waker = Waker(work, lambda: 0.0)
     waker.wake()
-    assert work.first.wait(5)
+    assert work.first.wait(PATIENCE_SECONDS)
     for _ in range(100):
         waker.wake()
     gate.set()
@@ -61,12 +62,16 @@ def test_a_wake_after_the_last_turn_starts_another() -> None:
 def test_turns_keep_the_interval_however_many_wakes_there_are() -> None:
     work = Work()
     waker = Waker(work, lambda: 0.1)
-    end = time.monotonic() + 0.55
-    while time.monotonic() < end:
+    wakes = itertools.count()
+
+    def five_turns() -> bool:
         waker.wake()
-        time.sleep(0.002)
+        next(wakes)
+        return len(work.began) >= 5
+
+    wait_until(five_turns)
     wait_until(lambda: not waker._running)
-    assert 3 <= len(work.began) <= 8
+    assert next(wakes) > len(work.began)
     gaps = [after - before for before, after in itertools.pairwise(work.began)]
     assert min(gaps) >= 0.095
 
@@ -146,10 +151,9 @@ def test_run_now_leaves_the_work_to_the_thread_that_is_at_it() -> None:
     work = Work(gate)
     waker = Waker(work, lambda: 0.0)
     waker.wake()
-    assert work.first.wait(5)
-    began = time.monotonic()
-    waker.run_now()
-    assert time.monotonic() - began < 1
+    assert work.first.wait(PATIENCE_SECONDS)
+    waker.run_now()  # doing the work itself it would wait for the gate
+    assert len(work.began) == 1
     gate.set()
     wait_until(lambda: len(work.began) == 2 and not waker._running)
 

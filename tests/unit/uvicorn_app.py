@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 
 from tests.ports import free_port
+from tests.waiting import PATIENCE_SECONDS
 
 PROJECT = Path(__file__).parents[2]
-DEADLINE_SECONDS = 60
 
 
 @dataclass
@@ -30,10 +30,12 @@ class Server:
 
     def call(self, method: str, path: str) -> httpx.Response:
         """Its answer, as soon as it answers."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=60)
+                return httpx.request(
+                    method, f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=PATIENCE_SECONDS
+                )
             except httpx.TransportError:
                 assert self.process.poll() is None, self.said
                 assert time.monotonic() < deadline, self.said

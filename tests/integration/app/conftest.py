@@ -17,6 +17,7 @@ from app.waking import Wakes
 from penstock.errors import Unavailable
 from penstock.projections import advance_all
 from penstock.settings import ApiKey, Settings
+from tests.waiting import PATIENCE_SECONDS
 
 KEYS = {name: f"key-{name}-0123456789" for name in ("reader", "writer", "operator")}
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -69,7 +70,7 @@ def serving(app: FastAPI) -> Iterator[httpx.Client]:
             yield http
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
 
 

@@ -16,6 +16,7 @@ from app import streams
 from penstock import lanes
 from penstock.settings import Settings
 from tests.integration.app.conftest import Api, running
+from tests.waiting import PATIENCE_SECONDS
 
 
 def append(api: Api, stream: str, expected: object = "any", **event: object) -> httpx.Response:
@@ -37,7 +38,7 @@ def locked(settings: Settings, stream: str) -> Iterator[None]:
 def wait_for_blocked(settings: Settings, number: int, then: str = "pid") -> None:
     """Until so many of the app's connections wait for a lock; `then` is done to each of them."""
     blocked: list[object] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         while len(blocked) < number:
             assert time.monotonic() < deadline
@@ -106,12 +107,12 @@ def test_without_a_database_the_answer_is_a_503_at_once(settings: Settings, tmp_
 
 
 def test_where_all_connections_are_held_up_the_next_is_told_so_in_time(settings: Settings, monkeypatch) -> None:
-    monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 0.3)
     with running(settings) as api, ThreadPoolExecutor(lanes.MAX_LANES) as threads:
         append(api, "held")
         with locked(settings, "held"):
             waiting = [threads.submit(append, api, "held") for _ in range(lanes.MAX_LANES)]
             wait_for_blocked(settings, lanes.MAX_LANES)
+            monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 0.3)
             answer = append(api, "free")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert {each.result().status_code for each in waiting} == {201}
@@ -123,7 +124,9 @@ def test_an_append_in_flight_is_answered_before_the_server_ends(settings: Settin
             append(api, "held")
             held = locked(settings, "held")
             held.__enter__()
-            own = replace(api, http=closing.enter_context(httpx.Client(base_url=api.http.base_url, timeout=30)))
+            own = replace(
+                api, http=closing.enter_context(httpx.Client(base_url=api.http.base_url, timeout=PATIENCE_SECONDS))
+            )
             waiting = threads.submit(append, own, "held")
             wait_for_blocked(settings, 1)
             threading.Timer(0.5, held.__exit__, (None, None, None)).start()

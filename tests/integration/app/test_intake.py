@@ -10,6 +10,7 @@ from penstock import imports, webhooks
 from tests.integration.app.conftest import WEBHOOK_SECRET, Api
 from tests.integration.app.test_bad_input import assert_problem
 from tests.unit.test_standard_webhooks import signed
+from tests.waiting import PATIENCE_SECONDS
 
 CSV = (
     b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
@@ -50,7 +51,7 @@ def test_a_bad_signature_and_an_unknown_source(api: Api) -> None:
 
 def announced(api: Api, import_id: str) -> list[tuple[str, str | None]]:
     """What was sent; it goes out after the answer, so a moment may pass."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         sent = [(name, data.get("import_id")) for name, _, data in api.sent.events]
         if any(each == import_id for _, each in sent):

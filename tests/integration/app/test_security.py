@@ -12,6 +12,7 @@ from penstock.errors import SettingsError
 from penstock.settings import Settings, get_settings
 from tests.integration.app.conftest import KEYS, Api, running
 from tests.integration.app.test_bad_input import assert_problem
+from tests.waiting import PATIENCE_SECONDS
 
 APPEND = {"expected_version": "any", "events": [{"event_type": "T", "payload": {}}]}
 STREAM = "/v1/streams/ticket/T-1/events"
@@ -67,7 +68,7 @@ def test_health_readiness_and_the_page_need_no_key(guarded: Api) -> None:
 
 def test_a_body_is_refused_by_its_announced_length_before_it_is_sent(guarded: Api) -> None:
     address = (guarded.http.base_url.host, guarded.http.base_url.port)
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000000\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
@@ -137,13 +138,13 @@ def test_a_database_that_is_gone_is_a_503_without_its_address(monkeypatch: pytes
     monkeypatch.setattr("penstock.database.CONNECT_TIMEOUT_SECONDS", 1)
     gone = Settings(database_url="postgresql://someone:hidden@127.0.0.1:1/nowhere", environment="local")
     with running(gone) as api:
-        answer = api.http.get("/v1/events", timeout=30)
+        answer = api.http.get("/v1/events", timeout=PATIENCE_SECONDS)
         problem = assert_problem(answer, 503)
         assert answer.headers["retry-after"].isdigit()
         for secret in ("hidden", "someone", "127.0.0.1:1", "nowhere"):
             assert secret not in answer.text
         assert problem["type"] == "urn:penstock:problem:database-unavailable"
-        ready = api.http.get("/ready", timeout=30)
+        ready = api.http.get("/ready", timeout=PATIENCE_SECONDS)
         assert (ready.status_code, ready.json()["missing"]) == (503, ["the database cannot be reached"])
         assert api.http.get("/health").status_code == 200
 

@@ -24,6 +24,7 @@ from tests.integration.app.test_bad_input import assert_names, assert_problem
 from tests.integration.app.test_intake import announced
 from tests.integration.app.test_security import bearer
 from tests.integration.storage_stub import KEY, storage
+from tests.waiting import PATIENCE_SECONDS
 
 HEADER = b"order_id,product_id,quantity,ordered_at,unit_price\n"
 LINE = b"%d,MUG,2,2026-01-01,1.25\n"
@@ -170,7 +171,7 @@ def test_a_file_that_breaks_off_is_not_taken_and_may_be_sent_again(api: Api) -> 
     upload = opened(api)
     address = (api.http.base_url.host, api.http.base_url.port)
     path = urlsplit(upload["upload_url"]).path
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=PATIENCE_SECONDS) as connection:
         head = f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n"
         connection.sendall(head.encode() + b"x" * 3_000_000)
         wait_for(lambda: left_over(api) != [])
@@ -181,7 +182,7 @@ def test_a_file_that_breaks_off_is_not_taken_and_may_be_sent_again(api: Api) -> 
 
 def test_a_refused_file_is_not_received_to_its_end(api: Api) -> None:
     address = (api.http.base_url.host, api.http.base_url.port)
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(b"PUT /v1/uploads/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000000\r\n\r\n")
         answer = b""
         while part := connection.recv(10_000):
@@ -258,7 +259,7 @@ def test_with_supabase_storage_the_file_goes_there(settings: Settings, tmp_path:
             assert not hosted.storage_folder.exists()
 
 
-def wait_for(is_so, seconds: float = 10) -> None:
+def wait_for(is_so, seconds: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline

@@ -15,6 +15,7 @@ import psycopg
 from penstock import database, errors
 from penstock.database import Connection
 from penstock.event_store import NewEvent, append, append_bulk, read_events
+from tests.waiting import PATIENCE_SECONDS
 
 PAGE = 500
 
@@ -178,7 +179,7 @@ def account(writers: Sequence[Writer], reader: Reader) -> Account:
     )
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> float:
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> float:
     """Wait for `condition`; returns the seconds it took."""
     began = time.monotonic()
     while not condition():

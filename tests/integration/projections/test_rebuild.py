@@ -14,6 +14,7 @@ from penstock.event_store import read_checkpoint
 from penstock.projections import PROJECTIONS, advance, advance_all, folding, rebuild, rebuilding
 from penstock.settings import Settings
 from tests.integration.projections.store import TABLES, letters, place, put, read_models, rows
+from tests.waiting import PATIENCE_SECONDS
 
 ORDERS = 300
 
@@ -122,7 +123,7 @@ def test_only_one_rebuild_of_a_projection_at_a_time(
     monkeypatch.setattr(rebuilding, "fold_range", _paused(begun, go_on))
     thread = threading.Thread(target=rebuild, args=(settings, "orders"))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE_SECONDS)
     with pytest.raises(RebuildInProgress):
         rebuild(settings, "orders")
     go_on.set()
@@ -133,7 +134,7 @@ def test_only_one_rebuild_of_a_projection_at_a_time(
 def _paused(begun: threading.Event, go_on: threading.Event) -> Callable[..., folding.Folded]:
     def fold_range(*arguments: Any, **beside: Any) -> folding.Folded:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_SECONDS)
         return folding.fold_range(*arguments, **beside)
 
     return fold_range
@@ -185,7 +186,7 @@ def test_readers_see_full_tables_while_appends_and_the_live_projection_go_on(
     for worker in workers:
         worker.start()
     try:
-        deadline, rebuilds = time.monotonic() + 60, 0
+        deadline, rebuilds = time.monotonic() + 4 * PATIENCE_SECONDS, 0
         while rebuilds < 6 or (min(reads) <= 20 and not faults):
             rebuilds += 1
             assert time.monotonic() < deadline, f"the readers hardly read: {reads}"

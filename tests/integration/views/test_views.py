@@ -15,6 +15,7 @@ from penstock.database import close_pools, connect
 from penstock.projections import advance_all
 from penstock.settings import Settings
 from tests.integration.projections.store import put
+from tests.waiting import PATIENCE_SECONDS
 
 MATERIALIZED = [view.name for view in views.VIEWS.values() if view.kind == "materialized"]
 TABLES = [view.name for view in views.VIEWS.values() if view.kind == "table"]
@@ -226,7 +227,7 @@ def _until_waiting(connection: psycopg.Connection, number: int) -> None:
     query = (
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%refresh_materialized%'"
     )
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while connection.execute(query).fetchone() != (number,):
         assert time.monotonic() < deadline
         time.sleep(0.02)
