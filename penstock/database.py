@@ -198,7 +198,7 @@ def is_pooled(info: psycopg.ConnectionInfo, session: int) -> bool:
     """Whether a pooler is between this client and Postgres: `session` is what `ASK_SESSION` answers.
 
     Postgres gives a new client the number of its session, to cancel by. A pooler has to give one of its own, since the
-    session may be another for each transaction. One that keeps the session is not told apart: prepared statements
+    session may be another for each transaction. One that keeps the session looks the same: prepared statements
     would work there, but nothing fails without them.
     """
     return info.backend_pid != session

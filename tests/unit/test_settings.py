@@ -67,7 +67,7 @@ def test_a_wrong_value_is_refused_by_name(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("secret", ["whsec_", "whsec_not-base64", "plain text", "whsec_b25", "schlüssel", "whsec_===="])
-def test_a_webhook_secret_that_is_no_key_is_refused_by_its_entry_and_not_shown(secret: str) -> None:
+def test_a_webhook_secret_that_cannot_be_a_key_is_refused_by_its_entry_and_not_shown(secret: str) -> None:
     with pytest.raises(SettingsError, match=r"^WEBHOOK_SECRETS entry 2 \(shop\): [^;]*base64[^;]*$") as caught:
         Settings.from_env({**LOCAL, "WEBHOOK_SECRETS": f"till=whsec_dHdv,shop={secret},shop=whsec_b25l"})
     assert secret.removeprefix("whsec_") in ("", "====") or secret.removeprefix("whsec_") not in str(caught.value)

@@ -88,7 +88,7 @@ def test_an_id_too_long_to_be_kept_is_refused_once_it_is_proven() -> None:
 
 
 @pytest.mark.parametrize("secret", ["whsec_not base64!", "whsec_schlüssel", "whsec_", ""])
-def test_a_secret_that_is_no_key_is_a_fault_of_the_settings_and_is_not_shown(secret: str) -> None:
+def test_a_secret_that_cannot_be_a_key_is_a_fault_of_the_settings_and_is_not_shown(secret: str) -> None:
     with pytest.raises(SettingsError) as error:
         verify(signed("whsec_"), BODY, [secret], NOW)
     assert "not base64!" not in str(error.value)

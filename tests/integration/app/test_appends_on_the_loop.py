@@ -96,12 +96,11 @@ def test_an_append_whose_connection_dies_is_a_503_and_its_repeat_is_stored_once(
     assert append(api, "held", id=sent).json()["version"] == 2
 
 
-def test_without_a_database_the_answer_is_a_503_at_once(settings: Settings, tmp_path) -> None:
+def test_without_a_database_the_answer_is_a_503_at_once(settings: Settings, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 3600)  # longer than the client's
     nowhere = f"host={tmp_path} dbname=nowhere"
     with running(replace(settings, database_url=nowhere)) as api:
-        begun = time.monotonic()
         answer = append(api, "T-1")
-        assert time.monotonic() - begun < 3
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert answer.json()["detail"] == "the database cannot be reached at the moment"
 

@@ -45,7 +45,7 @@ def test_waiting_ends_with_a_503_that_says_where_the_model_stands(api: Api, monk
 
 
 def test_many_who_wait_do_not_keep_others_from_being_answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.commanding.WAIT_SECONDS", 1.0)
+    monkeypatch.setattr("app.commanding.WAIT_SECONDS", 10.0)
 
     def wait() -> None:
         api.http.get("/v1/orders/A-1", params={"wait_for": 10_000})
@@ -54,12 +54,10 @@ def test_many_who_wait_do_not_keep_others_from_being_answered(api: Api, monkeypa
     for each in waiting:
         each.start()
     time.sleep(0.2)
-    began = time.monotonic()
     assert api.http.post("/v1/orders", json=ORDER).status_code == 201
-    took = time.monotonic() - began
+    assert any(each.is_alive() for each in waiting)
     for each in waiting:
         each.join()
-    assert took < 1.0
 
 
 def test_live_tells_what_moved(api: Api) -> None:

@@ -17,6 +17,7 @@ from penstock.projections import PROJECTIONS, PythonProjection, advance, advance
 from penstock.projections import projection as registry
 from penstock.settings import Settings
 from tests.integration.projections.store import letters, place, put, read_models, rows
+from tests.waiting import PATIENCE_SECONDS
 
 PLACED_AT = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 
@@ -382,7 +383,7 @@ def test_waiting_too_long_says_where_the_projection_stands(settings: Settings, c
     began = time.monotonic()
     with pytest.raises(WaitTimedOut) as caught:
         wait_for(settings, "orders", position, seconds=0.2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE_SECONDS
     assert caught.value.details == {"projection": "orders", "position": 0, "wanted": position}
 
 

@@ -223,7 +223,7 @@ def _read(settings: Settings, stop: threading.Event, faults: list[str], reads: l
         while not stop.is_set():
             began = time.monotonic()
             found, items = _count(connection)
-            if found < at_least or items < at_least or time.monotonic() - began > 5:
+            if found < at_least or items < at_least or time.monotonic() - began > PATIENCE_SECONDS / 3:
                 faults.append(f"{found} orders, {items} items after {at_least} in {time.monotonic() - began:.2f} s")
             at_least = min(found, items)
             reads[0] += 1
