@@ -259,6 +259,11 @@ def _read_only(error: psycopg.Error) -> errors.PenstockError:
     )
 
 
+def _positions_behind(error: psycopg.Error) -> errors.PenstockError:
+    message = f"{_message(error)} (select ops.raise_positions())"
+    return errors.PositionsBehind(message, retry_after=60, **_detail(error))
+
+
 _BY_SQLSTATE: dict[str, Callable[[psycopg.Error], Exception]] = {
     "PK001": _version_conflict,
     "PK002": lambda error: errors.EventIdReused(_message(error)),
@@ -266,6 +271,7 @@ _BY_SQLSTATE: dict[str, Callable[[psycopg.Error], Exception]] = {
     "PK004": lambda error: errors.InvalidInput(_message(error)),
     "PK006": lambda error: errors.Conflict(_message(error)),
     "PK007": lambda error: errors.NotFound(_message(error)),
+    "PK008": _positions_behind,
     "23502": _invalid,
     "23505": _repeated,
     "23514": _invalid,

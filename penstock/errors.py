@@ -16,6 +16,7 @@
     └── Unavailable              passing: try again later, `retry_after` seconds
         ├── DatabaseUnavailable  Postgres cannot be reached or broke the connection
         ├── DatabaseReadOnly     Postgres answers but takes no writes: a full disk, a standby
+        ├── PositionsBehind      the sequence of positions was set back, by a failover or a restore
         └── WaitTimedOut         a read model has not reached the position in time
 
 `slug` is the stable name of a kind of error; it never changes once released.
@@ -109,6 +110,12 @@ class DatabaseUnavailable(Unavailable):
 
 class DatabaseReadOnly(Unavailable):
     slug = "database-read-only"
+
+
+class PositionsBehind(Unavailable):
+    """`details` holds `sequence` and the highest position `stored`. Nothing is appended until the owner mends it."""
+
+    slug = "positions-behind"
 
 
 class WaitTimedOut(Unavailable):

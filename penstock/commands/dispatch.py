@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -155,10 +155,14 @@ def _twin_was_faster(settings: Settings, identity: Identity, refusal: PenstockEr
         return identity.find_earlier(connection) is not None
 
 
-def lock_streams(connection: Connection, aggregate_type: str, aggregate_ids: Sequence[str]) -> Mapping[str, int]:
-    """Lock those of the streams that exist until the transaction ends; returns their versions."""
-    if not aggregate_ids:
+def lock_streams(connection: Connection, streams: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
+    """Lock those of the streams (type and id) that exist until the transaction ends; returns their versions.
+
+    All in one call, for only there they are taken in the order that all writers keep.
+    """
+    if not streams:
         return {}
+    types, ids = zip(*streams, strict=True)
     with translated():
-        rows = connection.execute("select * from ops.lock_streams(%s, %s)", (aggregate_type, list(aggregate_ids)))
-        return dict(rows.fetchall())
+        rows = connection.execute("select * from ops.lock_streams(%s, %s)", (list(types), list(ids)))
+        return {(aggregate_type, aggregate_id): version for aggregate_type, aggregate_id, version in rows}

@@ -2,11 +2,11 @@
 
 Stock: a product is tracked once it has an inventory stream. Placing an order reserves the pieces of tracked products
 or is refused; products that are not tracked are not checked. Cancelling gives a reservation back; shipping (or
-completing an order that was never shipped) takes the pieces off the shelf. The streams of the products are locked
-first, all commands in one order, so that racing orders wait for each other instead of failing.
+completing an order that was never shipped) takes the pieces off the shelf. The streams of the order and its products
+are locked first, in the order that all writers keep, so that racing orders wait for each other instead of failing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
@@ -93,10 +93,10 @@ def adjust_inventory(
     def attempt(connection: Connection) -> CommandAnswer[Inventory]:
         if earlier := identity.find_earlier(connection):
             return _replay_inventory(connection, earlier)
-        lock_streams(connection, inventory.AGGREGATE_TYPE, [product_id])
+        stream = (inventory.AGGREGATE_TYPE, product_id)
+        lock_streams(connection, [stream])
         current = load_inventory(connection, product_id)
         decided = inventory.adjust(current.state, product_id, command.delta, command.reason)
-        stream = (inventory.AGGREGATE_TYPE, product_id)
         recorder = Recorder(connection, context, identity)
         appended = recorder.append_main(stream, current.version, decided, context.now)
         state = _evolved(inventory.evolve, current.state, decided)
@@ -105,11 +105,18 @@ def adjust_inventory(
     return in_transaction(settings, identity, attempt)
 
 
+def _lock_with_products(connection: Connection, order_id: str, product_ids: Iterable[str]) -> list[str]:
+    """Lock the order with its products, in the one order; returns those products that are tracked."""
+    products = [(inventory.AGGREGATE_TYPE, product_id) for product_id in product_ids]
+    locked = lock_streams(connection, [(order.AGGREGATE_TYPE, order_id), *products])
+    return [stream_id for stream_type, stream_id in locked if stream_type == inventory.AGGREGATE_TYPE]
+
+
 def _reserve(connection: Connection, recorder: Recorder, placed: OrderPlaced) -> None:
     wanted: dict[str, int] = {}
     for line in placed.items:
         wanted[line.product_id] = wanted.get(line.product_id, 0) + line.quantity
-    for product_id in lock_streams(connection, inventory.AGGREGATE_TYPE, sorted(wanted)):
+    for product_id in _lock_with_products(connection, placed.order_id, wanted):
         stock = load_inventory(connection, product_id)
         reserved = inventory.reserve(stock.state, product_id, placed.order_id, wanted[product_id])
         recorder.append_consequences((inventory.AGGREGATE_TYPE, product_id), stock.version, [reserved])
@@ -118,7 +125,7 @@ def _reserve(connection: Connection, recorder: Recorder, placed: OrderPlaced) ->
 def _move_stock(
     connection: Connection, recorder: Recorder, order_id: str, state: Order, decide: _StockStep, reason: str
 ) -> None:
-    for product_id in lock_streams(connection, inventory.AGGREGATE_TYPE, state.product_ids):
+    for product_id in _lock_with_products(connection, order_id, state.product_ids):
         stock = load_inventory(connection, product_id)
         decided = decide(stock.state, product_id, order_id, reason)
         recorder.append_consequences((inventory.AGGREGATE_TYPE, product_id), stock.version, decided)

@@ -6,6 +6,7 @@
 -- SQLSTATEs, with numbers as JSON in DETAIL:
 --   PK001 the stream is at another version   PK002 an id is taken by another event
 --   PK003 only a part of the ids is stored   PK004 the arguments are wrong
+--   PK008 the sequence of positions is behind what is stored
 -- `security definer`: nobody but the owner may insert into the store, so that versions and positions cannot be forged.
 
 create function ops.vet_event(
@@ -96,20 +97,74 @@ comment on function ops.answer_retry(text, text, integer, integer, uuid[], text[
 revoke execute on function ops.answer_retry(text, text, integer, integer, uuid[], text[], jsonb[], integer[])
   from public, anon, authenticated;
 
+create function ops.refuse_position() returns bigint
+language plpgsql
+set search_path = ''
+as $$
+declare
+  highest constant bigint := (select max(e.position) from public.event_store as e);
+  reached constant bigint := coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0);
+begin
+  raise exception 'the sequence of positions is at %, behind the stored position %: nothing is appended until it is mended',
+    reached, highest
+    using errcode = 'PK008', hint = 'As the owner: select ops.raise_positions();',
+      detail = jsonb_build_object('sequence', reached, 'stored', highest);
+end $$;
+comment on function ops.refuse_position() is 'Raises PK008, from within an expression: readers may have passed the next position already.';
+revoke execute on function ops.refuse_position() from public, anon, authenticated;
+
+create function ops.raise_positions(above bigint default 0) returns bigint
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_variable
+declare
+  passed bigint;
+begin
+  lock table public.streams in share row exclusive mode; -- waits for appends in flight, and keeps others out
+  select greatest(
+    above, 0,
+    (select max(e.position) from public.event_store as e),
+    (select max(s.position) from ops.subscriptions as s),
+    pg_sequence_last_value('public.event_store_position_seq')
+  ) into passed;
+  if passed > 0 then
+    perform setval('public.event_store_position_seq', passed);
+  end if;
+  return passed;
+end $$;
+comment on function ops.raise_positions(bigint) is
+  'Set the sequence of positions above all that is stored, all that a checkpoint has passed, and `above`; never lowers it. After a failover or a restore.';
+revoke execute on function ops.raise_positions(bigint) from public, anon, authenticated;
+
 create function ops.hold_floor() returns void
 language plpgsql
 set search_path = ''
 as $$
+declare
+  floor bigint;
 begin
+  if (
+    select e.position from public.event_store as e
+    where e.position > (select coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0))
+    order by e.position limit 1
+  ) is not null then
+    perform ops.refuse_position();
+  end if;
   -- Once a transaction, or a long one would run out of locks. The mark names the transaction, so that a setting left in
   -- a session is no mark; a rolled back savepoint takes lock and mark back together.
   if current_setting('penstock.floor_held', true) is distinct from pg_current_xact_id()::text then
-    perform pg_advisory_xact_lock_shared(
-      (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0));
+    -- readers count a floor only beside this lock, which nobody gets who may not append
+    lock table public.streams in row exclusive mode;
+    floor := coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0);
+    -- Never wait: anybody may hold this key exclusively. A lower floor is as true, and nobody can hold all of them.
+    while not pg_try_advisory_xact_lock_shared((20563::bigint << 48) | (floor & ((1::bigint << 48) - 1))) loop
+      floor := floor - 1 - floor(random() * 1000000)::bigint;
+    end loop;
     perform set_config('penstock.floor_held', pg_current_xact_id()::text, true);
   end if;
 end $$;
-comment on function ops.hold_floor() is 'Publish the floor below which this transaction draws no position. Call it before nextval.';
+comment on function ops.hold_floor() is 'Publish the floor below which this transaction draws no position, or raise PK008 if the sequence is behind. Call it before nextval.';
 revoke execute on function ops.hold_floor() from public, anon, authenticated;
 
 -- A named type, because a list of OUT parameters is resolved anew at each call.
@@ -163,8 +218,8 @@ begin
     -- (20261121000300_read_events.sql says why), and look for what check constraints would. `@> '{}'` says that it is an
     -- object, with one call less than jsonb_typeof. Where the transaction has begun before, or in doubt, ask in full.
     if not (
-      new_transaction and pg_advisory_xact_lock_shared(
-        (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0)) is not null
+      new_transaction and pg_try_advisory_xact_lock_shared(
+        (20563::bigint << 48) | coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0))
       and metadata ?& '{correlation_id,causation_id,actor,source,occurred_at}' and metadata @> '{}' and payload @> '{}'
       and length(event_type) between 1 and 200 and schema_version > 0
     ) then
@@ -172,12 +227,18 @@ begin
       metadata := ops.vet_event(aggregate_type, aggregate_id, event_type, payload, metadata, schema_version, id);
     end if;
 
-    -- 3. the event
+    -- 3. The event. What is stored above the sequence's value, which is read after the snapshot, says that the sequence
+    -- was set back: readers have passed the next positions. To look above it is to look at the index's empty end; the
+    -- order is there for the planner, which would rather scan the table for an `exists`.
     insert into public.event_store as e
       (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
     values (
-      nextval('public.event_store_position_seq'), id, aggregate_type, aggregate_id, event_type, payload, metadata,
-      version, schema_version
+      case when (
+        select stored.position from public.event_store as stored
+        where stored.position > (select coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0))
+        order by stored.position limit 1
+      ) is null then nextval('public.event_store_position_seq') else ops.refuse_position() end,
+      id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version
     )
     on conflict on constraint event_store_id_key do nothing
     returning e.position into "position";

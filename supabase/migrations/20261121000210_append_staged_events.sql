@@ -65,12 +65,12 @@ begin
     perform ops.vet_event(fault.aggregate_type, fault.aggregate_id, null, null, null, null, null);
   end if;
 
-  -- One order of locks for all, so that two batches cannot deadlock.
+  -- The one order of locks (20261121000920_lock_streams.sql), so that two batches cannot deadlock.
   if fresh then -- to hope costs half of what it costs to ask
     insert into public.streams (aggregate_id, aggregate_type, version)
     select w.aggregate_id, w.aggregate_type, w.number
     from unnest(aggregate_types, aggregate_ids, numbers) as w (aggregate_type, aggregate_id, number)
-    order by w.aggregate_id, w.aggregate_type;
+    order by w.aggregate_id collate "C", w.aggregate_type collate "C";
     first_versions := array_fill(1, array[cardinality(aggregate_ids)]);
   else
     with wanted as (
@@ -81,7 +81,7 @@ begin
       insert into public.streams as s (aggregate_id, aggregate_type, version)
       select w.aggregate_id, w.aggregate_type, w.number
       from wanted as w
-      order by w.aggregate_id, w.aggregate_type
+      order by w.aggregate_id collate "C", w.aggregate_type collate "C"
       on conflict on constraint streams_pkey do update set version = s.version + excluded.version
       returning s.aggregate_id, s.aggregate_type, s.version
     )
@@ -129,7 +129,7 @@ begin
     insert into public.streams as s (aggregate_id, aggregate_type, version)
     select w.aggregate_id, w.aggregate_type, w.number
     from wanted as w
-    order by w.aggregate_id, w.aggregate_type
+    order by w.aggregate_id collate "C", w.aggregate_type collate "C"
     on conflict on constraint streams_pkey do update set version = s.version + excluded.version
     returning s.aggregate_id, s.aggregate_type, s.version
   ), bases as materialized (
@@ -234,9 +234,13 @@ begin
     end;
   end loop;
   last_position := greatest(last_position, stored_position);
+  if coalesce(appended, 0) + duplicates = 0 then
+    raise exception 'batch % has no rows in staging.events: it was appended before, or a crash of the server emptied it', batch
+      using errcode = 'PK007', hint = 'Stage its rows again and repeat the call: those that are stored already are skipped.';
+  end if;
   delete from staging.events as s where s.batch = batch;
 end $$;
 comment on function public.append_staged_events(uuid) is
-  'Append the batch that waits in staging.events: all or nothing, idempotent by event id. Raises PK001, PK002, PK004.';
+  'Append the batch that waits in staging.events: all or nothing, idempotent by event id. Raises PK001, PK002, PK004, PK008, and PK007 if no row of it is there.';
 revoke execute on function public.append_staged_events(uuid) from public, anon, authenticated;
 grant execute on function public.append_staged_events(uuid) to service_role;

@@ -25,12 +25,23 @@ begin
   end if;
   -- the order matters: an append that this misses among the locks draws its positions above `highest`
   highest := coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0);
-  select min(((l.classid::bigint & 65535) << 32) | l.objid::bigint) into lowest_floor
-  from pg_catalog.pg_locks as l
-  where l.locktype = 'advisory' and l.objsubid = 1 and (l.classid::bigint >> 16) = 20563
-    and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
-    and l.granted;
-  return least(highest, coalesce(lowest_floor, highest));
+  -- Any login may take any advisory lock. To hold this lock on the heads takes the right to write them: no role has it,
+  -- and the functions that append use their owner's. So beside it a floor is one.
+  select min(h.floor) into lowest_floor
+  from (
+    select min(((l.classid::bigint << 48) | (l.objid::bigint << 16)) >> 16) -- the lower 48 bits, with their sign
+        filter (where l.locktype = 'advisory') as floor
+    from pg_catalog.pg_locks as l
+    where l.granted
+      and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
+      and (
+        (l.locktype = 'advisory' and l.objsubid = 1 and (l.classid::bigint >> 16) = 20563)
+        or (l.locktype = 'relation' and l.relation = 'public.streams'::regclass and l.mode = 'RowExclusiveLock')
+      )
+    group by l.pid, l.virtualtransaction -- a prepared transaction has no pid
+    having bool_or(l.locktype = 'relation')
+  ) as h;
+  return greatest(0, least(highest, lowest_floor));
 end $$;
 comment on function ops.safe_position() is
   'The position up to which everything is visible to statements that start after this one. Call it in a statement of its own.';

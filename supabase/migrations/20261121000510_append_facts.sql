@@ -14,14 +14,16 @@ as $$
 begin
   execute format(
     'insert into public.streams (aggregate_id, aggregate_type, version)
-     select distinct f.aggregate_id, f.aggregate_type, 0 from %s as f where f.n > $1 and f.n <= $2 order by 1, 2
+     select f.aggregate_id, f.aggregate_type, 0 from %s as f where f.n > $1 and f.n <= $2
+     group by f.aggregate_id, f.aggregate_type
+     order by f.aggregate_id collate "C", f.aggregate_type collate "C"
      on conflict on constraint streams_pkey do nothing', facts) using after, upto;
   execute format(
     'select count(*) from (
        select from public.streams as s
        where (s.aggregate_id, s.aggregate_type) in
          (select f.aggregate_id, f.aggregate_type from %s as f where f.n > $1 and f.n <= $2)
-       order by s.aggregate_id, s.aggregate_type for update) as heads', facts) using after, upto;
+       order by s.aggregate_id collate "C", s.aggregate_type collate "C" for update) as heads', facts) using after, upto;
 end $$;
 comment on function staging.lock_heads(regclass, bigint, bigint) is 'Take the heads of the streams of a range of facts; new streams get a head at version 0.';
 revoke execute on function staging.lock_heads(regclass, bigint, bigint) from public, anon, authenticated;
@@ -152,7 +154,7 @@ declare
     'insert into public.streams (aggregate_id, aggregate_type, version)
      select f.aggregate_id, f.aggregate_type, 1 + cardinality(f.more)
      from %s as f where f.n > $1 and f.n <= $2
-     order by f.aggregate_id, f.aggregate_type', facts);
+     order by f.aggregate_id collate "C", f.aggregate_type collate "C"', facts);
   won text := '';
   join_won text := '';
   events_wanted bigint;

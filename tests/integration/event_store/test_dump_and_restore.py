@@ -127,14 +127,3 @@ def test_a_restored_server_is_append_only_and_knows_repeats(
                 with pytest.raises(psycopg.Error) as caught:
                     restored.execute(statement.encode())
                 assert caught.value.sqlstate == "PK006"
-
-
-def test_a_sequence_left_behind_fails_loudly_instead_of_reusing_a_position(connection: Connection) -> None:
-    """What a failover by logical replication leaves: it copies no sequences."""
-    append(connection, "thing", "a", "no_stream", made(5))
-    connection.execute("select setval('public.event_store_position_seq', 2)")
-    with pytest.raises(psycopg.errors.UniqueViolation):
-        append(connection, "thing", "a", 5, made())
-    highest = "(select max(position) from public.event_store)"
-    connection.execute(f"select setval('public.event_store_position_seq', {highest})".encode())
-    assert append(connection, "thing", "a", 5, made()).position == 6

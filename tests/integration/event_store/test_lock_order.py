@@ -1,0 +1,187 @@
+"""All that writes to several streams takes their heads in one order, in a database of any collation.
+
+The streams are ("thing", "a") and ("thing", "B"): "B" is first as bytes, "a" is first in English.
+"""
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from penstock import commands, database
+from penstock.commands import AdjustInventory, CommandContext, PlaceOrder
+from penstock.commands.dispatch import lock_streams
+from penstock.commands.inputs import CancelOrder
+from penstock.event_store import append, append_bulk
+from penstock.settings import Settings
+from tests import throwaway
+from tests.integration.event_store.racing import made, together, wait_until
+from tests.integration.event_store.ways import (
+    Append,
+    Stream,
+    imported,
+    imported_births,
+    opened,
+    opened_fresh,
+    staged,
+)
+
+CONTEXT = CommandContext(datetime(2026, 11, 21, tzinfo=UTC), "till", "tests", "correlation-1")
+FIRST, SECOND = ("thing", "B"), ("thing", "a")
+SAME_ID = (("Thing", "x"), ("thing", "x"))
+
+
+@pytest.fixture(scope="module")
+def english() -> Iterator[str]:
+    """A template with the collation of most real databases; tests' own sorts by bytes."""
+    with throwaway.fresh_database() as url:
+        name = f"{url.rpartition('/')[2].partition('?')[0]}_en"
+        create = "create database {} template template0 locale_provider icu icu_locale 'en-US' encoding 'utf8'"
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute(sql.SQL(create).format(sql.Identifier(name)))
+        try:
+            throwaway.migrate(throwaway._url(url, name))
+            yield name
+        finally:
+            throwaway.drop_database(url, name)
+
+
+@pytest.fixture
+def english_url(english: str) -> Iterator[str]:
+    with throwaway.fresh_database(english) as url:
+        yield url
+
+
+def by_command(connection: psycopg.Connection, streams: list[Stream]) -> None:
+    lock_streams(connection, streams)
+
+
+def heads(connection: psycopg.Connection, stream: Stream) -> list[tuple[int]]:
+    """The stream's head, unless another transaction has it."""
+    query = "select version from public.streams where (aggregate_type, aggregate_id) = (%s, %s) for update skip locked"
+    return connection.execute(query, stream).fetchall()
+
+
+def is_blocked(connection: psycopg.Connection, pid: int) -> bool:
+    return connection.execute("select cardinality(pg_blocking_pids(%s)) > 0", (pid,)).fetchone() == (True,)
+
+
+WAYS_TO_STREAMS_THAT_EXIST = [by_command, opened, staged, imported]
+WAYS_TO_FRESH_STREAMS = [opened, opened_fresh, staged, imported_births, imported]
+
+
+@pytest.mark.parametrize(("first", "second"), [(FIRST, SECOND), SAME_ID], ids=["by id", "by type"])
+@pytest.mark.parametrize("turned", [False, True], ids=["in order", "turned"])
+@pytest.mark.parametrize("way", WAYS_TO_STREAMS_THAT_EXIST)
+def test_heads_that_exist_are_taken_in_the_order_of_their_bytes(
+    english_url: str, way: Append, first: Stream, second: Stream, turned: bool
+) -> None:
+    with closing(psycopg.connect(english_url, autocommit=True)) as holder, psycopg.connect(english_url) as writer:
+        for stream in (first, second):
+            append(holder, *stream, "any", made())
+        holder.execute("begin")
+        append(holder, *second, "any", made())
+        with psycopg.connect(english_url, autocommit=True) as watcher, ThreadPoolExecutor(1) as thread:
+            running = thread.submit(way, writer, [second, first] if turned else [first, second])
+            wait_until(lambda: is_blocked(watcher, writer.info.backend_pid), 60)
+            assert heads(watcher, first) == []
+            holder.execute("commit")
+            running.result()
+
+
+@pytest.mark.parametrize(("first", "second"), [(FIRST, SECOND), SAME_ID], ids=["by id", "by type"])
+@pytest.mark.parametrize("turned", [False, True], ids=["in order", "turned"])
+@pytest.mark.parametrize("way", WAYS_TO_FRESH_STREAMS)
+def test_heads_to_be_are_taken_in_the_order_of_their_bytes(
+    english_url: str, way: Append, first: Stream, second: Stream, turned: bool
+) -> None:
+    with closing(psycopg.connect(english_url, autocommit=True)) as holder, psycopg.connect(english_url) as writer:
+        holder.execute("begin")
+        append(holder, *second, "any", made())
+        with psycopg.connect(english_url, autocommit=True) as watcher, ThreadPoolExecutor(1) as thread:
+            running = thread.submit(way, writer, [second, first] if turned else [first, second])
+            wait_until(lambda: is_blocked(watcher, writer.info.backend_pid), 60)
+            watcher.execute("set lock_timeout = '200ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):  # its insert is waited for, so it is there
+                append_untranslated(watcher, first)
+            holder.execute("rollback")
+            running.result()
+
+
+def append_untranslated(connection: psycopg.Connection, stream: Stream) -> None:
+    connection.execute("select public.append_event(%s, %s, 0, gen_random_uuid(), 'Made', '{}')", stream)
+
+
+@pytest.fixture
+def english_settings(english_url: str) -> Iterator[Settings]:
+    yield Settings(database_url=english_url, environment="local")
+    database.close_pools()
+
+
+def place(settings: Settings, order_id: str, *product_ids: str) -> None:
+    items = [{"product_id": product_id, "quantity": 1, "unit_price": "2.50"} for product_id in product_ids]
+    command = PlaceOrder.model_validate({"order_id": order_id, "items": items})
+    commands.place_order(settings, command, CONTEXT)
+
+
+def cancel(settings: Settings, order_id: str) -> None:
+    commands.step_order(settings, order_id, "cancel", CancelOrder(), CONTEXT)
+
+
+def stock(settings: Settings, *product_ids: str) -> None:
+    for product_id in product_ids:
+        commands.adjust_inventory(settings, product_id, AdjustInventory(delta=1000), CONTEXT)
+
+
+def test_a_command_locks_the_order_with_its_products(english_settings: Settings) -> None:
+    url = english_settings.database_url
+    stock(english_settings, "P")
+    place(english_settings, "O-1", "P")
+    with closing(psycopg.connect(url, autocommit=True)) as holder:
+        holder.execute("begin")
+        append(holder, "inventory", "P", "any", made())
+        with psycopg.connect(url, autocommit=True) as watcher, ThreadPoolExecutor(1) as thread:
+            running = thread.submit(cancel, english_settings, "O-1")
+            waiting = "select exists (select from pg_locks where not granted)"
+            wait_until(lambda: watcher.execute(waiting).fetchone() == (True,), 60)
+            assert heads(watcher, ("order", "O-1")) == []
+            holder.execute("commit")
+            running.result()
+
+
+def test_commands_bulk_and_staged_batches_never_deadlock(english_settings: Settings) -> None:
+    """With two orders of locks this gave a deadlock every half second, each a second long."""
+    url, products = english_settings.database_url, ["a", "B", "c", "D", "é", "Z"]
+    stock(english_settings, *products)
+    orders = [f"{'oO'[n % 2]}-{n}" for n in range(40)]
+    for number, order_id in enumerate(orders):
+        place(english_settings, order_id, *random.Random(number).sample(products, 3))
+    streams = [("order", order_id) for order_id in orders] + [("inventory", product_id) for product_id in products]
+
+    def cancel_some(number: int) -> None:
+        for order_id in orders[number::3]:
+            cancel(english_settings, order_id)
+
+    def append_many(number: int) -> None:
+        chance = random.Random(number)
+        with database.connect(url) as own:
+            for _ in range(60):
+                chosen = chance.sample(streams, 12)
+                if number % 2:
+                    append_bulk(own, [(*stream, "any", made()) for stream in chosen])
+                else:
+                    with own.transaction():
+                        staged(own, chosen)
+
+    tasks = [partial(cancel_some, number) for number in range(3)] + [partial(append_many, n) for n in range(4)]
+    together(tasks)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("select pg_stat_force_next_flush()")
+        query = "select deadlocks from pg_stat_database where datname = current_database()"
+        assert connection.execute(query).fetchone() == (0,)
