@@ -4,26 +4,22 @@
 --   staging.append_births  append facts each of which begins a stream; judge only those whose stream was there
 --   staging.append_facts   judge a range of facts of any streams, then append the fresh ones
 -- The heads of streams are taken before anything is judged: whoever inserts a head has won the stream, and two imports
--- of one file at once cannot both append an order. Heads are taken in one order by everybody, so that
--- two batches cannot wait for each other. For the owner alone: what else may write to the store goes by append_events.
+-- of one file at once cannot both append an order. Heads are taken in the one order
+-- of 20261121000920_lock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
 
 create function staging.lock_heads(facts regclass, after bigint, upto bigint) returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
+  -- `where false`: a head that exists is locked and left as it is. Two statements, one for new heads and one for the
+  -- others, would take them in two orders.
   execute format(
-    'insert into public.streams (aggregate_id, aggregate_type, version)
+    'insert into public.streams as s (aggregate_id, aggregate_type, version)
      select f.aggregate_id, f.aggregate_type, 0 from %s as f where f.n > $1 and f.n <= $2
      group by f.aggregate_id, f.aggregate_type
      order by f.aggregate_id collate "C", f.aggregate_type collate "C"
-     on conflict on constraint streams_pkey do nothing', facts) using after, upto;
-  execute format(
-    'select count(*) from (
-       select from public.streams as s
-       where (s.aggregate_id, s.aggregate_type) in
-         (select f.aggregate_id, f.aggregate_type from %s as f where f.n > $1 and f.n <= $2)
-       order by s.aggregate_id collate "C", s.aggregate_type collate "C" for update) as heads', facts) using after, upto;
+     on conflict on constraint streams_pkey do update set version = s.version where false', facts) using after, upto;
 end $$;
 comment on function staging.lock_heads(regclass, bigint, bigint) is 'Take the heads of the streams of a range of facts; new streams get a head at version 0.';
 revoke execute on function staging.lock_heads(regclass, bigint, bigint) from public, anon, authenticated;

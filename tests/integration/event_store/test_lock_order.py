@@ -3,16 +3,18 @@
 The streams are ("thing", "a") and ("thing", "B"): "B" is first as bytes, "a" is first in English.
 """
 
+import os
 import random
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from penstock import commands, database
 from penstock.commands import AdjustInventory, CommandContext, PlaceOrder
@@ -31,31 +33,38 @@ from tests.integration.event_store.ways import (
     opened_fresh,
     staged,
 )
+from tests.real.clusters import Cluster, running_cluster
 
+DEBIANS_POSTGRES = Path("/usr/lib/postgresql/15/bin")
 CONTEXT = CommandContext(datetime(2026, 11, 21, tzinfo=UTC), "till", "tests", "correlation-1")
 FIRST, SECOND = ("thing", "B"), ("thing", "a")
 SAME_ID = (("Thing", "x"), ("thing", "x"))
 
 
 @pytest.fixture(scope="module")
-def english() -> Iterator[str]:
-    """A template with the collation of most real databases; tests' own sorts by bytes."""
-    with throwaway.fresh_database() as url:
-        name = f"{url.rpartition('/')[2].partition('?')[0]}_en"
-        create = "create database {} template template0 locale_provider icu icu_locale 'en-US' encoding 'utf8'"
-        with psycopg.connect(url, autocommit=True) as server:
-            server.execute(sql.SQL(create).format(sql.Identifier(name)))
-        try:
-            throwaway.migrate(throwaway._url(url, name))
-            yield name
-        finally:
-            throwaway.drop_database(url, name)
+def english() -> Iterator[Cluster]:
+    """A server whose template `english` has the collation of most real databases; the embedded one is without ICU."""
+    if not DEBIANS_POSTGRES.exists() and not os.environ.get("CI"):
+        pytest.skip("Debian's postgresql-15 is not installed")
+    with running_cluster(15) as cluster:
+        with cluster.connect() as connection:
+            connection.execute(
+                "create database english template template0 locale_provider icu icu_locale 'en-US' encoding 'utf8'"
+            )
+        throwaway.migrate(cluster.dsn("english"))
+        yield cluster
 
 
-@pytest.fixture
-def english_url(english: str) -> Iterator[str]:
-    with throwaway.fresh_database(english) as url:
-        yield url
+@pytest.fixture(params=["bytes", "en-US"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A database that sorts by bytes, as the tests' own do, and one that does not."""
+    if request.param == "bytes":
+        return str(request.getfixturevalue("database_url"))
+    name = f"test_{uuid.uuid4().hex}"
+    cluster: Cluster = request.getfixturevalue("english")
+    with cluster.connect() as connection:
+        connection.execute(f"create database {name} template english".encode())
+    return cluster.dsn(name)
 
 
 def by_command(connection: psycopg.Connection, streams: list[Stream]) -> None:
@@ -72,6 +81,20 @@ def is_blocked(connection: psycopg.Connection, pid: int) -> bool:
     return connection.execute("select cardinality(pg_blocking_pids(%s)) > 0", (pid,)).fetchone() == (True,)
 
 
+@contextmanager
+def at_work(
+    url: str,
+) -> Iterator[tuple[psycopg.Connection, psycopg.Connection, ThreadPoolExecutor, psycopg.Connection]]:
+    """Who holds a head, who writes, the writer's thread, and who looks on. A holder that leaves lets the thread end."""
+    with (
+        closing(psycopg.connect(url)) as writer,
+        ThreadPoolExecutor(1) as thread,
+        closing(psycopg.connect(url, autocommit=True)) as holder,
+        closing(psycopg.connect(url, autocommit=True)) as watcher,
+    ):
+        yield holder, writer, thread, watcher
+
+
 WAYS_TO_STREAMS_THAT_EXIST = [by_command, opened, staged, imported]
 WAYS_TO_FRESH_STREAMS = [opened, opened_fresh, staged, imported_births, imported]
 
@@ -80,38 +103,36 @@ WAYS_TO_FRESH_STREAMS = [opened, opened_fresh, staged, imported_births, imported
 @pytest.mark.parametrize("turned", [False, True], ids=["in order", "turned"])
 @pytest.mark.parametrize("way", WAYS_TO_STREAMS_THAT_EXIST)
 def test_heads_that_exist_are_taken_in_the_order_of_their_bytes(
-    english_url: str, way: Append, first: Stream, second: Stream, turned: bool
+    url: str, way: Append, first: Stream, second: Stream, turned: bool
 ) -> None:
-    with closing(psycopg.connect(english_url, autocommit=True)) as holder, psycopg.connect(english_url) as writer:
+    with at_work(url) as (holder, writer, thread, watcher):
         for stream in (first, second):
             append(holder, *stream, "any", made())
         holder.execute("begin")
         append(holder, *second, "any", made())
-        with psycopg.connect(english_url, autocommit=True) as watcher, ThreadPoolExecutor(1) as thread:
-            running = thread.submit(way, writer, [second, first] if turned else [first, second])
-            wait_until(lambda: is_blocked(watcher, writer.info.backend_pid), 60)
-            assert heads(watcher, first) == []
-            holder.execute("commit")
-            running.result()
+        running = thread.submit(way, writer, [second, first] if turned else [first, second])
+        wait_until(lambda: is_blocked(watcher, writer.info.backend_pid), 60)
+        assert heads(watcher, first) == []
+        holder.execute("commit")
+        running.result()
 
 
 @pytest.mark.parametrize(("first", "second"), [(FIRST, SECOND), SAME_ID], ids=["by id", "by type"])
 @pytest.mark.parametrize("turned", [False, True], ids=["in order", "turned"])
 @pytest.mark.parametrize("way", WAYS_TO_FRESH_STREAMS)
 def test_heads_to_be_are_taken_in_the_order_of_their_bytes(
-    english_url: str, way: Append, first: Stream, second: Stream, turned: bool
+    url: str, way: Append, first: Stream, second: Stream, turned: bool
 ) -> None:
-    with closing(psycopg.connect(english_url, autocommit=True)) as holder, psycopg.connect(english_url) as writer:
+    with at_work(url) as (holder, writer, thread, watcher):
         holder.execute("begin")
         append(holder, *second, "any", made())
-        with psycopg.connect(english_url, autocommit=True) as watcher, ThreadPoolExecutor(1) as thread:
-            running = thread.submit(way, writer, [second, first] if turned else [first, second])
-            wait_until(lambda: is_blocked(watcher, writer.info.backend_pid), 60)
-            watcher.execute("set lock_timeout = '200ms'")
-            with pytest.raises(psycopg.errors.LockNotAvailable):  # its insert is waited for, so it is there
-                append_untranslated(watcher, first)
-            holder.execute("rollback")
-            running.result()
+        running = thread.submit(way, writer, [second, first] if turned else [first, second])
+        wait_until(lambda: is_blocked(watcher, writer.info.backend_pid), 60)
+        watcher.execute("set lock_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):  # its insert is waited for, so it is there
+            append_untranslated(watcher, first)
+        holder.execute("rollback")
+        running.result()
 
 
 def append_untranslated(connection: psycopg.Connection, stream: Stream) -> None:
@@ -119,8 +140,8 @@ def append_untranslated(connection: psycopg.Connection, stream: Stream) -> None:
 
 
 @pytest.fixture
-def english_settings(english_url: str) -> Iterator[Settings]:
-    yield Settings(database_url=english_url, environment="local")
+def settings(url: str) -> Iterator[Settings]:
+    yield Settings(database_url=url, environment="local")
     database.close_pools()
 
 
@@ -139,34 +160,32 @@ def stock(settings: Settings, *product_ids: str) -> None:
         commands.adjust_inventory(settings, product_id, AdjustInventory(delta=1000), CONTEXT)
 
 
-def test_a_command_locks_the_order_with_its_products(english_settings: Settings) -> None:
-    url = english_settings.database_url
-    stock(english_settings, "P")
-    place(english_settings, "O-1", "P")
-    with closing(psycopg.connect(url, autocommit=True)) as holder:
+def test_a_command_locks_the_order_with_its_products(url: str, settings: Settings) -> None:
+    stock(settings, "P")
+    place(settings, "O-1", "P")
+    with at_work(url) as (holder, _, thread, watcher):
         holder.execute("begin")
         append(holder, "inventory", "P", "any", made())
-        with psycopg.connect(url, autocommit=True) as watcher, ThreadPoolExecutor(1) as thread:
-            running = thread.submit(cancel, english_settings, "O-1")
-            waiting = "select exists (select from pg_locks where not granted)"
-            wait_until(lambda: watcher.execute(waiting).fetchone() == (True,), 60)
-            assert heads(watcher, ("order", "O-1")) == []
-            holder.execute("commit")
-            running.result()
+        running = thread.submit(cancel, settings, "O-1")
+        waiting = "select exists (select from pg_locks where not granted)"
+        wait_until(lambda: watcher.execute(waiting).fetchone() == (True,), 60)
+        assert heads(watcher, ("order", "O-1")) == []
+        holder.execute("commit")
+        running.result()
 
 
-def test_commands_bulk_and_staged_batches_never_deadlock(english_settings: Settings) -> None:
+def test_commands_bulk_and_staged_batches_never_deadlock(url: str, settings: Settings) -> None:
     """With two orders of locks this gave a deadlock every half second, each a second long."""
-    url, products = english_settings.database_url, ["a", "B", "c", "D", "é", "Z"]
-    stock(english_settings, *products)
+    products = ["a", "B", "c", "D", "é", "Z"]
+    stock(settings, *products)
     orders = [f"{'oO'[n % 2]}-{n}" for n in range(40)]
     for number, order_id in enumerate(orders):
-        place(english_settings, order_id, *random.Random(number).sample(products, 3))
+        place(settings, order_id, *random.Random(number).sample(products, 3))
     streams = [("order", order_id) for order_id in orders] + [("inventory", product_id) for product_id in products]
 
     def cancel_some(number: int) -> None:
         for order_id in orders[number::3]:
-            cancel(english_settings, order_id)
+            cancel(settings, order_id)
 
     def append_many(number: int) -> None:
         chance = random.Random(number)
