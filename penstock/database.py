@@ -17,9 +17,10 @@ from typing import Any, LiteralString, TypeAlias
 import psycopg
 from psycopg import conninfo
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from penstock import errors
+from penstock import errors, stored_json
 from penstock.settings import Settings
 
 Connection: TypeAlias = psycopg.Connection[TupleRow]
@@ -56,7 +57,7 @@ def connect(database_url: str) -> Connection:
     with translated():
         opened = psycopg.connect(database_url, **connect_options(database_url))
         try:
-            _notice_pooler(opened)
+            _set_up(opened)
         except psycopg.Error:
             opened.close()
             raise
@@ -73,7 +74,7 @@ def pool(database_url: str) -> ConnectionPool[Connection]:
                 min_size=0,
                 max_size=POOL_SIZE,
                 timeout=CONNECT_TIMEOUT_SECONDS,
-                configure=_notice_pooler,
+                configure=_set_up,
                 check=_check_alive,
                 open=True,
             )
@@ -204,7 +205,9 @@ def is_pooled(info: psycopg.ConnectionInfo, session: int) -> bool:
     return info.backend_pid != session
 
 
-def _notice_pooler(opened: Connection) -> None:
+def _set_up(opened: Connection) -> None:
+    """What every connection gets: stored JSON is read whatever it holds; behind a pooler nothing is prepared."""
+    set_json_loads(stored_json.loads, opened)
     if opened.prepare_threshold is not None:
         row = opened.execute(ASK_SESSION).fetchone()
         if row and is_pooled(opened.info, row[0]):

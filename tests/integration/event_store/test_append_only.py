@@ -152,7 +152,16 @@ where a.grantee <> p.proowner and p.proname = any(%s) order by 1, 2
 def test_functions_are_granted_by_name(connection: psycopg.Connection) -> None:
     functions = [
         *("append_event", "append_events", "append_staged_events", "read_stream", "read_events", "safe_position"),
-        *("vet_event", "answer_retry", "refuse_change", "hold_floor", "refuse_position", "raise_positions", "refuse_version", "open_streams"),
+        *(
+            "vet_event",
+            "answer_retry",
+            "refuse_change",
+            "hold_floor",
+            "refuse_position",
+            "raise_positions",
+            "refuse_version",
+            "open_streams",
+        ),
         *("append_fresh_events", "drop_stored_events", "rewrite_current_events", "register_upcaster"),
     ]
     assert connection.execute(FUNCTION_GRANTS, (functions,)).fetchall() == [

@@ -200,3 +200,21 @@ def test_sixty_thousand_events_keep_their_order(connection: Connection) -> None:
         " row_number() over (partition by aggregate_id order by position) as expected from public.event_store) as e"
     ).fetchone()
     assert row == (60_000, True, True)
+
+
+def test_a_batch_that_a_crash_emptied_is_not_taken_for_done(connection: Connection) -> None:
+    """What a crash leaves of an unlogged table: nothing. A batch that is done leaves nothing either."""
+    batch = uuid.uuid4()
+    stage = (
+        "insert into staging.events (batch, place, aggregate_type, aggregate_id, id, event_type, payload)"
+        " values (%s, 1, 'thing', 'a', gen_random_uuid(), 'Moved', '{}')"
+    )
+    connection.execute(stage, (batch,))
+    connection.execute("truncate staging.events")
+    with pytest.raises(errors.NotFound, match="has no rows"), database.translated():
+        connection.execute("select public.append_staged_events(%s)", (batch,))
+    connection.execute(stage, (batch,))
+    connection.execute("select public.append_staged_events(%s)", (batch,))
+    with pytest.raises(psycopg.Error, match="appended before"):
+        connection.execute("select public.append_staged_events(%s)", (batch,))
+    assert versions(connection, "a") == [1]

@@ -8,7 +8,7 @@ import random
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from penstock import commands, database
 from penstock.commands import AdjustInventory, CommandContext, PlaceOrder
 from penstock.commands.dispatch import lock_streams
 from penstock.commands.inputs import CancelOrder
+from penstock.errors import VersionConflict
 from penstock.event_store import append, append_bulk
 from penstock.settings import Settings
 from tests import throwaway
@@ -185,7 +186,8 @@ def test_commands_bulk_and_staged_batches_never_deadlock(url: str, settings: Set
 
     def cancel_some(number: int) -> None:
         for order_id in orders[number::3]:
-            cancel(settings, order_id)
+            with suppress(VersionConflict):  # batches may win six times in a row
+                cancel(settings, order_id)
 
     def append_many(number: int) -> None:
         chance = random.Random(number)
