@@ -49,7 +49,7 @@ class OutgoingEvent:
     ts: int
 
     def size(self) -> int:
-        """Bytes as JSON, separators included; raises `ValueError` for a number that JSON cannot hold."""
+        """Bytes as JSON, separators included."""
         whole = {"name": self.name, "id": self.id, "data": self.data, "ts": self.ts}
         return len(json.dumps(whole, ensure_ascii=False, allow_nan=False).encode())
 
@@ -103,7 +103,8 @@ def go_back(settings: Settings, position: int) -> None:
 def outgoing(event: RecordedEvent) -> OutgoingEvent:
     """The event for its listeners. One too large for Inngest goes without payload and metadata, `reference_only`."""
     whole = _outgoing(event, payload=event.payload, metadata=event.metadata, reference_only=False)
-    return whole if _fits(whole) else _outgoing(event, payload=None, metadata=None, reference_only=True)
+    fits = whole.size() <= MAX_EVENT_BYTES
+    return whole if fits else _outgoing(event, payload=None, metadata=None, reference_only=True)
 
 
 def _outgoing(event: RecordedEvent, **contents: object) -> OutgoingEvent:
@@ -119,13 +120,6 @@ def _outgoing(event: RecordedEvent, **contents: object) -> OutgoingEvent:
     }
     milliseconds = int(event.created_at.timestamp() * 1000)
     return OutgoingEvent(EVENT_PREFIX + event.event_type, str(event.id), {**place, **contents}, milliseconds)
-
-
-def _fits(event: OutgoingEvent) -> bool:
-    try:
-        return event.size() <= MAX_EVENT_BYTES
-    except ValueError:  # a number beyond a double's range, appended by SQL: readers of JSON would choke on it
-        return False
 
 
 _LISTENED = f"""
