@@ -12,8 +12,9 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import Jsonb
 
 from benchmarks.harness import METADATA, PAYLOAD, Bench, Figure, copy_of_the_store
-from penstock import database, json_codec
+from penstock import json_codec
 from penstock.event_store import NewEvent, append, uuid7
+from penstock.postgres import pool
 
 WRITERS = 8
 _DOCUMENT: dict[str, Any] = json_codec.loads(PAYLOAD)
@@ -34,7 +35,7 @@ Append = Callable[[str, int], None]
 
 
 def ours(url: str) -> Append:
-    connection = database.connect(url)
+    connection = pool.connect(url)
 
     def one(stream: str, version: int) -> None:
         append(connection, "order", stream, version, [NewEvent("OrderPlaced", _DOCUMENT, _METADATA)])
@@ -48,7 +49,7 @@ def _row(stream: str, version: int) -> tuple[object, ...]:
 
 
 def bare(url: str) -> Append:
-    cursor = database.connect(url).cursor(binary=True)
+    cursor = pool.connect(url).cursor(binary=True)
 
     def one(stream: str, version: int) -> None:
         cursor.execute(_INSERT, _row(stream, version))
@@ -57,7 +58,7 @@ def bare(url: str) -> Append:
 
 
 def naive(url: str) -> Append:
-    connection = database.connect(url)
+    connection = pool.connect(url)
     cursor = connection.cursor(binary=True)
 
     def one(stream: str, version: int) -> None:

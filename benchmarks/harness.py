@@ -24,8 +24,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from penstock import database
 from penstock.local.postgres import EmbeddedPostgres
+from penstock.postgres import pool
 
 PAYLOAD = json.dumps(
     {
@@ -184,7 +184,7 @@ def migrated_database(server_url: str) -> Iterator[str]:
         url = make_conninfo(server_url, dbname=name.as_string().strip('"'))
         try:
             with psycopg.connect(url, autocommit=True) as fresh:
-                database.migrate(fresh)
+                pool.migrate(fresh)
             connection.execute("checkpoint")
             yield url
         finally:

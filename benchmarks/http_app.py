@@ -8,9 +8,9 @@ import os
 
 from fastapi import FastAPI, Request
 
-from app.main import create_app
-from app.routing import Json, needs, router
-from app.waking import Wakes
+from penstock.http.app import create_app
+from penstock.http.background import Wakes
+from penstock.http.routing import Json, needs, router
 from penstock.settings import ApiKey, Settings
 
 KEY = "a key of the benchmark"

@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 
 from benchmarks.harness import Bench, Figure, url_of
 from benchmarks.import_data import TARGET, Imports, imports, tails
-from penstock.imports import import_status, open_upload, receive_upload, register
+from penstock.ingest.files import import_status, open_upload, receive_upload, register
 
 BYTES = 5_000_000_000
 AT_MOST_MB = 150
@@ -130,8 +130,8 @@ def _worker(contest: Imports, import_id: UUID) -> Iterator[tuple[Any, Connection
 def work(environment: dict[str, str], import_id: UUID, told: Connection) -> None:
     """What Inngest asks of the app, step by step."""
     os.environ.update(environment)
-    import app.main  # noqa: F401  the function never runs in a smaller process
-    from functions import import_file
+    import penstock.http.app  # noqa: F401  the function never runs in a smaller process
+    from penstock.inngest.functions import import_file
 
     register(TARGET)
     alone, steps, run_id = _resident_mb(os.getpid()), 0, uuid4()

@@ -13,10 +13,10 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.harness import Bench, Unavailable
-from penstock import database
-from penstock.imports import Import, advance_import, create_import, register
-from penstock.imports.kinds import Choice, Email, Identifier, Integer, Number, Text, Timestamp
-from penstock.imports.target import Field, Table, Target
+from penstock.ingest.files import Import, advance_import, create_import, register
+from penstock.ingest.files.parse.types import Choice, Email, Identifier, Integer, Number, Text, Timestamp
+from penstock.ingest.files.target import Field, Table, Target
+from penstock.postgres import pool
 from penstock.settings import Settings
 
 ROWS = 500_000
@@ -216,7 +216,7 @@ def worker(url: str, folder: str, target: str, path: str) -> None:
     settings = Settings(database_url=url, environment="local", storage_folder=Path(folder))
     created, _ = create_import(settings, target, Path(path), options={"decimal": ".", "delimiter": ","})
     advance_import(settings, created.id)
-    database.close_pools()
+    pool.close_pools()
 
 
 @contextmanager
@@ -230,4 +230,4 @@ def imports(bench: Bench) -> Iterator[Imports]:
         try:
             yield Imports(bench, files, settings)
         finally:
-            database.close_pools()
+            pool.close_pools()

@@ -15,8 +15,8 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.harness import METADATA, PAYLOAD, Bench, Figure, timed, url_of
-from penstock import database
 from penstock.event_store import NewEvent, StreamAppend, append_bulk
+from penstock.postgres import pool
 from penstock.projections import PROJECTIONS, advance, rebuild, rebuilding
 from penstock.settings import Settings
 
@@ -103,7 +103,7 @@ def run(bench: Bench) -> Iterator[Figure]:
                 }
             )
     finally:
-        database.close_pools()
+        pool.close_pools()
     live = {"events": events, "wanted": 80_000}
     copy = {"events": events, "wanted": 300_000, "whole_rebuild": round(found["whole rebuild"])}
     yield Figure("project_orders", "events/s", found["project_orders"], found["write live rows"], details=live)

@@ -11,8 +11,8 @@ from typing import Any
 
 import inngest
 
-from functions.client import listened_types, registered
 from penstock.errors import SettingsError
+from penstock.inngest.client import listened_types, registered
 
 
 def _discover() -> list[inngest.Function[Any]]:

@@ -1,5 +1,5 @@
 """Keep `customers` up to date."""
 
-from functions.advancing import projection_function
+from penstock.inngest.projection_function import projection_function
 
 project_customers = projection_function("customers")

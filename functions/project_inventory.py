@@ -1,5 +1,5 @@
 """Keep `inventory_current` and `inventory_history` up to date."""
 
-from functions.advancing import projection_function
+from penstock.inngest.projection_function import projection_function
 
 project_inventory = projection_function("inventory")

@@ -1,5 +1,5 @@
 """Keep `products` up to date."""
 
-from functions.advancing import projection_function
+from penstock.inngest.projection_function import projection_function
 
 project_products = projection_function("products")

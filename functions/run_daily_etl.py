@@ -14,12 +14,12 @@ from uuid import UUID, uuid5
 
 import inngest
 
-from functions.client import client, correlation_of, settings
-from penstock import etl
 from penstock.business_time import nightly_hour
 from penstock.errors import InvalidInput
+from penstock.inngest.client import client, correlation_of, settings
 from penstock.operations import runs
 from penstock.settings import business_timezone
+from shop import figures
 
 PIPELINE = "run_daily_etl"
 # Three steps each; Inngest allows 1,000 steps a run. What is left over is due at the next run.
@@ -54,11 +54,11 @@ def _extract(run_id: UUID, number: int, ctx: inngest.ContextSync, before: str | 
     runs.start_run(settings(), PIPELINE, run_id, correlation_of(ctx))
     batch_id = run_id if number == 1 else uuid5(run_id, str(number))
     if _names_days(event):
-        portion = etl.extract(settings(), _day(event, "from"), _day(event, "to"), batch_id=batch_id)
+        portion = figures.extract(settings(), _day(event, "from"), _day(event, "to"), batch_id=batch_id)
     else:
         bound = date.fromisoformat(before) if before else None
         marked = event.data.get("marked") is True
-        portion = etl.extract_due(settings(), _day_of(event), marked_only=marked, before=bound, batch_id=batch_id)
+        portion = figures.extract_due(settings(), _day_of(event), marked_only=marked, before=bound, batch_id=batch_id)
     return {
         "batch_id": portion["batch_id"],
         "orders": portion["orders"],
@@ -70,11 +70,11 @@ def _extract(run_id: UUID, number: int, ctx: inngest.ContextSync, before: str | 
 
 
 def _transform(batch_id: str) -> dict[str, int]:
-    return {"days": etl.transform(settings(), batch_id)["days"]}
+    return {"days": figures.transform(settings(), batch_id)["days"]}
 
 
 def _load(run_id: UUID, portions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    loaded = etl.load(settings(), portions[-1]["batch_id"])
+    loaded = figures.load(settings(), portions[-1]["batch_id"])
     if not portions[-1]["more"] or len(portions) == MAX_PORTIONS:
         done = _sum_up(portions)
         account = runs.RunAccount(run_id, rows_in=done["orders"], rows_out=done["days"], details=done)

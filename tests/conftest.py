@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from penstock import database, lanes
+from penstock.postgres import append_pool, pool
 from penstock.settings import Settings
 from tests import throwaway
 from tests.waiting import PATIENCE_SECONDS
@@ -15,8 +15,8 @@ from tests.waiting import PATIENCE_SECONDS
 # Before anything imports the functions: their client takes its mode from it once.
 os.environ["INNGEST_DEV"] = "1"
 # Else a busy machine would be told that Postgres is away, in tests that are about something else.
-database.CONNECT_TIMEOUT_SECONDS = PATIENCE_SECONDS
-lanes.PATIENCE_SECONDS = PATIENCE_SECONDS
+pool.CONNECT_TIMEOUT_SECONDS = PATIENCE_SECONDS
+append_pool.PATIENCE_SECONDS = PATIENCE_SECONDS
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,4 +46,4 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
 def settings(database_url: str, tmp_path: Path) -> Iterator[Settings]:
     """The folder is the test's own, too: the purge would take the developer's files for nobody's."""
     yield Settings(database_url=database_url, environment="local", storage_folder=tmp_path / "uploads")
-    database.close_pools()
+    pool.close_pools()

@@ -19,8 +19,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from penstock import database
 from penstock.local.postgres import EmbeddedPostgres
+from penstock.postgres import pool
 
 FOLDER_VARIABLE = "PENSTOCK_TEST_SESSION"
 PREFIX = "penstock-test-"
@@ -88,7 +88,7 @@ def template_database() -> str:
 
 def migrate(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        database.migrate(connection)
+        pool.migrate(connection)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What can be typed behind `penstock import`, and what it means to `penstock.imports`."""
+"""What can be typed behind `penstock import`, and what it means to `penstock.ingest.files`."""
 
 import argparse
 import json

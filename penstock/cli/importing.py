@@ -10,14 +10,14 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
 from uuid import UUID
 
-from penstock import imports
-from penstock.cli.figures import compute_due
+from penstock.cli.compute import compute_due
 from penstock.cli.import_arguments import reading_options
 from penstock.cli.progress import Progress
 from penstock.cli.session import import_settings, print_json, print_rows, reachable_settings, say
 from penstock.cli.upper_floor import try_relay
 from penstock.errors import InvalidInput, PenstockError
-from penstock.imports import Import
+from penstock.ingest import files
+from penstock.ingest.files import Import
 from penstock.settings import Settings
 
 _REJECT_COLUMNS = ("line", "field", "reason", "content")
@@ -40,7 +40,7 @@ def import_file(options: argparse.Namespace) -> int:
 
 def undo_import(options: argparse.Namespace) -> int:
     """Take an import into a table back: rows that it added go, rows that it changed are as they were."""
-    undone = imports.undo_import(reachable_settings(), _import_id(options.id))
+    undone = files.undo_import(reachable_settings(), _import_id(options.id))
     if options.json:
         print_json(undone.as_json())
         return 0
@@ -62,27 +62,27 @@ def _compute_days(settings: Settings) -> None:
 
 def _load(settings: Settings, options: argparse.Namespace) -> Import:
     with Progress(settings) as progress, _source(options.file) as (file, size):
-        how = _send if imports.is_remote(settings) else _store
+        how = _send if files.is_remote(settings) else _store
         imported, known = how(settings, options, progress, file, size)
         while True:
             if known:
                 progress.tell("this very file was imported before: going on with that import")
             progress.follow(imported.id)
             try:
-                done = imports.advance_import(settings, imported.id)
+                done = files.advance_import(settings, imported.id)
             except KeyboardInterrupt:
                 progress.tell(f"stopped; the same command goes on where it stopped (import {imported.id})")
                 raise
             # of a file that was sent only its reading tells that it is known
             if not (same := done.result.get("same_as")):
                 return done
-            imported, known = imports.import_status(settings, UUID(same)), True
+            imported, known = files.import_status(settings, UUID(same)), True
 
 
 def _store(
     settings: Settings, options: argparse.Namespace, progress: Progress, file: BinaryIO, size: int | None
 ) -> tuple[Import, bool]:
-    return imports.create_import(
+    return files.create_import(
         settings,
         options.target,
         file if size is None else cast(BinaryIO, progress.storing(file, size)),
@@ -94,11 +94,11 @@ def _send(
     settings: Settings, options: argparse.Namespace, progress: Progress, file: BinaryIO, size: int | None
 ) -> tuple[Import, bool]:
     """By the way of large files: to a signed address, then the import begins. Nothing is kept on this machine."""
-    opened, url = imports.open_upload(settings, options.target, **_asked(options))
+    opened, url = files.open_upload(settings, options.target, **_asked(options))
     assert url is not None, "settings of a remote store have a signed address"
     with _measured(file, size) as (whole, length):
-        imports.send_upload(url, cast(BinaryIO, progress.storing(whole, length, "sending")), length)
-    return imports.end_upload(settings, opened.id), False
+        files.send_upload(url, cast(BinaryIO, progress.storing(whole, length, "sending")), length)
+    return files.end_upload(settings, opened.id), False
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _measured(file: BinaryIO, size: int | None) -> Iterator[tuple[BinaryIO, int]
 
 def _look(settings: Settings, options: argparse.Namespace) -> int:
     source = sys.stdin.buffer if options.file == "-" else _file(options.file)
-    found = imports.dry_run(settings, options.target, source, options=reading_options(options))
+    found = files.dry_run(settings, options.target, source, options=reading_options(options))
     print_json(found) if options.json else _print_look(found)
     return 0
 
@@ -176,7 +176,7 @@ def _account(imported: Import) -> str:
 
 def _write_rejects(settings: Settings, import_id: UUID, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(imports.rejects_csv(settings, import_id))
+        file.writelines(files.rejects_csv(settings, import_id))
 
 
 def _file(name: str) -> Path:

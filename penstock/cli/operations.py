@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from uuid import UUID
 
-from penstock import database, event_store
-from penstock.cli.retrying import retry_letter
+from penstock import event_store
+from penstock.cli.dead_letters import retry_letter
 from penstock.cli.session import (
     command_settings,
     environment,
@@ -18,11 +18,12 @@ from penstock.cli.session import (
 )
 from penstock.cli.upper_floor import relay_now
 from penstock.errors import InvalidInput, PenstockError, SettingsError
-from penstock.event_store.relay import SUBSCRIPTION, go_back
 from penstock.operations import dead_letters, doctor
 from penstock.operations.doctor import Check
 from penstock.operations.redaction import error_text
 from penstock.operations.runs import list_runs
+from penstock.postgres import pool
+from penstock.relay.outbox import SUBSCRIPTION, go_back
 from penstock.settings import Settings
 
 _RUN_COLUMNS = ("started_at", "pipeline", "status", "duration_ms", "rows_in", "rows_out", "rows_rejected", "error")
@@ -32,8 +33,8 @@ _LETTER_COLUMNS = ("id", "kind", "source", "reference", "attempts", "created_at"
 def migrate(options: argparse.Namespace) -> None:
     """Apply what is missing, each migration in a transaction of its own."""
     settings = command_settings()
-    with database.connect(settings.database_url) as connection:
-        applied = database.migrate(connection, timezone=settings.timezone, earliest_day=settings.earliest_day)
+    with pool.connect(settings.database_url) as connection:
+        applied = pool.migrate(connection, timezone=settings.timezone, earliest_day=settings.earliest_day)
     print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 
@@ -48,7 +49,7 @@ def relay(options: argparse.Namespace) -> None:
 
 
 def _check_position(settings: Settings, position: int) -> None:
-    with database.connection(settings) as connection:
+    with pool.connection(settings) as connection:
         told = event_store.read_checkpoint(connection, SUBSCRIPTION)
     if position > told + 1:
         raise InvalidInput(f"position {position} is beyond what Inngest was told of, up to {told}", field="--from")
@@ -57,7 +58,7 @@ def _check_position(settings: Settings, position: int) -> None:
 def retry(options: argparse.Namespace) -> int:
     """Run dead letters again. Without ids it lists what is open; exit code 1 if one fails again."""
     settings = reachable_settings()
-    with database.connection(settings) as connection:
+    with pool.connection(settings) as connection:
         letters = dead_letters.list_dead_letters(connection)
     if not options.ids and not options.all:
         rows = [asdict(letter) for letter in letters]
@@ -86,7 +87,7 @@ def _uuid(text: str) -> UUID:
 
 def runs(options: argparse.Namespace) -> None:
     """The last runs, the latest first."""
-    with database.connection(reachable_settings()) as connection:
+    with pool.connection(reachable_settings()) as connection:
         found = [asdict(run) for run in list_runs(connection, pipeline=options.pipeline, limit=options.limit)]
     print_json(found) if options.json else print_rows(found, _RUN_COLUMNS, empty="nothing ran yet")
 

@@ -12,8 +12,8 @@ from datetime import date
 import psycopg
 
 from penstock.cli import import_arguments
-from penstock.database import close_pools, translate
 from penstock.errors import PenstockError
+from penstock.postgres.pool import close_pools, translate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

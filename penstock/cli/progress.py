@@ -14,10 +14,10 @@ from uuid import UUID
 
 import psycopg
 
-from penstock import imports
 from penstock.cli.session import say
 from penstock.errors import PenstockError
-from penstock.imports import Import
+from penstock.ingest import files
+from penstock.ingest.files import Import
 from penstock.settings import Settings
 
 SECONDS_BETWEEN_NEWS = 2.0
@@ -89,7 +89,7 @@ class Progress:
     def _show_import(self) -> None:
         assert self._followed is not None, "the thread begins with the first import"
         try:
-            self.show(news(imports.import_status(self._settings, self._followed)), at_once=True)
+            self.show(news(files.import_status(self._settings, self._followed)), at_once=True)
         except (PenstockError, psycopg.Error):
             return  # the next frame may succeed; if the import itself fails, its own error is told
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from penstock import database, json_codec
+from penstock import json_codec
 from penstock.errors import SettingsError
+from penstock.postgres import pool
 from penstock.settings import Settings
 
 ENV_FILE = Path(".env")
@@ -35,7 +36,7 @@ def command_settings() -> Settings:
 def reachable_settings() -> Settings:
     """The same, once the database has answered: else the reason is told at once, not a pool's time-out later."""
     settings = command_settings()
-    database.connect(settings.database_url).close()
+    pool.connect(settings.database_url).close()
     return settings
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from penstock.cli.session import environment, say
 from penstock.errors import PenstockError, SettingsError
-from penstock.event_store.relay import OutgoingEvent, Relayed
-from penstock.local.proxies import past_proxies
+from penstock.local.loopback_no_proxy import past_proxies
+from penstock.relay.outbox import OutgoingEvent, Relayed
 from penstock.settings import Settings
 
 
@@ -34,11 +34,11 @@ def send(settings: Settings, events: Sequence[OutgoingEvent]) -> None:
 
 
 def _client(settings: Settings) -> Any:
-    """`functions.client`, which reads the environment when it is imported."""
+    """`penstock.inngest.client`, which reads the environment when it is imported."""
     env = environment()
     if not settings.inngest_dev and not env.get("INNGEST_EVENT_KEY"):
         raise SettingsError("neither INNGEST_DEV nor INNGEST_EVENT_KEY is set, and no `make up` is running here")
     given = {"DATABASE_URL": settings.database_url, "PENSTOCK_ENV": "local"}
     direct = past_proxies(env) if settings.inngest_dev else {}
     os.environ.update({**env, **given, **direct, "INNGEST_DEV": settings.inngest_dev or ""})
-    return importlib.import_module("functions.client")
+    return importlib.import_module("penstock.inngest.client")

@@ -3,18 +3,10 @@
 `order` and `inventory` decide and evolve as pure functions; `verbs` runs them against the store.
 """
 
-from penstock.commands.aggregates import load_any
 from penstock.commands.dispatch import CommandContext
-from penstock.commands.inputs import (
-    AdjustInventory,
-    CancelOrder,
-    CompleteOrder,
-    DeliverOrder,
-    PayOrder,
-    PlaceOrder,
-    ShipOrder,
-)
-from penstock.commands.verbs import CommandAnswer, adjust_inventory, place_order, step_order
+from shop.aggregates import load_any
+from shop.inputs import AdjustInventory, CancelOrder, CompleteOrder, DeliverOrder, PayOrder, PlaceOrder, ShipOrder
+from shop.orders.commands import CommandAnswer, adjust_inventory, place_order, step_order
 
 __all__ = [
     "AdjustInventory",

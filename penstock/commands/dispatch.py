@@ -14,12 +14,12 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID, uuid5
 
-from penstock import database
-from penstock.commands.events import Payload
-from penstock.database import Connection, translated
 from penstock.errors import EventIdReused, PenstockError, Unavailable, VersionConflict
 from penstock.event_store import Appended, NewEvent, append, uuid7
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection, translated
 from penstock.settings import Settings
+from shop.events import Payload
 
 T = TypeVar("T")
 
@@ -131,7 +131,7 @@ def in_transaction(settings: Settings, identity: Identity, attempt: Callable[[Co
     """Run `attempt` in a transaction; again with fresh state while others win the race, a few times."""
     for number in range(1, ATTEMPTS + 1):
         try:
-            with database.transaction(settings) as connection:
+            with pool.transaction(settings) as connection:
                 return attempt(connection)
         except PenstockError as error:
             if number == ATTEMPTS or not (_worth_another_try(error) or _twin_was_faster(settings, identity, error)):
@@ -151,7 +151,7 @@ def _twin_was_faster(settings: Settings, identity: Identity, refusal: PenstockEr
     """Whether a twin with the same key was stored meanwhile, hence the refusal: the next try answers as it was."""
     if isinstance(refusal, Unavailable):
         return False
-    with database.connection(settings) as connection:
+    with pool.connection(settings) as connection:
         return identity.find_earlier(connection) is not None
 
 

@@ -12,10 +12,10 @@ from typing import Any, Final, Generic, TypeVar
 from psycopg.types.json import Json
 
 from penstock import json_codec
-from penstock.database import Connection, translated
 from penstock.errors import InvalidInput
 from penstock.event_store.events import RecordedEvent
 from penstock.event_store.streams import read_stream
+from penstock.postgres.pool import Connection, translated
 
 S = TypeVar("S")
 

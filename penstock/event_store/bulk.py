@@ -18,9 +18,9 @@ from uuid import uuid4
 import psycopg
 
 from penstock import json_codec
-from penstock.database import Connection, translated
 from penstock.errors import InvalidInput
 from penstock.event_store.events import ExpectedVersion, NewEvent, encodable, expected_version_code
+from penstock.postgres.pool import Connection, translated
 
 CHUNK = 20_000
 """Events that are held in memory at once."""

@@ -12,8 +12,8 @@ from psycopg import Cursor
 from psycopg.rows import RowMaker
 
 from penstock import json_codec
-from penstock.database import Connection
 from penstock.paging import take
+from penstock.postgres.pool import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from penstock import json_codec, lanes
-from penstock.database import Connection, translated
+from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.event_store.events import (
     Appended,
@@ -17,7 +16,9 @@ from penstock.event_store.events import (
     encodable,
     expected_version_code,
 )
-from penstock.statements import Statement, ask, stands_alone
+from penstock.postgres import append_pool
+from penstock.postgres.pool import Connection, translated
+from penstock.postgres.prepared import Statement, ask, stands_alone
 
 MAX_PAGE = 1000
 
@@ -72,7 +73,7 @@ async def append_one(
     """
     with encodable():
         values = _values(aggregate_type, aggregate_id, expected_version_code(expected_version), event)
-    return _appended(await lanes.ask(database_url, _APPEND_ONE, values))
+    return _appended(await append_pool.ask(database_url, _APPEND_ONE, values))
 
 
 def read_stream(

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from psycopg.rows import class_row
 
-from penstock.database import Connection, translated
 from penstock.event_store.events import RecordedEvent
 from penstock.event_store.streams import EVENT_COLUMNS, MAX_PAGE
+from penstock.postgres.pool import Connection, translated
 
 _READ = f"select {EVENT_COLUMNS} from public.read_events(%s, %s, %s)"  # noqa: S608
 

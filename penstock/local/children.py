@@ -35,7 +35,7 @@ class Children:
     def start(self, name: str, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         with self._open_log(name) as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "penstock.local.leashed", str(self._leash_in), module, *arguments],
+                [sys.executable, "-m", "penstock.local.die_with_parent", str(self._leash_in), module, *arguments],
                 cwd=self._folder,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
@@ -97,7 +97,7 @@ def _leashed(pid: int) -> psutil.Process | None:
     """The process, if it is one of ours: its number may be somebody else's by now."""
     try:
         process = psutil.Process(pid)
-        return process if "penstock.local.leashed" in process.cmdline() else None
+        return process if "penstock.local.die_with_parent" in process.cmdline() else None
     except psutil.Error:
         return None
 

@@ -19,16 +19,16 @@ from types import FrameType
 import httpx
 import psycopg
 
-from penstock import database
 from penstock.errors import SettingsError
 from penstock.local import PROJECT, STATE
 from penstock.local.children import Children, end_former
-from penstock.local.choices import Choices, choices
+from penstock.local.loopback_no_proxy import past_proxies
 from penstock.local.postgres import EmbeddedPostgres
-from penstock.local.proxies import past_proxies
-from penstock.local.sample import load_sample
 from penstock.local.server_user import LocalServerFailed
+from penstock.local.up_options import Choices, choices
+from penstock.postgres import pool
 from penstock.settings import Settings
+from shop.sample import load_sample
 
 READY_SECONDS = 60
 WATCH_SECONDS = 0.5
@@ -142,8 +142,8 @@ def _database(run: Run, signals: Signals, stack: ExitStack) -> Settings:
 
 def _migrate(settings: Settings, say: Say) -> None:
     try:
-        with database.connect(settings.database_url) as connection:
-            applied = database.migrate(connection, timezone=settings.timezone, earliest_day=settings.earliest_day)
+        with pool.connect(settings.database_url) as connection:
+            applied = pool.migrate(connection, timezone=settings.timezone, earliest_day=settings.earliest_day)
     except psycopg.ProgrammingError as error:
         # A message about the URL may quote a part of it, which may be the password.
         if error.sqlstate is None:
@@ -179,7 +179,7 @@ def _start(run: Run, settings: Settings) -> None:
 
 def _memory(settings: Settings) -> Path:
     """The stand-in's file. Each database has one of its own: runs and timers of another would not fit its facts."""
-    with database.connect(settings.database_url) as connection:
+    with pool.connect(settings.database_url) as connection:
         row = connection.execute(_IDENTITY).fetchone()
     assert row is not None
     return STATE / f"inngest-{row[0]}.db"

@@ -14,10 +14,11 @@ from uuid import UUID
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from penstock import database, json_codec
-from penstock.database import Connection, translated
+from penstock import json_codec
 from penstock.errors import Conflict, NotFound
 from penstock.operations.redaction import error_text, redact
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection, translated
 from penstock.settings import Settings
 
 Kind: TypeAlias = Literal["event", "run", "delivery"]
@@ -79,7 +80,7 @@ def retry(settings: Settings, letter_id: UUID, by_kind: Mapping[Kind, Retry]) ->
     Raises `NotFound`, `Conflict` if it is resolved already, and what the retry itself raises.
     """
     try:
-        with database.transaction(settings) as connection:
+        with pool.transaction(settings) as connection:
             letter = _lock_open(connection, letter_id)
             by_kind[letter.kind](connection, letter)
             _resolve(connection, letter_id, "retried")
@@ -91,7 +92,7 @@ def retry(settings: Settings, letter_id: UUID, by_kind: Mapping[Kind, Retry]) ->
 
 def drop(settings: Settings, letter_id: UUID) -> DeadLetter:
     """Give a letter up: it is kept, marked `dropped`. Raises `NotFound`, or `Conflict` if it is resolved already."""
-    with database.transaction(settings) as connection:
+    with pool.transaction(settings) as connection:
         letter = _lock_open(connection, letter_id)
         _resolve(connection, letter_id, "dropped")
         return letter
@@ -116,7 +117,7 @@ def _resolve(connection: Connection, letter_id: UUID, resolution: Resolution) ->
 
 
 def _count_attempt(settings: Settings, letter_id: UUID, reason: str) -> None:
-    with database.connection(settings) as connection:
+    with pool.connection(settings) as connection:
         connection.execute(
             "update ops.dead_letters set attempts = attempts + 1, reason = %s where id = %s and resolved_at is null",
             (reason, letter_id),

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from penstock import database
-from penstock.database import Connection
 from penstock.errors import PenstockError
 from penstock.operations.redaction import error_text
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
 LATE_SECONDS = 300
@@ -30,9 +30,9 @@ def run_checks(settings: Settings) -> list[Check]:
 
 def _database_checks(settings: Settings) -> Iterator[Check]:
     try:
-        with database.connection(settings) as connection:
+        with pool.connection(settings) as connection:
             yield Check("database", True, _server_version(connection))
-            pending = database.pending_migrations(connection)
+            pending = pool.pending_migrations(connection)
             if pending:
                 yield Check("migrations", False, f"{len(pending)} to apply, from {pending[0]} on: penstock migrate")
                 return

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from psycopg.rows import dict_row
 
-from penstock import database
-from penstock.database import Connection, translated
 from penstock.errors import DatabaseUnavailable, PenstockError
 from penstock.event_store import safe_position
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection, translated
 from penstock.settings import Settings
 from penstock.views import list_views
 
@@ -85,8 +85,8 @@ def what_is_missing(settings: Settings) -> list[str]:
     On a connection of its own: a pool would go on trying for longer than whoever asks has patience.
     """
     try:
-        with closing(database.connect(settings.database_url)) as connection:
-            pending = database.pending_migrations(connection)
+        with closing(pool.connect(settings.database_url)) as connection:
+            pending = pool.pending_migrations(connection)
             if pending:
                 return [f"{len(pending)} migrations are not applied, the first is {pending[0]}"]
             row = connection.execute("select to_regprocedure('ops.safe_position()') is not null").fetchone()

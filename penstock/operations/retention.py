@@ -6,8 +6,9 @@ Events, and what is open, are never touched.
 from dataclasses import dataclass
 from datetime import timedelta
 
-from penstock import database
-from penstock.imports import abandoned, outdated
+from penstock.ingest.files import outdated
+from penstock.ingest.files.storage import abandoned
+from penstock.postgres import pool
 from penstock.settings import Settings
 
 RUNS_KEPT = timedelta(days=30)
@@ -33,7 +34,7 @@ def purge(settings: Settings, *, runs_kept: timedelta = RUNS_KEPT) -> Purged:
     A delivery goes only once its events are in the store. The same one again would become the same events, which are
     known there.
     """
-    with database.transaction(settings) as connection:
+    with pool.transaction(settings) as connection:
         ended = connection.execute(_ABANDON, (LONGEST_RUN,)).rowcount
         runs = connection.execute(_PURGE_RUNS, (runs_kept,)).rowcount
         letters = connection.execute(_PURGE_DEAD_LETTERS, (DEAD_LETTERS_KEPT,)).rowcount

@@ -15,11 +15,12 @@ from uuid import UUID, uuid4, uuid5
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from penstock import database, json_codec
-from penstock.database import Connection
+from penstock import json_codec
 from penstock.errors import PenstockError
 from penstock.operations.redaction import error_text, redact
 from penstock.paging import take
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
 MAX_PAGE = 1000
@@ -75,7 +76,7 @@ def run_id_of(inngest_run_id: str) -> UUID:
 
 def start_run(settings: Settings, pipeline: str, run_id: UUID, correlation_id: str | None = None) -> None:
     """Say that a run began; a repeated call, or one after the end, changes nothing but a failure: it goes on."""
-    with database.connection(settings) as connection:
+    with pool.connection(settings) as connection:
         connection.execute(_START, (run_id, pipeline, correlation_id))
 
 
@@ -93,7 +94,7 @@ def finish_run(settings: Settings, account: RunAccount, error: str | None = None
         "error": redact(error) if error else None,
         "details": Jsonb(account.details, dumps=json_codec.dumps),
     }
-    with database.connection(settings) as connection:
+    with pool.connection(settings) as connection:
         return connection.execute(_FINISH, values).rowcount > 0
 
 
@@ -102,7 +103,7 @@ def record_wake(
 ) -> None:
     """Add a completed wake to the pipeline's row of this minute. Does nothing for 0 rows."""
     if rows:
-        with database.connection(settings) as connection:
+        with pool.connection(settings) as connection:
             wanted = Jsonb(dict(details or {}), dumps=json_codec.dumps)
             connection.execute("select ops.record_wake(%s, %s, %s, %s)", (pipeline, started_at, rows, wanted))
 

@@ -1,11 +1,11 @@
 """Signed calls that have come: whoever recorded one can send it again, and it must run nothing then."""
 
-from penstock import database
+from penstock.postgres import pool
 from penstock.settings import Settings
 
 
 def is_first_call(settings: Settings, call: str) -> bool:
     """Remember a verified call by its signature; False if it has come before, to whichever process."""
-    with database.connection(settings) as connection:
+    with pool.connection(settings) as connection:
         row = connection.execute("select ops.first_call(%s)", (call,)).fetchone()
     return row == (True,)

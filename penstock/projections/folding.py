@@ -12,11 +12,11 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import class_row
 
-from penstock.database import Connection
 from penstock.errors import InvalidInput
 from penstock.event_store import RecordedEvent
 from penstock.event_store.streams import EVENT_COLUMNS
 from penstock.operations.redaction import error_text, redact
+from penstock.postgres.pool import Connection
 from penstock.projections.projection import Projection, PythonProjection
 
 LIVE: Final = "public"

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
 
-from penstock.database import Connection
 from penstock.errors import NotFound
 from penstock.event_store import RecordedEvent
+from penstock.postgres.pool import Connection
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class SqlProjection:
     Each statement reads `public.current_events` (the store, upcast), qualified, with `position > %(after)s and
     position <= %(upto)s`, and names its read models unqualified. It runs in UTC. An error of SQLSTATE class 22 or 23
     says that an event in the range cannot be read: the runner finds it and parks it. What can fail is read as
-    `penstock/projections/reading.py` says, so that no plan decides on that. In large ranges the planner uses
+    `penstock/projections/payload_sql.py` says, so that no plan decides on that. In large ranges the planner uses
     nested loops only where a statement says `lateral`.
 
     `independent` says that no statement needs the rows which another one writes for the same range. Then a rebuild

@@ -17,9 +17,9 @@ from typing import Final
 
 from psycopg import sql
 
-from penstock.database import Connection, transaction
 from penstock.errors import RebuildInProgress
 from penstock.event_store import lock_checkpoint, move_checkpoint, safe_position
+from penstock.postgres.pool import Connection, transaction
 from penstock.projections.folding import LIVE, Unreadable, fold_range, prepare
 from penstock.projections.projection import Projection, PythonProjection, find_projection
 from penstock.projections.runner import STRIDE

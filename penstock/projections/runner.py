@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from penstock.database import Connection, connection, transaction
 from penstock.errors import WaitTimedOut
 from penstock.event_store import lock_checkpoint, move_checkpoint, read_checkpoint, safe_position
+from penstock.postgres.pool import Connection, connection, transaction
 from penstock.projections.folding import LIVE, Unreadable, fold_range, prepare
 from penstock.projections.projection import Projection, find_projection, projections
 from penstock.settings import Settings

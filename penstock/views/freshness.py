@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from penstock.database import Connection, translated
+from penstock.postgres.pool import Connection, translated
 from penstock.views.registry import VIEWS, Kind, View
 
 _REFRESHED = "select refreshed_at, duration_ms from ops.views where view = %s"

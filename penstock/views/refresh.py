@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from penstock.database import Connection, translated
 from penstock.errors import InvalidInput
+from penstock.postgres.pool import Connection, translated
 from penstock.views.registry import find_view
 
 

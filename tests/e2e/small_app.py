@@ -11,10 +11,11 @@ import inngest
 from psycopg.types.json import Jsonb
 
 from functions import ALL
-from functions.client import client, settings, wake_relay
-from penstock import database, event_store
+from penstock import event_store
 from penstock.errors import Unavailable
 from penstock.event_store import ANY_VERSION, NewEvent
+from penstock.inngest.client import client, settings, wake_relay
+from penstock.postgres import pool
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the SDK's own pydantic models
@@ -26,7 +27,7 @@ app = fastapi.FastAPI()
 # Many retries: pauses between attempts are a fiftieth of the real ones here, and a killed app is away for seconds.
 @client.create_function(fn_id="note-order", trigger=inngest.TriggerEvent(event="event/OrderPlaced"), retries=20)
 def note_order(ctx: inngest.ContextSync) -> None:
-    with database.connection(settings()) as connection:
+    with pool.connection(settings()) as connection:
         connection.execute(
             "insert into public.told (event_id, data) values (%s, %s)",
             (ctx.event.id, Jsonb(dict(ctx.event.data))),
@@ -35,7 +36,7 @@ def note_order(ctx: inngest.ContextSync) -> None:
 
 @client.create_function(fn_id="fail-on-demand", trigger=inngest.TriggerEvent(event="test/fail"), retries=1)
 def fail_on_demand(ctx: inngest.ContextSync) -> str:
-    with database.connection(settings()) as connection:
+    with pool.connection(settings()) as connection:
         connection.execute("insert into public.told (event_id, data) values ('attempt', '{}')")
         row = connection.execute("select count(*) from public.told where event_id = 'healed'").fetchone()
     if row == (0,):
@@ -50,7 +51,7 @@ inngest.fast_api.serve(app, client, ALL)
 @app.post("/append/{aggregate_type}/{aggregate_id}")
 def append(aggregate_type: str, aggregate_id: str, events: list[dict[str, Any]]) -> dict[str, Any]:
     new = [NewEvent(event["event_type"], event["payload"], event.get("metadata", {})) for event in events]
-    with database.connection(settings()) as connection:
+    with pool.connection(settings()) as connection:
         appended = event_store.append(connection, aggregate_type, aggregate_id, ANY_VERSION, new)
     wake_relay()
     return {"position": appended.position, "ids": [str(event.id) for event in new]}

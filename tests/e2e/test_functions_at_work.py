@@ -11,8 +11,8 @@ import httpx
 import psycopg
 import pytest
 
-from penstock import database
 from penstock.operations import dead_letters
+from penstock.postgres import pool as database
 from penstock.settings import Settings
 from tests import throwaway
 from tests.e2e.inngest_stack import Stack, running, wait_for

@@ -6,8 +6,8 @@ Both may try often: the stand-in's pauses are a fiftieth of the real ones here, 
 import inngest
 
 import functions
-from functions.client import client, settings
-from penstock import database
+from penstock.inngest.client import client, settings
+from penstock.postgres import pool
 
 
 @client.create_function(
@@ -26,13 +26,13 @@ def note_orders(ctx: inngest.ContextSync) -> None:
 
 
 def _note(listener: str, event_ids: list[str]) -> None:
-    with database.connection(settings()) as connection:
+    with pool.connection(settings()) as connection:
         connection.execute("insert into public.told select %s, unnest(%s::uuid[])", (listener, event_ids))
 
 
 # Before the app is made, since it serves what stands in this list then.
 functions.ALL.extend([note_everything, note_orders])
 
-from app.main import app  # noqa: E402
+from penstock.http.app import app  # noqa: E402
 
 __all__ = ["app"]

@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import psycopg
 
-from penstock.database import close_pools
 from penstock.local.postgres import PORTS, EmbeddedPostgres
 from penstock.local.postmaster import living_postmaster
+from penstock.postgres.pool import close_pools
 from tests import throwaway
 from tests.e2e.inngest_stack import Stack, running
 from tests.real.crash_load import WEBHOOK_KEY

@@ -19,7 +19,6 @@ import pytest
 from penstock.projections import PROJECTIONS, rebuild
 from penstock.settings import Settings
 from tests.e2e.inngest_stack import wait_for
-from tests.integration.projections.store import read_models
 from tests.real.conftest import Figures
 from tests.real.crash_load import (
     FILE_ORDERS,
@@ -33,6 +32,7 @@ from tests.real.crash_load import (
     send_file,
 )
 from tests.real.crash_stage import APP, BACKEND, INNGEST, POSTGRES, POSTMASTER, Stage, raised
+from tests.shop.projections.store import read_models
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "20"))
 SEED = int(os.environ.get("CRASH_SEED", random.randrange(10**6)))

@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 
-from penstock.database import migrate
+from penstock.postgres.pool import migrate
 from tests.real.clusters import Cluster
 from tests.real.toolbox import PROJECT, deno, deno_environment, node, node_modules, run
 

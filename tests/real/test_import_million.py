@@ -9,8 +9,8 @@ import time
 
 import psycopg
 
-from tests.integration.import_fuzzing import fuzz
-from tests.integration.import_mutants import VARIANTS
+from tests.integration.ingest.files.fuzzing import fuzz
+from tests.integration.ingest.files.mutants import VARIANTS
 from tests.real.conftest import Figures
 
 RECORDS = int(os.environ.get("FUZZ_RECORDS", "1000000"))

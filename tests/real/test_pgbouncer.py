@@ -9,12 +9,12 @@ import httpx
 import psycopg
 import pytest
 
-from penstock import database
-from penstock.imports import advance_import, create_import
+from penstock.ingest.files import advance_import, create_import
 from penstock.operations.doctor import run_checks
+from penstock.postgres import pool
 from penstock.projections import advance_all, rebuild
 from penstock.settings import Settings
-from tests.integration.app.conftest import Api, running
+from tests.integration.http.conftest import Api, running
 from tests.real.clusters import Cluster, running_cluster
 from tests.real.poolers import transaction_pooler
 
@@ -36,10 +36,10 @@ def settings(clusters: tuple[Cluster, Cluster], tmp_path: Path) -> Iterator[Sett
     direct, pooled = clusters
     direct.create_database("penstock")
     url = pooled.dsn("penstock")
-    with closing(database.connect(url)) as connection:
-        assert database.migrate(connection)
+    with closing(pool.connect(url)) as connection:
+        assert pool.migrate(connection)
     yield Settings(url, environment="local", storage_folder=tmp_path)
-    database.close_pools()
+    pool.close_pools()
 
 
 def test_everything_works_behind_it(clusters: tuple[Cluster, Cluster], settings: Settings) -> None:
@@ -91,5 +91,5 @@ def ok(answer: httpx.Response) -> httpx.Response:
 
 
 def thresholds(cluster: Cluster) -> list[int | None]:
-    with closing(database.connect(cluster.dsn())) as connection:
+    with closing(pool.connect(cluster.dsn())) as connection:
         return [connection.prepare_threshold]

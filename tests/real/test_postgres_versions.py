@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from penstock.database import migrate, pending_migrations
+from penstock.postgres.pool import migrate, pending_migrations
 from tests.real.catalog import Catalog, catalog_of, differences
 from tests.real.clusters import MAJORS, Cluster, running_cluster
 

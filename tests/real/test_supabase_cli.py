@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from penstock.database import migrate, pending_migrations
+from penstock.postgres.pool import migrate, pending_migrations
 from tests.real.catalog import SCHEMAS, catalog_of, differences
 from tests.real.clusters import Cluster
 from tests.real.supabase import VERSIONS, cli, demand

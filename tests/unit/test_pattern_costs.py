@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
-from penstock.database import MIGRATIONS
+from penstock.postgres.pool import MIGRATIONS
 from tests.pattern_costs import ROOT, Use, attacks, cpu_limit, cpu_time, find_uses, grows_faster_than_its_text
 
 SIZE = 4000
@@ -18,10 +18,10 @@ SIZE = 4000
 SUSPICIOUS_SECONDS = 0.005
 # Made at run time from the columns of a file; tests of imports grow columns, quotes and faults for each kind of field.
 MADE_AT_RUN_TIME = {
-    "penstock/imports/careful.py:__init__",
-    "penstock/imports/formats.py:_header_line",
-    "penstock/imports/kinds.py:read",
-    "penstock/imports/lanes.py:build_lane",
+    "penstock/ingest/files/parse/slow_path.py:__init__",
+    "penstock/ingest/files/parse/dialect.py:_header_line",
+    "penstock/ingest/files/parse/types.py:read",
+    "penstock/ingest/files/parse/fast_path.py:build_lane",
     "penstock/local/inngest_messages.py:check",
 }
 

@@ -12,9 +12,10 @@ from uuid import UUID
 
 import psycopg
 
-from penstock import database, errors
-from penstock.database import Connection
+from penstock import errors
 from penstock.event_store import NewEvent, append, append_bulk, read_events
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 from tests.waiting import PATIENCE_SECONDS
 
 PAGE = 500
@@ -53,7 +54,7 @@ class Writer:
     def run(self) -> None:
         chance = random.Random(self.name)
         ways = [self.one] * 8 + [self.several] * 4 + [self.slow, self.undone, self.half_undone, self.staged]
-        with database.connect(self.database_url) as connection:
+        with pool.connect(self.database_url) as connection:
             while len(self.committed) < self.share:
                 # two transactions over several streams may deadlock: one is rolled back whole and says so
                 with contextlib.suppress(errors.Unavailable):
@@ -115,7 +116,7 @@ class Reader:
         return [(e.position, e.id) for e in read_events(connection, after=after, limit=PAGE)]
 
     def run(self, finished: threading.Event) -> None:
-        with database.connect(self.database_url) as connection:
+        with pool.connect(self.database_url) as connection:
             while True:
                 last_turn = finished.is_set()
                 page = self.page(connection, self.seen[-1][0] if self.seen else 0)

@@ -6,9 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from penstock import lanes
 from penstock.errors import EventIdReused, InvalidInput, VersionConflict
 from penstock.event_store import Appended, NewEvent, append_one, read_stream
+from penstock.postgres import append_pool
 
 
 def append(url: str, *events: NewEvent, stream: str = "T-1", expected: Any = "any") -> list[Appended]:
@@ -16,7 +16,7 @@ def append(url: str, *events: NewEvent, stream: str = "T-1", expected: Any = "an
         try:
             return [await append_one(url, "ticket", stream, expected, event) for event in events]
         finally:
-            lanes.close_lanes()
+            append_pool.close_lanes()
 
     return asyncio.run(scene())
 

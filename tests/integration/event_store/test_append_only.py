@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from penstock import database
 from penstock.event_store import NewEvent, append
+from penstock.postgres import pool
 from tests import throwaway
 
 ROLES = ("postgres", "service_role", "analyst", "anon", "authenticated")
@@ -28,7 +28,7 @@ CHANGES = (
 @pytest.fixture(scope="module")
 def database_of_module() -> Iterator[str]:
     with throwaway.cloned_database() as url:
-        with database.connect(url) as connection:
+        with pool.connect(url) as connection:
             append(connection, "thing", "1", "no_stream", [NewEvent("Made", {"n": n}) for n in range(3)])
         yield url
 
@@ -36,7 +36,7 @@ def database_of_module() -> Iterator[str]:
 @pytest.fixture
 def store(database_of_module: str) -> Iterator[psycopg.Connection]:
     """A session of its own in a database that no test manages to change."""
-    with database.connect(database_of_module) as connection:
+    with pool.connect(database_of_module) as connection:
         yield connection
 
 

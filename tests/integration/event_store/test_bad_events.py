@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from penstock import database, errors
-from penstock.database import Connection
+from penstock import errors
 from penstock.event_store import NewEvent, append, append_bulk, uuid7
 from penstock.event_store import bulk as bulk_module
 from penstock.event_store.events import ExpectedVersion
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 from tests import throwaway
 
 GOOD = NewEvent("Made", {"n": 1}, {"actor": "tests"})
@@ -47,7 +48,7 @@ Way = Callable[[Connection, str, str, ExpectedVersion, NewEvent], Any]
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[Connection]:
-    with throwaway.cloned_database() as url, database.connect(url) as connection:
+    with throwaway.cloned_database() as url, pool.connect(url) as connection:
         yield connection
 
 
@@ -72,7 +73,7 @@ def in_bulk(connection: Connection, *call: Any) -> None:
 
 def staged(connection: Connection, *call: Any) -> None:
     (rows,) = bulk_module._chunks([(*call[:3], [call[3]])])
-    with database.translated():
+    with pool.translated():
         bulk_module._append_staged(connection, rows)
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from penstock import database, errors
-from penstock.database import Connection
+from penstock import errors
 from penstock.event_store import NewEvent, append, read_events, read_stream
 from penstock.event_store import bulk as bulk_module
 from penstock.event_store.bulk import BulkAppended, StreamAppend, append_bulk
 from penstock.event_store.events import ExpectedVersion
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 
 
 def event(event_type: str = "Moved", **payload: Any) -> NewEvent:
@@ -158,7 +159,7 @@ class TestBothForms:
         answers: list[BulkAppended] = []
 
         def send() -> None:
-            with database.connect(database_url) as own:
+            with pool.connect(database_url) as own:
                 answers.append(append_bulk(own, sent))
 
         threads = [threading.Thread(target=send) for _ in range(6)]
@@ -211,7 +212,7 @@ def test_a_batch_that_a_crash_emptied_is_not_taken_for_done(connection: Connecti
     )
     connection.execute(stage, (batch,))
     connection.execute("truncate staging.events")
-    with pytest.raises(errors.NotFound, match="has no rows"), database.translated():
+    with pytest.raises(errors.NotFound, match="has no rows"), pool.translated():
         connection.execute("select public.append_staged_events(%s)", (batch,))
     connection.execute(stage, (batch,))
     connection.execute("select public.append_staged_events(%s)", (batch,))

@@ -8,10 +8,10 @@ from uuid import uuid4
 import inngest
 import pytest
 
-import functions.client
-from penstock import database
-from penstock.database import Connection
+import penstock.inngest.client
 from penstock.event_store import NewEvent, append, append_bulk, load_aggregate, read_stream
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 from penstock.projections import PythonProjection, advance, projection
 from penstock.settings import Settings
 
@@ -103,4 +103,4 @@ def test_the_reader_goes_on_from_its_checkpoint(
     append(connection, "ticket", "7", "any", [NewEvent("TicketOpened", {}), NewEvent("TicketClosed", {})])
     assert [follow(settings), follow(settings)] == [2, 0]
     assert capsys.readouterr().out.split()[1::2] == ["TicketOpened", "TicketClosed"]
-    database.close_pools()
+    pool.close_pools()

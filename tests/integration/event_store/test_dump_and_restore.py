@@ -10,8 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from penstock import database, errors
-from penstock.database import Connection
+from penstock import errors
 from penstock.event_store import (
     NewEvent,
     append,
@@ -23,6 +22,8 @@ from penstock.event_store import (
     safe_position,
 )
 from penstock.local.postgres import EmbeddedPostgres, installation
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 from tests.integration.event_store.racing import Reader, Writer, made
 from tests.integration.event_store.test_append_only import CHANGES
 from tests.integration.event_store.test_snapshots import COUNTER
@@ -82,7 +83,7 @@ def test_a_restored_server_goes_on_where_the_old_one_was(
     for thread in threads:
         thread.join()
 
-    with database.connect(fresh_server) as restored:
+    with pool.connect(fresh_server) as restored:
         stored = restored.execute("select count(*), max(position) from public.event_store").fetchone()
         assert stored is not None
         number, highest = stored
@@ -117,7 +118,7 @@ def test_a_restored_server_is_append_only_and_knows_repeats(
     sent = made(3)
     first = append(connection, "thing", "b", "no_stream", sent)
     dump_and_restore(database_url, fresh_server, tmp_path / "dump")
-    with database.connect(fresh_server) as restored:
+    with pool.connect(fresh_server) as restored:
         again = append(restored, "thing", "b", "no_stream", sent)
         assert (again.version, again.positions, again.duplicate) == (first.version, first.positions, True)
         assert load_aggregate(restored, COUNTER, "thing", "a") == load_aggregate(connection, COUNTER, "thing", "a")

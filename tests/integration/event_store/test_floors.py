@@ -11,10 +11,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from penstock import database, errors
-from penstock.database import Connection
+from penstock import errors
 from penstock.event_store import append, read_events, safe_position
 from penstock.local.postgres import EmbeddedPostgres
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 from tests import throwaway
 from tests.integration.event_store.racing import made
 from tests.integration.event_store.ways import WAYS, Append, one, several
@@ -68,7 +69,7 @@ def standby() -> Iterator[str]:
 
 
 def test_a_standby_is_refused(standby: str) -> None:
-    with database.connect(standby) as connection, pytest.raises(errors.InvalidInput, match="primary"):
+    with pool.connect(standby) as connection, pytest.raises(errors.InvalidInput, match="primary"):
         safe_position(connection)
 
 

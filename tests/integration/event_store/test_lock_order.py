@@ -16,13 +16,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from penstock import commands, database
+from penstock import commands
 from penstock.commands import AdjustInventory, CommandContext, PlaceOrder
 from penstock.commands.dispatch import lock_streams
-from penstock.commands.inputs import CancelOrder
 from penstock.errors import VersionConflict
 from penstock.event_store import append, append_bulk
+from penstock.postgres import pool
 from penstock.settings import Settings
+from shop.inputs import CancelOrder
 from tests import throwaway
 from tests.integration.event_store.racing import made, together, wait_until
 from tests.integration.event_store.ways import (
@@ -143,7 +144,7 @@ def append_untranslated(connection: psycopg.Connection, stream: Stream) -> None:
 @pytest.fixture
 def settings(url: str) -> Iterator[Settings]:
     yield Settings(database_url=url, environment="local")
-    database.close_pools()
+    pool.close_pools()
 
 
 def place(settings: Settings, order_id: str, *product_ids: str) -> None:
@@ -191,7 +192,7 @@ def test_commands_bulk_and_staged_batches_never_deadlock(url: str, settings: Set
 
     def append_many(number: int) -> None:
         chance = random.Random(number)
-        with database.connect(url) as own:
+        with pool.connect(url) as own:
             for _ in range(60):
                 chosen = chance.sample(streams, 12)
                 if number % 2:

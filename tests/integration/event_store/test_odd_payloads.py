@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from penstock import database, json_codec
-from penstock.database import Connection
+from penstock import json_codec
 from penstock.event_store import append, read_events, read_stream
-from penstock.event_store.relay import OutgoingEvent, relay
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
+from penstock.relay.outbox import OutgoingEvent, relay
 from penstock.settings import Settings
 from tests.integration.event_store.racing import made
 
@@ -34,7 +35,7 @@ def odd(request: pytest.FixtureRequest, connection: Connection) -> Connection:
 
 @pytest.mark.usefixtures("odd")
 def test_stream_and_store_are_read_past_it(settings: Settings) -> None:
-    with database.connection(settings) as pooled, database.connect(settings.database_url) as own:
+    with pool.connection(settings) as pooled, pool.connect(settings.database_url) as own:
         for connection in (pooled, own):
             for events in (read_events(connection), read_stream(connection, "thing", "a")):
                 assert [event.version for event in events] == [1, 2, 3]

@@ -5,9 +5,10 @@ import threading
 import psycopg
 import pytest
 
-from penstock import database, errors
-from penstock.database import Connection
+from penstock import errors
 from penstock.event_store import append, append_bulk, lock_checkpoint, move_checkpoint, read_events, safe_position
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 from tests.integration.event_store.racing import made, together, wait_until
 from tests.integration.event_store.ways import WAYS, Append
 
@@ -28,7 +29,7 @@ def test_nothing_is_appended_at_or_below_what_is_stored(connection: Connection, 
     leave_a_gap(connection)
     connection.execute(SET_BACK, (reached,))
     for _ in range(3):
-        with pytest.raises(errors.PositionsBehind) as refused, database.translated():
+        with pytest.raises(errors.PositionsBehind) as refused, pool.translated():
             way(connection, [("thing", "b"), ("thing", "c")])
         assert refused.value.details == {"sequence": reached, "stored": 7}
     assert [event.position for event in read_events(connection)] == [n for n in (1, 2, 3, 7) if n <= reached]
@@ -94,7 +95,7 @@ def test_racing_appends_are_never_taken_for_a_sequence_set_back(database_url: st
     """Each sees others' higher positions commit between its floor and its own position."""
 
     def hurry(number: int) -> None:
-        with database.connect(database_url) as own:
+        with pool.connect(database_url) as own:
             for n in range(150):
                 append(own, "thing", f"{number}-{n % 9}", "any", made(1 + n % 3))
                 if n % 10 == 0:
@@ -106,7 +107,7 @@ def test_racing_appends_are_never_taken_for_a_sequence_set_back(database_url: st
 def test_the_look_above_the_sequence_reads_no_whole_table(database_url: str, connection: Connection) -> None:
     """Counted in rows: the planner's first choice for such a question is a scan of the table, for each append."""
     append_bulk(connection, [("thing", f"large-{n}", "any", made(100)) for n in range(50)])
-    with database.connect(database_url) as own:
+    with pool.connect(database_url) as own:
         for _ in range(20):
             append(own, "thing", "a", "any", made())
             append(own, "thing", "a", "any", made(2))

@@ -7,10 +7,11 @@ from itertools import count
 
 import pytest
 
-from penstock import database, errors
-from penstock.database import Connection
+from penstock import errors
 from penstock.event_store import Appended, NewEvent, RecordedEvent, append, read_events, read_stream
 from penstock.event_store.events import ExpectedVersion
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 from tests.integration.event_store.racing import made, together
 
 WRITERS = 64
@@ -26,7 +27,7 @@ def test_sixty_four_writers_have_one_winner_per_version(database_url: str, conne
     def climb() -> tuple[list[int], list[errors.VersionConflict]]:
         won: list[int] = []
         lost: list[errors.VersionConflict] = []
-        with database.connect(database_url) as own:
+        with pool.connect(database_url) as own:
             expected = 0
             while expected < rounds:
                 try:
@@ -54,7 +55,7 @@ def test_any_on_one_hot_stream_never_fails(database_url: str, connection: Connec
     each = 6
 
     def hurry() -> list[Appended]:
-        with database.connect(database_url) as own:
+        with pool.connect(database_url) as own:
             return [append(own, "thing", "hot", "any", made(number)) for _ in range(each)]
 
     answers = [answer for answers in together([hurry] * WRITERS) for answer in answers]
@@ -84,7 +85,7 @@ def test_the_same_append_sent_by_many_at_once_is_stored_once(
     sent = made(number)
 
     def send() -> Appended:
-        with database.connect(database_url) as own:
+        with pool.connect(database_url) as own:
             return append(own, "thing", "a", form, sent)
 
     answers = together([send] * 16)
@@ -104,7 +105,7 @@ def test_repeats_among_other_writers_keep_versions_without_gaps(database_url: st
             stream, (event,) = str(chance.randrange(3)), made()
             answers = set()
             for _ in range(chance.randrange(1, 5)):
-                with database.connect(database_url) as own:
+                with pool.connect(database_url) as own:
                     answer = append(own, "thing", stream, "any", [event])
                     answers.add((answer.version, answer.positions))
             told.append((event, answers))
@@ -125,7 +126,7 @@ def lost_answer(own: Connection, send: Callable[[], Appended]) -> None:
 
 def test_a_caller_who_lost_the_answer_gets_it_by_asking_again(database_url: str, connection: Connection) -> None:
     sent = made(3)
-    own = database.connect(database_url)
+    own = pool.connect(database_url)
     lost_answer(own, lambda: append(own, "thing", "a", "no_stream", sent))
     append(connection, "thing", "a", 3, made())
     again = append(connection, "thing", "a", "no_stream", sent)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from penstock import database, errors
-from penstock.database import Connection
+from penstock import errors
 from penstock.event_store import append, read_events, safe_position
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 from tests.integration.event_store.racing import (
     NaiveReader,
     Reader,
@@ -52,7 +53,7 @@ def test_versions_have_no_gaps_after_the_race(database_url: str, connection: Con
 def test_a_reader_waits_for_an_append_in_flight_and_then_sees_it_first(
     database_url: str, connection: Connection
 ) -> None:
-    with database.connect(database_url) as slow:
+    with pool.connect(database_url) as slow:
         with slow.transaction():
             early = append(slow, "thing", "slow", "any", made()).position
             late = append(connection, "thing", "quick", "any", made()).position
@@ -63,7 +64,7 @@ def test_a_reader_waits_for_an_append_in_flight_and_then_sees_it_first(
 
 
 def test_a_rolled_back_append_lets_readers_go_on(database_url: str, connection: Connection) -> None:
-    with database.connect(database_url) as slow:
+    with pool.connect(database_url) as slow:
         with slow.transaction(force_rollback=True):
             append(slow, "thing", "slow", "any", made())
             position = append(connection, "thing", "quick", "any", made()).position
@@ -74,7 +75,7 @@ def test_a_rolled_back_append_lets_readers_go_on(database_url: str, connection: 
 def test_a_rolled_back_savepoint_takes_the_floor_and_the_next_append_publishes_again(
     database_url: str, connection: Connection
 ) -> None:
-    with database.connect(database_url) as slow, slow.transaction():
+    with pool.connect(database_url) as slow, slow.transaction():
         with slow.transaction(force_rollback=True):
             append(slow, "thing", "slow", "any", made())
         position = append(connection, "thing", "quick", "any", made()).position
@@ -85,7 +86,7 @@ def test_a_rolled_back_savepoint_takes_the_floor_and_the_next_append_publishes_a
 
 
 def test_a_setting_left_in_the_session_does_not_silence_the_floor(database_url: str, connection: Connection) -> None:
-    with database.connect(database_url) as slow:
+    with pool.connect(database_url) as slow:
         for left in ("1", "true", "7"):
             slow.execute(f"set penstock.floor_held = '{left}'".encode())
             before = len(read_events(connection))
@@ -98,7 +99,7 @@ def test_a_setting_left_in_the_session_does_not_silence_the_floor(database_url: 
 def test_a_prepared_transaction_holds_its_floor(database_url: str, connection: Connection) -> None:
     if connection.execute("show max_prepared_transactions").fetchone() == ("0",):
         pytest.skip("this server takes no prepared transactions")
-    with database.connect(database_url) as slow:
+    with pool.connect(database_url) as slow:
         slow.execute("begin")
         append(slow, "thing", "slow", "any", made())
         slow.execute("prepare transaction 'slow'")
@@ -119,7 +120,7 @@ def test_a_fixed_snapshot_is_refused(connection: Connection, level: str) -> None
 def follow_for(database_url: str, seconds: float) -> list[float]:
     """Append once in a while and return how long a reader took to see each event after its commit."""
     lags = []
-    with database.connect(database_url) as writer, database.connect(database_url) as reader:
+    with pool.connect(database_url) as writer, pool.connect(database_url) as reader:
         checkpoint = safe_position(reader)
         end = time.monotonic() + seconds
         while time.monotonic() < end:

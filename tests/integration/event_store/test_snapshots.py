@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock import database, errors
-from penstock.database import Connection
+from penstock import errors
 from penstock.event_store import Loaded, NewEvent, RecordedEvent, Reducer, append, load_aggregate, read_stream
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 from tests import throwaway
 from tests.integration.event_store.racing import together
 
@@ -167,11 +168,11 @@ def test_a_rolled_back_append_leaves_no_snapshot(connection: Connection) -> None
 
 def test_loads_that_race_neither_wait_nor_fail(database_url: str, connection: Connection) -> None:
     fill(connection, 300)
-    with database.connect(database_url) as slow, slow.transaction():
+    with pool.connect(database_url) as slow, slow.transaction():
         load(slow)
 
         def quick() -> int:
-            with database.connect(database_url) as own:
+            with pool.connect(database_url) as own:
                 own.execute("set statement_timeout = '2s'")
                 return load(own).version
 
@@ -205,7 +206,7 @@ JSON = st.recursive(
 
 
 def test_any_state_comes_back_as_it_was() -> None:
-    with throwaway.cloned_database() as url, database.connect(url) as connection:
+    with throwaway.cloned_database() as url, pool.connect(url) as connection:
         fill(connection, 100)
 
         @given(JSON)

@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 import psycopg
 import pytest
 
-from penstock import database, errors
+from penstock import errors
 from penstock.event_store import Appended, NewEvent, append, read_stream, uuid7
 from penstock.event_store.events import ExpectedVersion
+from penstock.postgres import pool
 from tests import throwaway
 
 STATES = (0, 1, 4)
@@ -31,13 +32,13 @@ def database_of_module() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def connection(database_of_module: str) -> Iterator[psycopg.Connection]:
-    with database.connect(database_of_module) as connection:
+    with pool.connect(database_of_module) as connection:
         yield connection
 
 
 @pytest.fixture(scope="module")
 def other(database_of_module: str) -> Iterator[psycopg.Connection]:
-    with database.connect(database_of_module) as connection:
+    with pool.connect(database_of_module) as connection:
         yield connection
 
 
@@ -197,7 +198,7 @@ def test_an_id_twice_in_one_call_is_refused(connection: psycopg.Connection, form
     ],
 )
 def test_an_unknown_form_is_refused(connection: psycopg.Connection, code: int | None, call: str) -> None:
-    with pytest.raises(errors.InvalidInput, match="expected_version"), database.translated():
+    with pytest.raises(errors.InvalidInput, match="expected_version"), pool.translated():
         connection.execute(call.encode(), (code,))
 
 

@@ -5,9 +5,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from penstock import database, errors
-from penstock.database import Connection
+from penstock import errors
 from penstock.event_store import NewEvent, append, read_events, read_stream
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
 
 UPCASTERS = """
 create function public.split_name(payload jsonb) returns jsonb language sql immutable set search_path = '' as
@@ -34,7 +35,7 @@ def store(connection: Connection) -> Connection:
 
 
 def register(connection: Connection, version: int, function: str, event_type: str = "Named") -> None:
-    with database.translated():
+    with pool.translated():
         connection.execute("select ops.register_upcaster(%s, %s, %s)", (event_type, version, function))
 
 

@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from penstock.database import Connection
 from penstock.errors import Conflict, NotFound, Unavailable
 from penstock.operations import dead_letters
 from penstock.operations.dead_letters import DeadLetter, list_dead_letters, park
+from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
 

@@ -12,18 +12,11 @@ import psycopg
 import pytest
 
 from penstock.errors import Conflict
-from penstock.imports import (
-    abandoned,
-    advance_import,
-    create_import,
-    end_upload,
-    import_status,
-    open_upload,
-    receive_upload,
-)
+from penstock.ingest.files import advance_import, create_import, end_upload, import_status, open_upload, receive_upload
+from penstock.ingest.files.storage import abandoned
 from penstock.operations import retention
 from penstock.settings import Settings
-from tests.integration.storage_stub import KEY, storage_with_ages
+from tests.integration.ingest.files.storage_stub import KEY, storage_with_ages
 
 ORDERS = b"order_id,product_id,quantity,ordered_at,unit_price\nA,P,1,2026-01-01,1.25\n"
 LONG_AGO = time.time() - abandoned.KEPT.total_seconds() - 3600
@@ -153,7 +146,7 @@ def test_a_folder_that_does_not_exist_is_nothing_to_sweep(settings: Settings) ->
 def test_objects_in_storage_go_by_the_same_rules(
     connection: psycopg.Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("penstock.imports.remote.LISTED_AT_ONCE", 2)
+    monkeypatch.setattr("penstock.ingest.files.storage.remote.LISTED_AT_ONCE", 2)
     now = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     with storage_with_ages() as (url, objects, written):
         hosted = Settings(

@@ -1,5 +1,0 @@
-"""The daily figures: extract, transform, load, each safe to run again. Days are passed in; nothing asks the clock."""
-
-from penstock.etl.daily import Portion, extract, extract_due, load, run_due, run_range, transform
-
-__all__ = ["Portion", "extract", "extract_due", "load", "run_due", "run_range", "transform"]

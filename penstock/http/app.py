@@ -1,0 +1,86 @@
+"""The app: HTTP in, Inngest's calls at `/api/inngest`, the dashboard at `/`.
+
+Importing it reads no settings, needs no secrets and opens no connection: a deployment imports it at build time. The
+settings are read when the server starts, or at the first request where no start is announced, and refused if wrong.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from fastapi import FastAPI
+
+import functions
+from penstock.http import access_log, errors, listening, openapi
+from penstock.http.background import Wakes
+from penstock.http.inngest_calls import InngestCalls
+from penstock.http.middleware import Envelope
+from penstock.http.resources import (
+    aggregates,
+    dashboard,
+    events,
+    imports,
+    live,
+    operations,
+    streams,
+    uploads,
+    views,
+    webhooks,
+)
+from penstock.inngest import client as inngest_client
+from penstock.postgres import append_pool, pool
+from penstock.relay.outbox import OutgoingEvent
+from penstock.settings import Settings, get_settings
+from shop.inventory import routes as inventory
+from shop.orders import routes as orders
+
+# The hottest first: routes are tried in this order.
+_RESOURCES: Final = (
+    streams,
+    orders,
+    inventory,
+    webhooks,
+    events,
+    aggregates,
+    views,
+    imports,
+    uploads,
+    operations,
+    live,
+    dashboard,
+)
+
+
+def create_app(settings: Settings | None = None, wakes: Wakes | None = None) -> FastAPI:
+    """Build the app. Without `settings` it reads the environment when it starts."""
+    read_settings: Callable[[], Settings] = get_settings if settings is None else lambda: settings
+    app = FastAPI(lifespan=_lifespan, redirect_slashes=False, redoc_url=None)
+    app.state.settings = read_settings
+    app.state.wakes = wakes or Wakes(inngest_client.wake_relay, inngest_client.relay_now, _send)
+    app.add_middleware(Envelope, settings=read_settings, streamed=(uploads.PREFIX,))
+    errors.install(app)
+    access_log.hide_tokens()
+    for resource in _RESOURCES:
+        # as they are, not as a router inside a router: that would cost every request a second round of matching
+        app.router.routes.extend(resource.routes.routes)
+    app.state.inngest_calls = InngestCalls(inngest_client.client, functions.ALL)
+    app.router.routes.extend(app.state.inngest_calls.routes)
+    openapi.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with listening.on_this_machine(app.state.settings()):
+        yield
+    app.state.inngest_calls.close()
+    append_pool.close_lanes()
+    pool.close_pools()
+
+
+def _send(name: str, id: str, data: Mapping[str, str]) -> None:
+    inngest_client.send([OutgoingEvent(name, id, dict(data), int(datetime.now(UTC).timestamp() * 1000))])
+
+
+app = create_app()

@@ -1,0 +1,45 @@
+"""What the command routes share: the context of a command, and reading a model that may have to catch up first."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from anyio import to_thread
+from fastapi import Request
+
+from penstock.commands import CommandContext
+from penstock.http.routing import caller_of, ids_of, limiter, settings_of
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
+from penstock.projections import wait_for
+
+WAIT_SECONDS: Final = 5.0
+MAX_WAITING: Final = 32
+
+
+def context_of(request: Request, idempotency_key: str | None) -> CommandContext:
+    ids = ids_of(request)
+    return CommandContext(
+        now=datetime.now(UTC),
+        actor=caller_of(request).name,
+        source="api",
+        correlation_id=ids.correlation_id,
+        causation_id=ids.request_id,
+        idempotency_key=idempotency_key,
+    )
+
+
+async def read_when_ready(
+    request: Request, projection: str, position: int | None, read: Callable[[Connection], dict[str, Any]]
+) -> dict[str, Any]:
+    """Read once the projection has passed `position`. Calls that wait queue among themselves, not before others."""
+
+    def waited() -> dict[str, Any]:
+        settings = settings_of(request)
+        if position is not None:
+            wait_for(settings, projection, position, seconds=WAIT_SECONDS)
+        with pool.connection(settings) as connection:
+            return read(connection)
+
+    waiting = limiter(request, "waiting", MAX_WAITING) if position is not None else None
+    return await to_thread.run_sync(waited, limiter=waiting)

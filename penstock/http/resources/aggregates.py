@@ -1,0 +1,60 @@
+"""An aggregate's state, now or then."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Query, Request
+from pydantic import Field
+
+from penstock.commands import load_any
+from penstock.errors import NotFound
+from penstock.http.parameters import AggregateId, AggregateType, Answer
+from penstock.http.routing import Json, needs, router, settings_of
+from penstock.postgres import pool
+from shop.events import Time
+
+routes = router()
+
+
+class AggregateOut(Answer):
+    aggregate_type: str
+    aggregate_id: str
+    version: int
+    position: int
+    updated_at: str = Field(description="When the last event that is in the state was stored.")
+    fold: Literal["order", "inventory", "merged"] = Field(
+        description="How the state was made. `merged`: nothing is known of this aggregate type; `state` is how many "
+        "events there are, the type of the last, and as `data` their payloads merged, later keys over earlier ones."
+    )
+    state: dict[str, Any]
+
+
+@routes.get(
+    "/v1/aggregates/{aggregate_type}/{aggregate_id:path}",
+    responses={200: {"model": AggregateOut}},
+    openapi_extra=needs("read"),
+)
+def read_aggregate(
+    request: Request,
+    aggregate_type: AggregateType,
+    aggregate_id: AggregateId,
+    at_version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="As it was at this version.")] = None,
+    at: Annotated[Time | None, Query(description="As the store knew it at this time (RFC 3339).")] = None,
+) -> Json:
+    """Fold an aggregate's events into its state. 404 if it had no event then."""
+    when: datetime | None = at
+    with pool.connection(settings_of(request)) as connection:
+        loaded, fold = load_any(connection, aggregate_type, aggregate_id, at_version=at_version, at=when)
+    if not loaded.version:
+        raise NotFound(f"there is no {aggregate_type} {aggregate_id}{' at that time' if when else ''}")
+    return Json(
+        {
+            "aggregate_type": aggregate_type,
+            "aggregate_id": aggregate_id,
+            "version": loaded.version,
+            "position": loaded.position,
+            "updated_at": loaded.stored_at,
+            "fold": fold,
+            "state": loaded.state,
+        }
+    )

@@ -1,0 +1,228 @@
+"""Imports: files in, their account, and the lines that were refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from anyio import to_thread
+from fastapi import Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import UploadFile
+from starlette.responses import Response, StreamingResponse
+
+from penstock.errors import InvalidInput
+from penstock.event_store import uuid7
+from penstock.http.background import announced
+from penstock.http.import_options import JSON_OPTIONS, MAX_OPTION, TEXT_OPTIONS, ImportOptions
+from penstock.http.parameters import Answer, Limit, Name
+from penstock.http.routing import Json, caller_of, ids_of, limiter, needs, router, settings_of
+from penstock.ingest import files
+from penstock.ingest.files import Import
+
+routes = router()
+
+REQUESTED: Final = "import/file.requested"
+_MAX_FIELDS: Final = 20
+_DRY_RUNS_AT_ONCE: Final = 4
+"""Each reads a whole file before it answers; other requests need threads, too."""
+
+
+class ImportAccepted(Answer):
+    import_id: str
+    status_url: str = Field(examples=["/v1/imports/019aa1b2-0000-7000-8000-000000000000"])
+    duplicate: bool = Field(description="This very file was imported in this very way before: nothing is added.")
+
+
+class StoringOut(Answer):
+    """Lines become events part by part of the file, each part sorted first and then stored in steps."""
+
+    part: int
+    parts: int
+    events: int = Field(description="How many of the whole file are in the store by now.")
+
+
+class ImportOut(Answer):
+    """`read = loaded + rejected + duplicate + pending`, at every moment."""
+
+    import_id: str
+    target: str
+    source_name: str
+    state: str
+    error: str | None
+    size_bytes: int
+    bytes_read: int
+    read: int
+    loaded: int
+    rejected: int
+    rejects_kept: int = Field(
+        description="How many of them are listed: the first 10,000, unless `reject_limit` is more."
+    )
+    duplicate: int
+    pending: int = Field(description="Read, and not yet decided.")
+    updated: int
+    storing: StoringOut | None = Field(description="While lines become events; null before and after.")
+    result: dict[str, Any]
+    plan: dict[str, Any] | None
+    content_sha256: str
+    created_at: str
+    updated_at: str
+    finished_at: str | None
+
+
+class DryRunOut(BaseModel):
+    """What the import would come to. `rows`: the first twenty as they would be; `rejects`: the first twenty refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+    dry_run: Literal[True]
+    target: str
+    plan: dict[str, Any]
+    read: int
+    loaded: int
+    rejected: int
+    duplicate: int
+    rows: list[Any]
+    rejects: list[dict[str, Any]]
+
+
+class ImportsOut(Answer):
+    imports: list[ImportOut]
+
+
+class FileOptions(ImportOptions):
+    dry_run: Annotated[bool, Field(description="Only look: how it would be read, and what would come of it.")] = False
+
+
+@dataclass(frozen=True)
+class _Sent:
+    name: str | None
+    content: bytes
+    options: Mapping[str, str]
+
+
+_FILE: Final = {
+    "requestBody": {
+        "required": True,
+        "description": "The file itself, or a form with the file as `file`.",
+        "content": {
+            "text/csv": {"schema": {"type": "string"}},
+            "application/json": {"schema": {}},
+            "application/x-ndjson": {"schema": {"type": "string"}},
+            "application/gzip": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            },
+        },
+    }
+}
+ImportId = Annotated[UUID, Path(description="As answered when the file came in.")]
+
+
+@routes.post(
+    "/v1/imports/{target}",
+    status_code=202,
+    responses={202: {"model": ImportAccepted}, 200: {"model": DryRunOut, "description": "What `dry_run` found"}},
+    openapi_extra={**needs("write"), **_FILE},
+)
+async def import_file(request: Request, target: Name, asked: Annotated[FileOptions, Query()]) -> Json:
+    """Take a file. It is stored before this answers and worked on after; `status_url` tells how it goes.
+
+    Format, encoding and delimiter are found out unless they are given. The same file again adds nothing.
+    """
+    sent = await _read_file(request)
+    if asked.dry_run:
+        look = partial(_look, request, target, asked, sent)
+        return await to_thread.run_sync(look, limiter=limiter(request, "dry_runs", _DRY_RUNS_AT_ONCE))
+    imported, duplicate = await to_thread.run_sync(partial(_take, request, target, asked, sent))
+    status_url = f"/v1/imports/{imported.id}"
+    answer = Json({"import_id": str(imported.id), "status_url": status_url, "duplicate": duplicate}, 202)
+    return started(request, answer, imported)
+
+
+@routes.get("/v1/imports", responses={200: {"model": ImportsOut}}, openapi_extra=needs("read"))
+def read_imports(request: Request, limit: Limit = 50) -> Json:
+    """The latest imports, newest first."""
+    return Json({"imports": [each.as_json() for each in files.list_imports(settings_of(request), limit)]})
+
+
+@routes.get("/v1/imports/{import_id}", responses={200: {"model": ImportOut}}, openapi_extra=needs("read"))
+def read_import(request: Request, import_id: ImportId) -> Json:
+    """How an import stands: state, exact counts, progress, and how its file was read."""
+    return Json(files.import_status(settings_of(request), import_id).as_json())
+
+
+@routes.post("/v1/imports/{import_id}/undo", responses={200: {"model": ImportOut}}, openapi_extra=needs("write"))
+def undo_import(request: Request, import_id: ImportId) -> Json:
+    """Take an import into a table back: rows that it added go, rows that it changed are as they were.
+
+    `result.undo` counts what was removed, restored, and kept because somebody has changed it since. Events stay: for
+    their imports this is a 409, as for one that still runs, and for rows that others refer to.
+    """
+    return Json(files.undo_import(settings_of(request), import_id).as_json())
+
+
+@routes.get(
+    "/v1/imports/{import_id}/rejects",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    openapi_extra=needs("read"),
+)
+def read_rejects(request: Request, import_id: ImportId) -> Response:
+    """The refused lines as CSV that is safe to open in a spreadsheet: line, place, field, reason, content."""
+    lines = files.rejects_csv(settings_of(request), import_id)
+    headers = {"content-disposition": f'attachment; filename="rejects-{import_id}.csv"'}
+    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _look(request: Request, target: str, asked: FileOptions, sent: _Sent) -> Json:
+    """In a thread, down to the answer's text: nothing of a file or its options is parsed on the event loop."""
+    options = asked.for_imports(sent.options)
+    return Json(files.dry_run(settings_of(request), target, sent.content, options=options))
+
+
+def _take(request: Request, target: str, asked: FileOptions, sent: _Sent) -> tuple[Import, bool]:
+    return files.create_import(
+        settings_of(request),
+        target,
+        sent.content,
+        name=sent.name,
+        options=asked.for_imports(sent.options),
+        reject_limit=asked.reject_limit,
+        actor=caller_of(request).name,
+    )
+
+
+async def _read_file(request: Request) -> _Sent:
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        return _checked(_Sent(None, await request.body(), {}))
+    async with request.form(max_files=1, max_fields=_MAX_FIELDS) as form:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise InvalidInput("missing: send the file as the form's part `file`", field="file")
+        options = {name: value for name, value in form.items() if isinstance(value, str)}
+        for name, value in options.items():
+            if name not in (*JSON_OPTIONS, *TEXT_OPTIONS):
+                raise InvalidInput("no such option of a form", field=name[:80])
+            if len(value) > MAX_OPTION:
+                raise InvalidInput(f"longer than {MAX_OPTION} characters", field=name)
+        return _checked(_Sent(file.filename, await file.read(), options))
+
+
+def _checked(sent: _Sent) -> _Sent:
+    if not sent.content:
+        raise InvalidInput("empty", field="file")
+    return sent
+
+
+def started(request: Request, answer: Json, imported: Import) -> Json:
+    """The answer, and the import's start; a fresh id for each, since Inngest drops an event whose id it has seen."""
+    if imported.is_final:
+        return answer
+    data = {"import_id": str(imported.id), "correlation_id": ids_of(request).correlation_id}
+    return announced(request, answer, REQUESTED, f"import-{imported.id}-{uuid7()}", data)

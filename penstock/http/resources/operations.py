@@ -1,0 +1,112 @@
+"""Operations: runs, alerts, metrics, and whether the process and what it stands on are well."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from penstock.http.metrics import exposition
+from penstock.http.parameters import Answer, Limit
+from penstock.http.routing import Json, needs, plain, router, settings_of
+from penstock.http.shared_look import looked
+from penstock.operations import metrics
+from penstock.operations.runs import page_of_runs
+from penstock.postgres import pool
+from shop.events import Time
+
+routes = router()
+
+RunStatus = Literal["running", "completed", "failed"]
+
+
+class RunOut(Answer):
+    id: str
+    pipeline: str
+    status: RunStatus
+    started_at: str
+    finished_at: str | None
+    duration_ms: int
+    rows_in: int
+    rows_out: int
+    rows_rejected: int
+    error: str | None
+    correlation_id: str | None
+    details: dict[str, Any]
+
+
+class RunsOut(Answer):
+    runs: list[RunOut]
+    next: str | None = Field(description="`before` of the next page; null at the end.")
+
+
+class AlertOut(Answer):
+    kind: Literal["failing-pipeline", "late-subscription", "dead-letters"]
+    name: str = Field(description="The pipeline, the subscription, or the source of the dead letters.")
+    since: str
+    message: str | None
+    count: int
+
+
+class AlertsOut(Answer):
+    alerts: list[AlertOut]
+
+
+class HealthOut(Answer):
+    status: Literal["ok"]
+
+
+class ReadyOut(Answer):
+    status: Literal["ready", "not-ready"]
+    missing: list[str]
+
+
+@routes.get("/v1/runs", responses={200: {"model": RunsOut}}, openapi_extra=needs("read"))
+def read_runs(
+    request: Request,
+    pipeline: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+    status: RunStatus | None = None,
+    before: Annotated[Time | None, Query(description="Only runs that started before this time.")] = None,
+    limit: Limit = 50,
+) -> Json:
+    """What each pipeline did, the latest run first."""
+    when: datetime | None = before
+    with pool.connection(settings_of(request)) as connection:
+        runs, more = page_of_runs(connection, pipeline=pipeline, status=status, before=when, limit=limit)
+    return Json(
+        {"runs": [plain(run) for run in runs], "next": runs[-1].started_at if more else None},
+    )
+
+
+@routes.get("/v1/alerts", responses={200: {"model": AlertsOut}}, openapi_extra=needs("read"))
+def read_alerts(request: Request) -> Json:
+    """What needs a human: failing pipelines, subscriptions that lag, open dead letters. Empty when all is well."""
+    with pool.connection(settings_of(request)) as connection:
+        return Json({"alerts": metrics.alerts(connection)})
+
+
+@routes.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    openapi_extra=needs("read"),
+)
+def read_metrics(request: Request) -> Response:
+    """The same in numbers, as Prometheus reads them."""
+    with pool.connection(settings_of(request)) as connection:
+        measured = metrics.measure(connection)
+    return Response(exposition(measured), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@routes.get("/health", responses={200: {"model": HealthOut}}, openapi_extra=needs(None))
+async def read_health(request: Request) -> Json:
+    """The process answers. Says nothing of the database: a restart would not mend that."""
+    return Json({"status": "ok"})
+
+
+@routes.get("/ready", responses={200: {"model": ReadyOut}, 503: {"model": ReadyOut}}, openapi_extra=needs(None))
+async def read_ready(request: Request) -> Json:
+    """The database answers and has its migrations. The answer may be a second old: anybody may ask."""
+    missing = await looked(request, "readiness", metrics.what_is_missing)
+    return Json({"status": "not-ready" if missing else "ready", "missing": missing}, 503 if missing else 200)

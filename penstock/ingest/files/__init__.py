@@ -1,0 +1,35 @@
+"""Files in, at the speed of COPY, with every row accounted for.
+
+create_import    store a file and open its import (the same file read in the same way: the one there is)
+advance_import   work on it for a while, or to its end; resumable after any crash
+import_status    how it stands: state, account, progress
+rejects_csv      the refused lines, safe to open in a spreadsheet
+"""
+
+from penstock.ingest.files.api import create_import, import_status, list_imports, rejects_csv
+from penstock.ingest.files.ledger import Import
+from penstock.ingest.files.preview import dry_run
+from penstock.ingest.files.run import advance_import
+from penstock.ingest.files.storage.stored_files import is_remote
+from penstock.ingest.files.storage.uploads import end_upload, open_upload, receive_upload, send_upload
+from penstock.ingest.files.target import find_target, register, target_names
+from penstock.ingest.files.undo import undo_import
+
+__all__ = [
+    "Import",
+    "advance_import",
+    "create_import",
+    "dry_run",
+    "end_upload",
+    "find_target",
+    "import_status",
+    "is_remote",
+    "list_imports",
+    "open_upload",
+    "receive_upload",
+    "register",
+    "rejects_csv",
+    "send_upload",
+    "target_names",
+    "undo_import",
+]

@@ -1,0 +1,72 @@
+"""Domain events as they are, mostly JSON Lines: any aggregate type, any event type.
+
+Events keep the file's order in their streams. An `id` that is a UUID is kept; another text gives one that follows
+from it; without one it follows from the content and the line. Events of an older `schema_version` are stored as they
+came and read as new ones by the upcasters.
+
+Metadata stay as they are, but for what the system knows itself: actor, source, correlation and causation ids are this
+import's, and the file's are kept under `claimed`. An `occurred_at` in them counts before the field of that name, since
+in exported events the one beside them is the time of storing.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from penstock import json_codec
+from penstock.ingest.files.parse.types import Identifier, Integer, Json, Refused, Text, Timestamp
+from penstock.ingest.files.target import Facts, Field, Target, register
+from shop.events import TIME_FIELDS, check_payload_time
+
+_ZONE = re.compile(r"(?:Z|[+-][0-9]{2}:?[0-9]{2})$")
+_SELECT = """
+select
+  r.ord as first_ord, 1::bigint as lines, r.aggregate_type, r.aggregate_id,
+  case when r.id ~ '^[0-9a-fA-F]{{8}}-([0-9a-fA-F]{{4}}-){{3}}[0-9a-fA-F]{{12}}$' then r.id::uuid
+    else staging.fact_id(r.aggregate_type, r.aggregate_id, r.event_type, coalesce(r.occurred_at, 'epoch'),
+      coalesce(r.id, concat({content}, '#', r.ord)))
+  end as id,
+  r.event_type, array[]::text[] as more, r.schema_version,
+  coalesce((r.metadata ->> 'occurred_at')::timestamptz, r.occurred_at, {begun_at}) as occurred_at, r.metadata, r.payload
+from {rows} as r
+"""
+
+
+@dataclass(frozen=True)
+class Metadata(Json):
+    """A JSON object, of which `occurred_at` must be a time with a zone: SQL reads it as one."""
+
+    def read(self, text: str) -> str:
+        text = super().read(text)
+        moment = json_codec.loads(text, field="metadata").get("occurred_at")
+        if moment is not None:
+            if not isinstance(moment, str) or not _ZONE.search(moment):
+                raise Refused("occurred_at must be a time with a zone, such as 2010-12-01T08:26:00Z")
+            Timestamp(of_fact=True).read(moment)
+        return text
+
+
+def _check(values: Mapping[str, str | None]) -> None:
+    event_type = values.get("event_type") or ""
+    if event_type in TIME_FIELDS:
+        check_payload_time(event_type, json_codec.loads(values.get("payload") or "{}", field="payload"))
+
+
+register(
+    Target(
+        name="events",
+        fields=(
+            Field("aggregate_type", Text(at_most=100), True, ("stream_type",)),
+            Field("aggregate_id", Identifier(), True, ("stream_id",)),
+            Field("event_type", Text(at_most=200), True, ("type",)),
+            Field("payload", Json(), True, ("data", "body")),
+            Field("metadata", Metadata(), False, ()),
+            Field("occurred_at", Timestamp(of_fact=True), False, ("dt", "time", "timestamp", "created_at")),
+            Field("id", Text(at_most=200), False, ("event_id",)),
+            Field("schema_version", Integer(1, 1_000_000), False, ()),
+        ),
+        into=Facts(_SELECT, repeat="id", by="aggregate_id"),
+        defaults={"schema_version": "1"},
+        check=_check,
+    )
+)

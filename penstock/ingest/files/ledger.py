@@ -1,0 +1,251 @@
+"""The account of an import: one row of `raw.imports`, moved only together with what it counts."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from penstock.errors import NotFound
+from penstock.ingest.files.load.chunks import Chunk
+from penstock.ingest.files.options import Options
+from penstock.ingest.files.plan import Plan
+from penstock.ingest.files.storage.stored_files import StoredFile
+from penstock.postgres.pool import Connection
+from penstock.settings import Settings
+
+FINAL_STATES = frozenset({"completed", "failed", "aborted", "undone"})
+
+_COLUMNS = """id, target, source_name, content_sha256, size_bytes, options, plan, state, error, offset_bytes,
+  source_bytes, next_line, rows_read, loaded, rejected, duplicate, pending, updated, staged, rejects_kept,
+  rejects_kept_bytes, attempts, progress, result, reject_limit, actor, created_at, updated_at, finished_at"""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import as it stands. `rows_read = loaded + rejected + duplicate + pending`, always."""
+
+    id: UUID
+    target: str
+    source_name: str
+    content_sha256: str
+    size_bytes: int
+    options: Mapping[str, Any]
+    plan: Mapping[str, Any] | None
+    state: str
+    error: str | None
+    offset_bytes: int
+    source_bytes: int
+    next_line: int
+    rows_read: int
+    loaded: int
+    rejected: int
+    duplicate: int
+    pending: int
+    updated: int
+    staged: int
+    rejects_kept: int
+    rejects_kept_bytes: int
+    attempts: int
+    progress: Mapping[str, Any]
+    result: Mapping[str, Any]
+    reject_limit: int | None
+    actor: str
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL_STATES
+
+    @property
+    def is_upload(self) -> bool:
+        """Whether the file has arrived and nobody has read it yet."""
+        return self.content_sha256.startswith("upload ")
+
+    @property
+    def read_plan(self) -> Plan:
+        assert self.plan is not None, "planned before the first chunk"
+        return Plan.from_json(self.plan)
+
+    @property
+    def storing(self) -> dict[str, int] | None:
+        """While lines become events, part by part of the file: which part, and how many events are stored by now."""
+        if self.state not in {"forming", "appending"}:
+            return None
+        part, parts = self.progress.get("bucket", 0) + 1, self.progress.get("buckets", 1)
+        return {"part": part, "parts": parts, "events": self.result.get("events", 0)}
+
+    def as_json(self) -> dict[str, Any]:
+        """What API, CLI and dashboard show."""
+        return {
+            "import_id": str(self.id),
+            "target": self.target,
+            "source_name": self.source_name,
+            "state": self.state,
+            "error": self.error,
+            "size_bytes": self.size_bytes,
+            "bytes_read": min(self.source_bytes, self.size_bytes),
+            "read": self.rows_read,
+            "loaded": self.loaded,
+            "rejected": self.rejected,
+            "rejects_kept": self.rejects_kept,
+            "duplicate": self.duplicate,
+            "pending": self.pending,
+            "updated": self.updated,
+            "storing": self.storing,
+            "result": dict(self.result),
+            "plan": self.read_plan.described() if self.plan else None,
+            "content_sha256": self.content_sha256,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+            "finished_at": self.finished_at,
+        }
+
+
+def open_import(
+    connection: Connection,
+    settings: Settings,
+    target: str,
+    name: str,
+    file: StoredFile,
+    options: Options,
+    reject_limit: int | None,
+    actor: str,
+) -> tuple[Import, bool]:
+    """The import of this file: a new one, or the one that there is already (then True)."""
+    fingerprint = _fingerprint(settings, file, options)
+    row = connection.execute(
+        """insert into raw.imports
+             (target, source_name, content_sha256, size_bytes, options, fingerprint, reject_limit, actor)
+           values (%s, %s, %s, %s, %s, %s, %s, %s)
+           on conflict (target, fingerprint) where state not in ('failed', 'aborted', 'undone') do nothing
+           returning id""",
+        (target, name, file.sha256, file.size, Jsonb(options.as_json()), fingerprint, reject_limit, actor),
+    ).fetchone()
+    if row:
+        return read_import(connection, row[0]), False
+    row = connection.execute(
+        """select id from raw.imports
+           where target = %s and fingerprint = %s and state not in ('failed', 'aborted', 'undone')""",
+        (target, fingerprint),
+    ).fetchone()
+    if row is None:  # it failed between the two statements
+        return open_import(connection, settings, target, name, file, options, reject_limit, actor)
+    return read_import(connection, row[0]), True
+
+
+def settle_upload(connection: Connection, settings: Settings, imported: Import, file: StoredFile) -> bool:
+    """Note what an upload holds. If this very file was imported in this very way, the import ends with that: False."""
+    fingerprint = _fingerprint(settings, file, Options.read(imported.options))
+    same = connection.execute(
+        """select id from raw.imports
+           where target = %s and fingerprint = %s and state not in ('failed', 'aborted', 'undone')""",
+        (imported.target, fingerprint),
+    ).fetchone()
+    if same:
+        end(connection, imported.id, "completed", result={"same_as": str(same[0])}, source_bytes=file.size)
+        return False
+    move(connection, imported.id, content_sha256=file.sha256, size_bytes=file.size, fingerprint=fingerprint)
+    return True
+
+
+def _fingerprint(settings: Settings, file: StoredFile, options: Options) -> str:
+    return hashlib.sha256(f"{file.sha256}\n{settings.timezone}\n{options.canonical()}".encode()).hexdigest()
+
+
+def read_import(connection: Connection, import_id: UUID, *, lock: bool = False) -> Import:
+    """`lock` holds the row to the end of the transaction: one chunk at a time, whoever advances."""
+    with connection.cursor(row_factory=class_row(Import)) as cursor:
+        found = cursor.execute(
+            f"select {_COLUMNS} from raw.imports where id = %s{' for update' if lock else ''}",  # noqa: S608
+            (import_id,),
+        ).fetchone()
+    if found is None:
+        raise NotFound(f"there is no import {import_id}", import_id=str(import_id))
+    return found
+
+
+def list_imports(connection: Connection, limit: int = 50) -> list[Import]:
+    with connection.cursor(row_factory=class_row(Import)) as cursor:
+        cursor.execute(
+            f"select {_COLUMNS} from raw.imports order by created_at desc, id limit %s",  # noqa: S608
+            (limit,),
+        )
+        return cursor.fetchall()
+
+
+def move(connection: Connection, import_id: UUID, **changes: Any) -> None:
+    """Set columns; a name that ends in `_by` adds to the column instead. Whatever moves, the import gets on."""
+    sets, values = [], []
+    for name, value in {"attempts": 0, "error": None, **changes}.items():
+        column = name.removesuffix("_by")
+        sets.append(f"{column} = {column} + %s" if name.endswith("_by") else f"{column} = %s")
+        values.append(Jsonb(value) if isinstance(value, dict) else value)
+    connection.execute(
+        f"update raw.imports set {', '.join(sets)}, updated_at = clock_timestamp() where id = %s",  # noqa: S608
+        (*values, import_id),
+    )
+
+
+def begin_attempt(connection: Connection, import_id: UUID) -> None:
+    """Count a worker that begins, before it can be killed; quick retries within a minute count as one."""
+    connection.execute(
+        """update raw.imports
+           set attempts = attempts + 1, attempted_at = clock_timestamp(), updated_at = clock_timestamp()
+           where id = %s and state in ('waiting', 'loading', 'forming', 'appending')
+             and (attempted_at is null or attempted_at < clock_timestamp() - interval '1 minute')""",
+        (import_id,),
+    )
+
+
+def note_error(connection: Connection, import_id: UUID, reason: str) -> None:
+    """Keep what stopped a worker for whoever looks at the import; it is gone when the import gets on."""
+    connection.execute(
+        """update raw.imports set error = %s
+           where id = %s and state in ('waiting', 'loading', 'forming', 'appending')""",
+        (reason, import_id),
+    )
+
+
+def end(connection: Connection, import_id: UUID, state: str, **changes: Any) -> None:
+    move(connection, import_id, state=state, **changes)
+    connection.execute("update raw.imports set finished_at = clock_timestamp() where id = %s", (import_id,))
+
+
+def start_over(connection: Connection, import_id: UUID) -> None:
+    """Back to the first line, when the staged rows were lost in a crash of the server."""
+    connection.execute("delete from raw.import_rejects where import_id = %s", (import_id,))
+    move(
+        connection,
+        import_id,
+        state="waiting",
+        offset_bytes=0,
+        source_bytes=0,
+        next_line=1,
+        rows_read=0,
+        loaded=0,
+        rejected=0,
+        duplicate=0,
+        pending=0,
+        updated=0,
+        staged=0,
+        rejects_kept=0,
+        rejects_kept_bytes=0,
+        progress={},
+        result={},
+    )
+
+
+def write_chunk(connection: Connection, import_id: UUID, chunk: Chunk, *, compared: bool) -> None:
+    """Note which stretch of the file went into a table in which way, for `undo`."""
+    connection.execute(
+        """insert into raw.import_chunks (import_id, from_offset, to_offset, from_line, compared)
+           values (%s, %s, %s, %s, %s)""",
+        (import_id, chunk.from_offset, chunk.to_offset, chunk.from_line, compared),
+    )

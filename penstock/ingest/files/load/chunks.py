@@ -1,0 +1,115 @@
+"""Pieces of a file gathered into chunks, each of which becomes one transaction."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from penstock.ingest.files.parse.batch import Piece
+from penstock.ingest.files.parse.slow_path import Reject
+from penstock.ingest.files.parse.stream import BadFile
+
+CHUNK_BYTES = 4 << 20
+CHUNK_REACH = 32 << 20
+REJECT_BYTES = 512
+"""What a reject weighs in memory beside its content: a chunk of the shortest bad lines must not hold millions."""
+
+
+@dataclass
+class Chunk:
+    """A stretch of the file. Call `stream` or `read` once; until then only the `from_` fields are known.
+
+    `runs` are (records before it in the chunk, line) wherever counting lines starts anew; `origins` has the lines as
+    they came of records that the careful lane has written anew.
+    """
+
+    pieces: "_Ahead"
+    from_offset: int
+    from_line: int
+    to_offset: int
+    next_line: int
+    records: int = 0
+    size: int = 0
+    parts: list[bytes] = field(default_factory=list)
+    runs: list[tuple[int, int]] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    origins: dict[int, bytes] = field(default_factory=dict)
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield the records' bytes as they are read: while Postgres takes one part, the next is being checked."""
+        while not self.is_full and (piece := next(self.pieces, None)):
+            self.add(piece)
+            if piece.records:
+                yield piece.data
+        self.pieces.look()  # Postgres is still taking in the last part
+
+    def read(self) -> "Chunk":
+        """Read what is left to read; afterwards `parts` and all counts are complete."""
+        for _ in self.stream():
+            pass
+        return self
+
+    def add(self, piece: Piece) -> None:
+        if piece.reject:
+            self.rejects.append(piece.reject)
+            self.size += REJECT_BYTES + len(piece.reject.content)
+        elif piece.records:
+            self._add_records(piece)
+        self.to_offset, self.next_line = piece.end, piece.next_line
+
+    def _add_records(self, piece: Piece) -> None:
+        if not self.runs or piece.line - self.runs[-1][1] != self.records - self.runs[-1][0]:
+            self.runs.append((self.records, piece.line))
+        if piece.origin is not None:
+            self.origins[self.records] = piece.origin
+        self.parts.append(piece.data)
+        self.records += piece.records
+        self.size += len(piece.data)
+
+    @property
+    def is_full(self) -> bool:
+        return self.size >= CHUNK_BYTES or self.to_offset - self.from_offset >= CHUNK_REACH
+
+    def line_of(self, record: int) -> int:
+        """The line in which a record of the chunk begins."""
+        before, line = self.runs[bisect_right(self.runs, record, key=lambda run: run[0]) - 1]
+        return line + record - before
+
+
+def chunks(pieces: Iterator[Piece], offset: int, line: int) -> Iterator[Chunk]:
+    """Cut the pieces of a file into chunks. Each must have been read when the next is asked for."""
+    ahead = _Ahead(pieces)
+    while ahead.look():
+        chunk = Chunk(ahead, offset, line, offset, line)
+        yield chunk
+        offset, line = chunk.to_offset, chunk.next_line
+    ahead.end()
+
+
+class _Ahead(Iterator[Piece]):
+    """Pieces, of which one may be read before it is asked for. A fault in the file waits until then."""
+
+    def __init__(self, pieces: Iterator[Piece]) -> None:
+        self._pieces = pieces
+        self._waiting: Piece | None = None
+        self._fault: BadFile | None = None
+
+    def look(self) -> bool:
+        """Read the next piece unless it waits already; gives whether there is one."""
+        if self._waiting is None and self._fault is None:
+            try:
+                self._waiting = next(self._pieces, None)
+            except BadFile as fault:
+                self._fault = fault
+        return self._waiting is not None
+
+    def __next__(self) -> Piece:
+        if not self.look():
+            self.end()
+            raise StopIteration
+        piece, self._waiting = self._waiting, None
+        assert piece is not None
+        return piece
+
+    def end(self) -> None:
+        if self._fault:
+            raise self._fault

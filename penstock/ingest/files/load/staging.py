@@ -1,0 +1,321 @@
+"""The staged rows of one import: unlogged tables of its own, typed, in the order of the file.
+
+`staging.import_<id>` has the columns of the file; `…_rows` is the view that reads them as the target's fields;
+`…_runs` maps the order to line numbers; `…_facts` holds the events to be, half of which may be formed apart, in
+`…_half`, a table that inherits from it. All are dropped at the end. Whatever turns a staged value into the final one
+is SQL in the view, so that both lanes are read in the same way.
+"""
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from penstock.ingest.files.kept_rejects import room_for_rejects
+from penstock.ingest.files.ledger import Import
+from penstock.ingest.files.load.chunks import Chunk
+from penstock.ingest.files.parse.types import Kind
+from penstock.ingest.files.plan import Plan
+from penstock.ingest.files.target import MOMENT, Facts
+from penstock.postgres.pool import Connection
+
+_STYLES = {"YMD": "YMD", "DMY": "DMY", "MDY": "MDY"}
+COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, {}'; set local statement_timeout = 0"
+
+_APPEND_BIRTHS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
+  from staging.append_births(%s, %s::regclass, %s, %s)"""
+_APPEND_FACTS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
+  from staging.append_facts(%s, %s::regclass, %s, %s, %s)"""
+
+_ANOTHER_CONTENT: Final = "concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with another content')"
+_ID_TAKEN: Final = "concat('its id ', c.id, ' belongs to another event')"
+
+
+class Staging:
+    def __init__(self, import_id: UUID, plan: Plan) -> None:
+        base = f"import_{import_id.hex}"
+        self._import_id = import_id
+        self._base = base
+        self._plan = plan
+        self.lines = sql.Identifier("staging", base)
+        self.rows = sql.Identifier("staging", f"{base}_rows")
+        self.runs = sql.Identifier("staging", f"{base}_runs")
+        self.facts = sql.Identifier("staging", f"{base}_facts")
+        self.half = sql.Identifier("staging", f"{base}_half")
+        self.order = sql.Identifier("staging", f"{base}_ord")
+        self._names = column_names(plan)
+
+    def create(self, connection: Connection, timezone: str) -> None:
+        # a constant time in the view is read now, once
+        open_copy_session(connection, timezone)
+        self.drop(connection)
+        # a large cache: each COPY begins with a setval, so that no value of an aborted one is left over
+        connection.execute(sql.SQL("create sequence {} cache 10000").format(self.order))
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}{}").format(sql.Identifier(name), sql.SQL(column.kind.sql_type), _collation(column.kind))
+            for name, column in zip(self._names, self._plan.columns, strict=True)
+        )
+        connection.execute(
+            sql.SQL("create unlogged table {} (ord bigint not null default nextval({}), {})").format(
+                self.lines, sql.Literal(f"staging.{self._base}_ord"), columns
+            )
+        )
+        connection.execute(
+            sql.SQL("create unlogged table {} (first_ord bigint primary key, line bigint not null)").format(self.runs)
+        )
+        connection.execute(sql.SQL("create view {} as select {}").format(self.rows, self._reading()))
+
+    def _reading(self) -> sql.Composed:
+        """Every field of the target as an expression over the staged columns."""
+        plan = self._plan
+        staged = {column.field: (name, column) for name, column in zip(self._names, plan.columns, strict=True)}
+        parts = []
+        for item in plan.target.fields:
+            type_ = item.kind.sql_type
+            if item.name in staged:
+                name, column = staged[item.name]
+                value: sql.Composable = sql.SQL(column.kind.sql(f"l.{name}"))
+                if item.name in plan.defaults:
+                    default = sql.Literal(plan.defaults[item.name])
+                    value = sql.SQL("coalesce({}, {}::{})").format(value, default, sql.SQL(type_))
+            else:
+                fixed = plan.constants.get(item.name, plan.defaults.get(item.name))
+                value = sql.SQL("{}::{}").format(sql.Literal(fixed), sql.SQL(type_))
+            parts.append(sql.SQL("{} as {}").format(value, sql.Identifier(item.name)))
+        return sql.SQL("l.ord, {} from {} as l").format(sql.SQL(", ").join(parts), self.lines)
+
+    def drop(self, connection: Connection) -> None:
+        connection.execute(sql.SQL("drop view if exists {}").format(self.rows))
+        self.drop_facts(connection)
+        connection.execute(sql.SQL("drop table if exists {}, {}").format(self.lines, self.runs))
+        connection.execute(sql.SQL("drop sequence if exists {}").format(self.order))
+
+    def drop_facts(self, connection: Connection) -> None:
+        connection.execute(sql.SQL("drop table if exists {}, {}").format(self.facts, self.half))
+
+    def is_lost(self, connection: Connection, imported: Import) -> bool:
+        """Whether a crash of the server has emptied what the account says is staged."""
+        found = connection.execute("select to_regclass(%s)", (f"staging.{self._base}",)).fetchone()
+        if found is None or found[0] is None:
+            return True
+        if not imported.staged:
+            return False
+        row = connection.execute(sql.SQL("select exists (select from {})").format(self.lines)).fetchone()
+        return row is None or not row[0]
+
+    def copy(self, connection: Connection, chunk: Chunk, staged: int, timezone: str) -> int:
+        """Add a chunk's records after the `staged` ones; gives how many Postgres counted."""
+        open_copy_session(connection, timezone, self._plan.date_style)
+        connection.execute("select setval(%s, %s, false)", (f"staging.{self._base}_ord", staged + 1))
+        copied = copy_records(connection, self.lines, self._names, self._plan, chunk.stream())
+        with (
+            connection.cursor() as cursor,
+            cursor.copy(sql.SQL("copy {} (first_ord, line) from stdin").format(self.runs)) as copy,
+        ):
+            for records, line in chunk.runs:
+                copy.write_row((staged + 1 + records, line))
+        return copied
+
+    def form_facts(
+        self,
+        connection: Connection,
+        facts: Facts,
+        begun_at: datetime,
+        content: str,
+        actor: str,
+        share: tuple[int, int] = (0, 1),
+        second: Connection | None = None,
+    ) -> tuple[int, int]:
+        """Select the facts from the staged rows; gives how many facts and how many lines went into them.
+
+        `share` is (bucket, buckets): rows that belong together fall into one bucket. A `second` connection forms half
+        of them meanwhile; it sees only what has been committed, so facts of another bucket must be dropped before.
+        """
+        select = sql.SQL(facts.select)
+        literals = {
+            "begun_at": sql.SQL("{}::timestamptz").format(sql.Literal(begun_at.isoformat())),
+            "content": sql.Literal(content),
+        }
+        bucket, buckets = share
+        if second is None:
+            whole = select.format(rows=self._bucket(facts, bucket, buckets), **literals)
+            self._form(connection, self.facts, whole, actor)
+        else:
+            halves = [
+                select.format(rows=self._bucket(facts, 2 * bucket + half, 2 * buckets), **literals) for half in (0, 1)
+            ]
+            with ThreadPoolExecutor(1) as executor:
+                apart = executor.submit(self._form_apart, second, halves[1], actor)
+                self._form(connection, self.facts, halves[0], actor)
+                apart.result()
+            connection.execute(sql.SQL("alter table {} inherit {}").format(self.half, self.facts))
+        row = connection.execute(
+            sql.SQL("select count(*), coalesce(sum(lines), 0)::bigint from {}").format(self.facts)
+        ).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    def _form(self, connection: Connection, table: sql.Identifier, select: sql.Composed, actor: str) -> None:
+        connection.execute("set local statement_timeout = 0")
+        connection.execute("set local work_mem = '128MB'")
+        # the planner knows nothing of a fresh table: a nested loop over the catalogue could take for ever
+        connection.execute("set local enable_nestloop = off")
+        # the leader of a parallel plan would do most of the work alone: two connections are what halves the time
+        connection.execute("set local max_parallel_workers_per_gather = 0")
+        connection.execute(sql.SQL("drop table if exists {}").format(table))
+        connection.execute(
+            sql.SQL(
+                """create unlogged table {table} as
+                   select f.n, f.first_ord, f.lines, f.aggregate_type, f.aggregate_id, f.id, f.event_type, f.more,
+                     f.schema_version, f.occurred_at, f.payload,
+                     case when f.metadata is null then f.known
+                       else staging.event_metadata(f.known, f.metadata) end as event_metadata,
+                     null::text as fate
+                   from (
+                     select f.first_ord as n, f.*, (
+                         {begin} || (
+                           select r.line + f.first_ord - r.first_ord from {runs} as r where r.first_ord <= f.first_ord
+                           order by r.first_ord desc limit 1)
+                         || '", "occurred_at": "' || {moment} || '"}}'
+                       )::jsonb as known
+                     from ({select}) as f
+                   ) as f"""
+            ).format(
+                table=table,
+                runs=self.runs,
+                select=select,
+                begin=sql.Literal(self._metadata_begun(actor)),
+                moment=sql.SQL(MOMENT.replace("<at>", "f.occurred_at")),
+            )
+        )
+        connection.execute(sql.SQL("alter table {} add primary key (n)").format(table))
+
+    def _form_apart(self, connection: Connection, select: sql.Composed, actor: str) -> None:
+        with connection.transaction():
+            # the statement of a killed worker goes on in Postgres: wait until its table can be seen and dropped
+            connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{self._base}_half",))
+            self._form(connection, self.half, select, actor)
+
+    def _metadata_begun(self, actor: str) -> str:
+        """The metadata of every event up to the number of its line: JSON written once, not built for each."""
+        fixed = {"correlation_id": str(self._import_id), "actor": actor, "source": "import"}
+        return f'{json.dumps(fixed)[:-1]}, "causation_id": "import:{self._import_id}#line '
+
+    def _bucket(self, facts: Facts, bucket: int, buckets: int) -> sql.Composable:
+        if buckets == 1:
+            return self.rows
+        return sql.SQL("(select * from {} where abs(hashtext({}) % {}) = {})").format(
+            self.rows, sql.Identifier(facts.by), sql.Literal(buckets), sql.Literal(bucket)
+        )
+
+    def cut(self, connection: Connection, after: int, number: int) -> int:
+        """The last of the next `number` facts in the order of the file; `after` itself when none is left."""
+        row = connection.execute(
+            sql.SQL(
+                "select coalesce(max(f.n), %s) from (select n from {} where n > %s order by n limit %s) as f"
+            ).format(self.facts),
+            (after, after, number),
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def judge(self, connection: Connection, facts: Facts, staged: int) -> tuple[int, int, int]:
+        """What would become of the `staged` lines now: (loaded, duplicate, in conflict)."""
+        name = f"staging.{self._base}_facts"
+        connection.execute("set local enable_nestloop = off")
+        connection.execute(
+            "select staging.judge_facts(%s, %s::regclass, 0, %s, %s)", (self._import_id, name, staged, facts.repeat)
+        )
+        row = connection.execute(
+            "select lines_loaded, lines_duplicate, lines_in_conflict from staging.count_fates(%s::regclass, 0, %s)",
+            (name, staged),
+        ).fetchone()
+        assert row is not None
+        return row[0], row[1], row[2]
+
+    def preview_rows(self, connection: Connection, number: int) -> list[dict[str, Any]]:
+        with connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(sql.SQL("select * from {} order by ord limit %s").format(self.rows), (number,))
+            return [{name: value for name, value in row.items() if name != "ord"} for row in cursor.fetchall()]
+
+    def append(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> "dict[str, int]":
+        """Append a range of facts; gives the counts of `staging.append_facts`."""
+        connection.execute("set local statement_timeout = 0")
+        values = (imported.id, f"staging.{self._base}_facts", after, upto)
+        if facts.repeat == "stream":
+            cursor = connection.execute(_APPEND_BIRTHS, values)
+        else:
+            cursor = connection.execute(_APPEND_FACTS, (*values, facts.repeat))
+        row = cursor.fetchone()
+        assert row is not None
+        counts = dict(zip(("loaded", "duplicate", "conflict", "facts", "events"), map(int, row), strict=True))
+        kept = self._reject_conflicts(connection, imported, facts, after, upto) if counts["conflict"] else 0
+        return {**counts, "rejects_kept": kept}
+
+    def _reject_conflicts(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> int:
+        """Refuse every line of a fact that the store has with another content; gives how many are kept as rejects."""
+        refused = """
+            select (select s.line + r.ord - s.first_ord from {runs} as s where s.first_ord <= r.ord
+                    order by s.first_ord desc limit 1) as line, {reason} as reason
+            from {facts} as c
+            join {rows} as r on {match}
+            where c.n > %(after)s and c.n <= %(upto)s and c.fate = 'conflict' and {alone}
+        """
+        alternatives = (("c.lines = 1", "r.ord = c.first_ord"), ("c.lines > 1", "r.{by} = c.aggregate_id"))
+        selects = [
+            sql.SQL(refused).format(
+                runs=self.runs,
+                facts=self.facts,
+                rows=self.rows,
+                reason=sql.SQL(_ID_TAKEN if facts.repeat == "id" else _ANOTHER_CONTENT),
+                match=sql.SQL(match).format(by=sql.Identifier(facts.by)),
+                alone=sql.SQL(alone),
+            )
+            for alone, match in alternatives
+        ]
+        insert = sql.SQL(
+            """insert into raw.import_rejects (import_id, line, field, reason)
+               select %(import)s, refused.line, %(field)s, refused.reason from ({}) as refused
+               order by refused.line limit %(room)s"""
+        ).format(sql.SQL(" union all ").join(selects))
+        values = {"import": imported.id, "field": facts.by, "after": after, "upto": upto}
+        return connection.execute(insert, {**values, "room": room_for_rejects(imported)}).rowcount
+
+
+def _collation(kind: Kind) -> sql.SQL:
+    """Staged texts are only ever grouped and compared as equal: bytes are the fastest way."""
+    return sql.SQL(' collate "C"' if kind.sql_type == "text" else "")
+
+
+def open_copy_session(connection: Connection, timezone: str, date_style: str = "YMD") -> None:
+    """How this transaction reads times without a zone; Supabase's default date style is another."""
+    connection.execute(sql.SQL(COPY_SESSION).format(sql.Literal(timezone), sql.SQL(_STYLES[date_style])))
+
+
+def column_names(plan: Plan) -> list[str]:
+    """The staged columns' names: the field's, or one for a column that is passed over."""
+    return [column.field or f"ignored_{place}" for place, column in enumerate(plan.columns)]
+
+
+def copy_records(
+    connection: Connection, table: sql.Composable, names: list[str], plan: Plan, parts: Iterable[bytes]
+) -> int:
+    optional = [name for name, column in zip(names, plan.columns, strict=True) if not column.required]
+    force_null = sql.SQL(", force_null ({})").format(_listed(optional)) if optional else sql.SQL("")
+    statement = sql.SQL("copy {} ({}) from stdin with (format csv, encoding 'utf8', delimiter {}{})").format(
+        table, _listed(names), sql.Literal(plan.layout.delimiter), force_null
+    )
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for part in parts:
+                copy.write(part)
+        return cursor.rowcount
+
+
+def _listed(names: list[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))

@@ -1,0 +1,22 @@
+"""What reading yields."""
+
+from dataclasses import dataclass
+
+from penstock.ingest.files.parse.slow_path import Reject
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`data` is `records` records for COPY, the first of which stands in `line`; or it is empty, with a reject.
+
+    `end` and `next_line` say where reading goes on after this piece. Neither data nor reject: blank lines.
+    `origin`: the line as it came, when `data` was written anew.
+    """
+
+    data: bytes
+    records: int
+    line: int
+    end: int
+    next_line: int
+    reject: Reject | None = None
+    origin: bytes | None = None

@@ -1,0 +1,93 @@
+"""How a column writes its dates, when it is not ISO 8601: found out from the whole column, or refused as ambiguous.
+
+`1/12/2010` is the first of December or the twelfth of January. One value that can be read in one way only decides for
+the column; without one nothing is guessed.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import BinaryIO
+
+from penstock.errors import InvalidInput
+from penstock.ingest.files.parse.fast_path import Span, Splitter, build_lane
+from penstock.ingest.files.parse.stream import blocks
+from penstock.ingest.files.parse.types import BLANKS, Timestamp, is_iso
+from penstock.ingest.files.plan import IGNORED, Column, Plan
+
+GLANCE = 1000
+_SHAPE = re.compile(r"(\d{1,4})([/.-])(\d{1,2})\2(\d{1,4})(?:([ T])\d{1,2}:\d{2}(:\d{2})?( ?[AaPp][Mm])?)?", re.ASCII)
+
+
+def settle_dates(file: BinaryIO, plan: Plan) -> Plan:
+    """The plan with a format for each time column that needs one; raises `InvalidInput` where it is ambiguous."""
+    if not plan.is_table:
+        return plan
+    dates = dict(plan.dates)
+    for place, column in enumerate(plan.columns):
+        if column.field and isinstance(column.kind, Timestamp) and column.field not in dates:
+            glance = list(islice(_values(file, plan, place), GLANCE))
+            if any(not is_iso(value) for value in glance):
+                found = _format_of(column.name, _values(file, plan, place))
+                dates |= {column.field: found} if found else {}
+    return replace(plan, dates=dates)
+
+
+def _values(file: BinaryIO, plan: Plan, place: int) -> Iterator[str]:
+    """The cells of one column that hold anything, in order; broken lines are passed over."""
+    layout = plan.layout
+    shapes = [Column(name, None, IGNORED, required=False, exact=False) for name in layout.header]
+    lane = build_lane(shapes, layout.delimiter.encode(), layout.line_end.encode())
+    content = blocks(file, packed=layout.packed, encoding=layout.encoding, bom=layout.bom, offset=layout.body)
+    for piece in Splitter(lane, layout.body, layout.first_line).split(content):
+        if not isinstance(piece, Span) and piece.fault:
+            continue
+        text = io.StringIO(piece.data.decode("utf-8", "replace").replace("\0", ""), newline="")
+        for row in csv.reader(text, delimiter=layout.delimiter):
+            if len(row) == len(shapes) and (cell := row[place].strip(BLANKS)):
+                yield cell
+
+
+def _format_of(column: str, values: Iterator[str]) -> str | None:
+    """The strptime format of the column, or None when its values are no dates in digits."""
+    shapes: Counter[tuple[str, str, str]] = Counter()
+    first_most = second_most = 0
+    example = ""
+    for value in values:
+        match = _SHAPE.fullmatch(value)
+        if match is None or len(match[4]) != 4 or len(match[1]) > 2:
+            continue
+        first_most, second_most = max(first_most, int(match[1])), max(second_most, int(match[3]))
+        example = example or value
+        shapes[(match[2], match[5] or "", f"{'s' if match[6] else ''}{match[7] or ''}")] += 1
+    if not shapes:
+        return None
+    order = _order(column, first_most, second_most, example)
+    separator, gap, clock = shapes.most_common(1)[0][0]
+    return order.replace("/", separator) + _clock(gap, clock)
+
+
+def _order(column: str, first_most: int, second_most: int, example: str) -> str:
+    if first_most > 12 and second_most > 12:
+        raise InvalidInput(
+            f"column {column!r} mixes day/month and month/day: say dates={{field: format}}", field="dates"
+        )
+    if first_most <= 12 and second_most <= 12:
+        raise InvalidInput(
+            f"column {column!r} is ambiguous: {example} may be day/month or month/day, and no value of the column"
+            " decides it; say dates={field: format}, such as %d/%m/%Y or %m/%d/%Y",
+            field="dates",
+        )
+    return "%d/%m/%Y" if first_most > 12 else "%m/%d/%Y"
+
+
+def _clock(gap: str, clock: str) -> str:
+    if not gap:
+        return ""
+    seconds = ":%S" if clock.startswith("s") else ""
+    half = clock.removeprefix("s")
+    return f"{gap}%I:%M{seconds}{' ' if half.startswith(' ') else ''}%p" if half else f"{gap}%H:%M{seconds}"

@@ -1,0 +1,140 @@
+"""The careful lane: one record at a time, with the reason when it is refused.
+
+What it accepts leaves as a CSV record whose every value is in quotes, so that COPY reads it back to the letter
+(a quoted `\\.` is text in every version of Postgres).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from penstock.ingest.files.parse.fast_path import Odd
+from penstock.ingest.files.parse.types import BLANKS, Refused
+from penstock.ingest.files.plan import Column, Plan
+
+KEPT = 8192
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A refused line: `line` and `offset` of its first byte, and the line as it came."""
+
+    line: int
+    offset: int | None
+    field: str | None
+    reason: str
+    content: bytes
+
+
+class Judge:
+    """Judges single records of one plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._columns: Sequence[Column] = plan.columns
+        self._one_of = () if plan.is_table else plan.target.one_of
+        self._check = None if plan.is_table else plan.target.check
+        self._fixed: dict[str, str | None] = {**plan.defaults, **plan.constants}
+        self._encoding = plan.layout.encoding
+        delimiter = plan.layout.delimiter.encode()
+        self._delimiter = delimiter
+        self._line_end = plan.layout.line_end.encode()
+        comma = re.escape(plan.layout.delimiter)
+        self._field = re.compile(rf'(?:"((?:[^"]|"")*+)"|([^{comma}]*+))({comma}|$)', re.DOTALL)
+
+    def judge(self, odd: Odd) -> bytes | Reject | None:
+        """The record for COPY, or why not; None for a blank line, which is no record."""
+        data = odd.data.rstrip(b"\r\n") if self._line_end != b"\r" else odd.data.removesuffix(b"\r")
+        if not data.strip():
+            return None
+        try:
+            if odd.fault:
+                raise Refused(odd.fault)
+            return self.write(self._cells(self._text(data)))
+        except _FieldRefused as error:
+            return self._reject(odd, data, str(error), error.field)
+        except Refused as error:
+            return self._reject(odd, data, str(error))
+
+    def write(self, cells: Sequence[str | None]) -> bytes:
+        """Check one value for each column and write the record."""
+        self._check_choices(cells)
+        values = [_read(column, cell) for column, cell in zip(self._columns, cells, strict=True)]
+        self._check_together(values)
+        return self._delimiter.join(map(_quoted, values)) + self._line_end
+
+    def _check_together(self, values: Sequence[str | None]) -> None:
+        if self._check is None:
+            return
+        named = {column.field: value for column, value in zip(self._columns, values, strict=True) if column.field}
+        try:
+            self._check(self._fixed | named)
+        except ValueError as error:
+            raise Refused(str(error)) from error
+
+    def _check_choices(self, cells: Sequence[str | None]) -> None:
+        """Of a group of fields a record needs one; of a table's columns that is settled by its header."""
+        given = {column.field for column, cell in zip(self._columns, cells, strict=True) if cell}
+        for choice in self._one_of:
+            if not given.intersection(choice):
+                raise _FieldRefused(" or ".join(choice), "missing")
+
+    def _text(self, data: bytes) -> str:
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            byte = data[error.start]
+            where = f"byte {error.start + 1} of the line"
+            if self._encoding == "utf-8":
+                raise Refused(f"{where} (0x{byte:02X}) is not UTF-8") from error
+            raise Refused(f"{where} is not {self._encoding}") from error
+
+    def _cells(self, text: str) -> list[str | None]:
+        if "\x00" in text:
+            raise Refused("has a NUL character, which Postgres cannot store")
+        cells: list[str | None] = []
+        place = 0
+        while True:
+            match = self._field.match(text, place)
+            if match is None:
+                raise Refused("text after a closing quote")
+            cells.append(_unquoted(match))
+            place = match.end()
+            if not match[3]:
+                break
+        if len(cells) != len(self._columns):
+            raise Refused(f"has {len(cells)} fields, the header has {len(self._columns)}")
+        return cells
+
+    @staticmethod
+    def _reject(odd: Odd, data: bytes, reason: str, field: str | None = None) -> Reject:
+        return Reject(odd.line, odd.offset, field, reason, data[:KEPT])
+
+
+class _FieldRefused(Refused):
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+def _read(column: Column, cell: str | None) -> str | None:
+    if cell is None or not cell.strip(BLANKS):
+        if column.required:
+            raise _FieldRefused(column.field or column.name, "missing")
+        return None
+    try:
+        return column.kind.read(cell)
+    except Refused as error:
+        raise _FieldRefused(column.field or column.name, str(error)) from error
+
+
+def _unquoted(match: re.Match[str]) -> str | None:
+    quoted, bare = match[1], match[2]
+    if quoted is not None:
+        return quoted.replace('""', '"')
+    if "\r" in bare or "\n" in bare:
+        raise Refused("a line end outside quotes")
+    return bare
+
+
+def _quoted(value: str | None) -> bytes:
+    return b"" if not value else b'"' + value.replace('"', '""').encode() + b'"'

@@ -1,0 +1,138 @@
+"""A dry run: how a file would be read and what would become of it, in a transaction that is rolled back."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+from penstock.errors import InvalidInput
+from penstock.ingest.files.load.chunks import Chunk, chunks
+from penstock.ingest.files.load.staging import Staging
+from penstock.ingest.files.load.tables import TableWriter, check_table
+from penstock.ingest.files.options import Options
+from penstock.ingest.files.parse.dates import settle_dates
+from penstock.ingest.files.parse.dialect import detect
+from penstock.ingest.files.parse.reader import read_pieces
+from penstock.ingest.files.parse.slow_path import Reject
+from penstock.ingest.files.plan import Plan, make_plan
+from penstock.ingest.files.rejects import safe_cell
+from penstock.ingest.files.target import Facts, find_target
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
+from penstock.settings import Settings
+
+ROWS = 20
+BLOCK = 1 << 20
+
+
+@dataclass
+class _Counts:
+    read: int = 0
+    rejected: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+
+    def add(self, chunk: Chunk) -> None:
+        self.read += chunk.records + len(chunk.rejects)
+        self.rejected += len(chunk.rejects)
+        self.rejects += chunk.rejects[: ROWS - len(self.rejects)]
+
+
+def dry_run(
+    settings: Settings, target: str, source: Path | bytes | BinaryIO, *, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Read the whole file and answer with the plan, the counts, the first rows and rejects; writes nothing.
+
+    A table's own constraints are not tried. Raises `InvalidInput` where an import would end as failed.
+    """
+    checked = Options.read(options)
+    with _opened(source) as file:
+        plan = settle_dates(file, make_plan(find_target(target), detect(file, checked), checked))
+        with pool.connection(settings) as connection, connection.transaction(force_rollback=True):
+            look = _look_at_table if plan.is_direct else _look_at_facts
+            counts, outcome = look(connection, settings, plan, file)
+    return {
+        "dry_run": True,
+        "target": target,
+        "plan": plan.described(),
+        "read": counts.read,
+        "rejected": counts.rejected,
+        **outcome,
+        "rejects": [_shown(reject) for reject in counts.rejects],
+    }
+
+
+def _look_at_table(
+    connection: Connection, settings: Settings, plan: Plan, file: BinaryIO
+) -> tuple[_Counts, dict[str, Any]]:
+    check_table(connection, plan.target, plan)
+    counts = _Counts()
+    writer = TableWriter(uuid4(), plan, settings.timezone)
+    added, updated, duplicate = writer.preview(connection, _counted(plan, file, counts))
+    rows = writer.preview_rows(connection, ROWS)
+    return counts, {"loaded": added + updated, "updated": updated, "duplicate": duplicate, "rows": rows}
+
+
+def _counted(plan: Plan, file: BinaryIO, counts: _Counts) -> Iterator[bytes]:
+    for chunk in _chunks(plan, file):
+        yield from chunk.stream()
+        counts.add(chunk)
+
+
+def _chunks(plan: Plan, file: BinaryIO) -> Iterator[Chunk]:
+    offset, line = plan.layout.body, plan.layout.first_line
+    return chunks(read_pieces(file, plan, offset, line), offset, line)
+
+
+def _look_at_facts(
+    connection: Connection, settings: Settings, plan: Plan, file: BinaryIO
+) -> tuple[_Counts, dict[str, Any]]:
+    facts, counts, staged = plan.target.into, _Counts(), 0
+    assert isinstance(facts, Facts)
+    staging = Staging(uuid4(), plan)
+    staging.create(connection, settings.timezone)
+    for chunk in _chunks(plan, file):
+        staged += staging.copy(connection, chunk, staged, settings.timezone)
+        counts.add(chunk)
+    number, _ = staging.form_facts(connection, facts, _now(connection), "dry run", "dry run")
+    loaded, duplicate, conflict = staging.judge(connection, facts, staged)
+    counts.rejected += conflict
+    rows = staging.preview_rows(connection, ROWS)
+    return counts, {"loaded": loaded, "duplicate": duplicate, "facts": number, "rows": rows}
+
+
+def _now(connection: Connection) -> Any:
+    row = connection.execute("select now()").fetchone()
+    assert row is not None
+    return row[0]
+
+
+def _shown(reject: Reject) -> dict[str, Any]:
+    return {
+        "line": reject.line,
+        "field": reject.field,
+        "reason": reject.reason,
+        "content": safe_cell(reject.content),
+    }
+
+
+@contextmanager
+def _opened(source: Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
+    """The source as a file that can be read from any place."""
+    if isinstance(source, Path):
+        try:
+            file = source.open("rb")
+        except OSError as error:
+            raise InvalidInput(f"cannot be read: {error.strerror}", field=str(source)) from error
+        with file:
+            yield file
+    elif isinstance(source, bytes):
+        yield BytesIO(source)
+    else:
+        with TemporaryFile() as copy:
+            while block := source.read(BLOCK):
+                copy.write(block)
+            yield copy

@@ -1,0 +1,112 @@
+"""Refused lines as CSV that is safe to open in a spreadsheet."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import BinaryIO
+from uuid import UUID
+
+from penstock.ingest.files import kept_rejects, ledger
+from penstock.ingest.files.ledger import Import
+from penstock.ingest.files.parse.reader import read_pieces
+from penstock.ingest.files.parse.slow_path import KEPT
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
+from penstock.settings import Settings
+
+HEADER = ("line", "byte_offset", "field", "reason", "content")
+PAGE = 1000
+# A spreadsheet takes a cell that begins like this for a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def reject_lines(settings: Settings, import_id: UUID) -> Iterator[str]:
+    """Yield CSV text by pages, in the order of the file."""
+    yield _written([HEADER])
+    last = (0, 0)
+    while rows := _page(settings, import_id, last):
+        last = (rows[-1][1], rows[-1][0])
+        yield _written([tuple(safe_cell(cell) for cell in row[1:]) for row in rows])
+    if note := _note(settings, import_id):
+        yield _written([note])
+
+
+def _note(settings: Settings, import_id: UUID) -> tuple[object, ...] | None:
+    """The last line where not all rejects are kept: nobody shall take the list for complete."""
+    with pool.connection(settings) as connection:
+        imported = ledger.read_import(connection, import_id)
+    more = imported.rejected - imported.rejects_kept
+    return (None, None, None, f"{more} more lines were rejected: they are counted, not listed", None) if more else None
+
+
+def fill_contents(connection: Connection, import_id: UUID, file: BinaryIO) -> None:
+    """Give the lines that were refused after they had been staged their content, in one pass over the file.
+
+    As many of them as there is room for; the others keep number and reason.
+    """
+    imported = ledger.read_import(connection, import_id)
+    room = kept_rejects.KEPT_BYTES - imported.rejects_kept_bytes
+    left = _fill(connection, imported, file, room)
+    ledger.move(connection, import_id, rejects_kept_bytes_by=room - left)
+
+
+def _fill(connection: Connection, imported: Import, file: BinaryIO, room: int) -> int:
+    """Gives the room that is left."""
+    plan = imported.read_plan
+    mark = plan.layout.line_end[-1:].encode()
+    wanted = _lines_without_content(connection, imported.id)
+    line = next(wanted, None)
+    for piece in read_pieces(file, plan, plan.layout.body, plan.layout.first_line):
+        lines = None
+        while line is not None and line < piece.next_line:
+            if piece.origin is None and lines is None:
+                lines = piece.data.split(mark)
+            content = piece.origin if lines is None else lines[line - piece.line]
+            kept = (content or b"")[:KEPT].rstrip(b"\r\n")
+            room -= len(kept)
+            if room < 0:
+                return 0
+            connection.execute(
+                """update raw.import_rejects set line_content = %s
+                   where import_id = %s and line = %s and line_content is null""",
+                (kept, imported.id, line),
+            )
+            line = next(wanted, None)
+        if line is None:
+            break
+    return room
+
+
+def _lines_without_content(connection: Connection, import_id: UUID) -> Iterator[int]:
+    last = 0
+    while lines := connection.execute(
+        """select distinct line from raw.import_rejects
+           where import_id = %s and line > %s and line_content is null order by line limit %s""",
+        (import_id, last, PAGE),
+    ).fetchall():
+        yield from (line for (line,) in lines)
+        last = lines[-1][0]
+
+
+def _page(settings: Settings, import_id: UUID, after: tuple[int, int]) -> list[tuple[int, int, int, str, str, bytes]]:
+    with pool.connection(settings) as connection:
+        return connection.execute(
+            """select id, line, byte_offset, field, reason, line_content
+               from raw.import_rejects where import_id = %s and (line, id) > (%s, %s) order by line, id limit %s""",
+            (import_id, *after, PAGE),
+        ).fetchall()
+
+
+def safe_cell(cell: object) -> object:
+    """Text as it came, with a quote before what a spreadsheet would run; bytes that are no text as \\xNN."""
+    if isinstance(cell, bytes):
+        cell = cell.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
+        return "'" + cell
+    return cell
+
+
+def _written(rows: list[tuple[object, ...]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,326 @@
+"""An import from its first byte to its last event, in steps that may stop anywhere.
+
+`waiting` → (planned) → `loading` → `forming` → `appending` → `completed`; or `failed` (the file cannot be read),
+`aborted` (more rejects than asked for) or, later, `undone`. Every step is a transaction that moves the account
+together with the rows, so a run that is killed goes on where the last step ended.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import BinaryIO
+from uuid import UUID
+
+import psycopg
+
+from penstock.errors import PenstockError, SettingsError, Unavailable
+from penstock.ingest.files import ledger
+from penstock.ingest.files.kept_rejects import ROW_BYTES, keep_rejects
+from penstock.ingest.files.ledger import Import
+from penstock.ingest.files.load.chunks import Chunk, chunks
+from penstock.ingest.files.load.staging import Staging
+from penstock.ingest.files.load.tables import TableWriter, check_table
+from penstock.ingest.files.options import Options
+from penstock.ingest.files.parse.dates import settle_dates
+from penstock.ingest.files.parse.dialect import detect
+from penstock.ingest.files.parse.reader import read_pieces
+from penstock.ingest.files.parse.stream import Meter
+from penstock.ingest.files.plan import make_plan
+from penstock.ingest.files.rejects import fill_contents
+from penstock.ingest.files.storage.stored_files import drop_incoming, open_file, settle_incoming
+from penstock.ingest.files.target import Facts, find_target
+from penstock.operations.redaction import error_text
+from penstock.postgres import pool
+from penstock.postgres.pool import Connection
+from penstock.settings import Settings
+
+FACTS_A_STEP = 10_000
+"""Events wait for no longer than the append of so many facts takes."""
+ROWS_A_BUCKET = 1_000_000
+"""Of larger files the facts are formed bucket by bucket, so that no step takes long."""
+ROWS_FOR_TWO = 50_000
+"""From so many rows on the facts are formed on two connections."""
+MAX_ATTEMPTS = 10
+"""So often a worker may begin without getting anywhere; with the retries of Inngest's that is about an hour."""
+
+# InternalError: among others, a database that is read-only for now
+_PASSING = (
+    Unavailable,
+    SettingsError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.InternalError,
+    OSError,
+    MemoryError,
+)
+
+log = logging.getLogger("penstock.ingest.files")
+
+
+def advance_import(settings: Settings, import_id: UUID, *, seconds: float | None = None) -> Import:
+    """Work on an import until it is final or `seconds` have passed; gives it as it then stands.
+
+    Call it again until `is_final`. Safe to call twice at once and after any crash. An error that may pass is raised,
+    so that the caller tries again; any other, and the last of `MAX_ATTEMPTS` that got nowhere, ends the import.
+    """
+    runner = _Runner(settings, import_id, None if seconds is None else time.monotonic() + seconds)
+    with pool.connection(settings) as connection:
+        ledger.begin_attempt(connection, import_id)
+        while True:
+            imported = ledger.read_import(connection, import_id)
+            if imported.is_final or imported.state == "uploading" or runner.out_of_time:
+                return imported
+            runner.step(connection, imported)
+
+
+@dataclass
+class _Runner:
+    settings: Settings
+    import_id: UUID
+    deadline: float | None
+    worked: bool = False
+    writer: TableWriter | None = None
+
+    @property
+    def out_of_time(self) -> bool:
+        """At least one step is made, or a short time would make no progress at all."""
+        return self.worked and self.deadline is not None and time.monotonic() >= self.deadline
+
+    def step(self, connection: Connection, imported: Import) -> None:
+        steps = {"waiting": self.plan, "loading": self.load, "forming": self.form, "appending": self.append}
+        try:
+            if imported.attempts > MAX_ATTEMPTS:
+                self.give_up(connection, imported)
+            else:
+                steps[imported.state](connection, imported)
+        except _PASSING as error:
+            with suppress(psycopg.Error):  # the database itself may be what failed
+                ledger.note_error(connection, self.import_id, error_text(error))
+            raise
+        except (PenstockError, psycopg.DataError) as error:
+            self.fail(connection, imported, str(error))
+        except Exception as error:
+            # the same file would end there again and again
+            log.exception("import %s cannot go on", self.import_id)
+            self.fail(connection, imported, f"the import cannot go on: {error_text(error)}")
+        self.worked = True
+
+    def give_up(self, connection: Connection, imported: Import) -> None:
+        last = f"the last one ended with {imported.error}" if imported.error else "each worker was killed or vanished"
+        self.fail(connection, imported, f"given up after {MAX_ATTEMPTS} attempts without progress; {last}")
+
+    def fail(self, connection: Connection, seen: Import, reason: str) -> None:
+        """End the import, unless somebody else has brought it further than it was seen."""
+        with connection.transaction():
+            imported = ledger.read_import(connection, self.import_id, lock=True)
+            if (imported.state, imported.offset_bytes, imported.progress) != (
+                seen.state,
+                seen.offset_bytes,
+                seen.progress,
+            ):
+                return
+            if imported.plan:
+                Staging(imported.id, imported.read_plan).drop(connection)
+            ledger.end(connection, imported.id, "failed", error=reason)
+
+    def plan(self, connection: Connection, imported: Import) -> None:
+        if imported.is_upload:
+            self.settle(connection, imported)
+            return
+        with open_file(self.settings, imported.content_sha256) as file:
+            options = Options.read(imported.options)
+            layout = detect(file, options)
+            plan = settle_dates(file, make_plan(find_target(imported.target), layout, options))
+        with connection.transaction():
+            if ledger.read_import(connection, imported.id, lock=True).state != "waiting":
+                return
+            if plan.is_direct:
+                check_table(connection, plan.target, plan)
+            else:
+                Staging(imported.id, plan).create(connection, self.settings.timezone)
+            ledger.move(
+                connection,
+                imported.id,
+                plan=plan.as_json(),
+                state="loading",
+                offset_bytes=layout.body,
+                next_line=layout.first_line,
+            )
+
+    def settle(self, connection: Connection, imported: Import) -> None:
+        stored = settle_incoming(self.settings, imported.id)
+        with connection.transaction():
+            imported = ledger.read_import(connection, imported.id, lock=True)
+            if imported.is_upload and imported.state == "waiting":
+                ledger.settle_upload(connection, self.settings, imported, stored)
+        drop_incoming(self.settings, imported.id)
+
+    def load(self, connection: Connection, imported: Import) -> None:
+        with open_file(self.settings, imported.content_sha256) as file:
+            if self._is_lost(connection, imported):
+                with connection.transaction():
+                    ledger.start_over(connection, imported.id)
+                return
+            if self._load_from(connection, imported, file):
+                self._end_loading(connection, imported)
+
+    def _end_loading(self, connection: Connection, imported: Import) -> None:
+        with connection.transaction():
+            now = ledger.read_import(connection, imported.id, lock=True)
+            if now.state != "loading":
+                return
+            if imported.read_plan.is_direct:
+                ledger.end(connection, imported.id, "completed", source_bytes=imported.size_bytes)
+            else:
+                ledger.move(connection, imported.id, state="forming", source_bytes=imported.size_bytes)
+
+    def _load_from(self, connection: Connection, imported: Import, file: BinaryIO) -> bool:
+        """Load chunk by chunk; gives whether the end of the file was reached."""
+        plan, meter = imported.read_plan, Meter()
+        if plan.is_direct and self.writer is None:
+            self.writer = TableWriter(imported.id, plan, self.settings.timezone)
+        offset, line = imported.offset_bytes, imported.next_line
+        for chunk in chunks(read_pieces(file, plan, offset, line, meter), offset, line):
+            if not self._load_chunk(connection, chunk, meter):
+                return False
+            self.worked = True
+            if self.out_of_time:
+                return False
+        return True
+
+    def _load_chunk(self, connection: Connection, chunk: Chunk, meter: Meter) -> bool:
+        with connection.transaction():
+            imported = ledger.read_import(connection, self.import_id, lock=True)
+            if imported.state != "loading" or imported.offset_bytes != chunk.from_offset:
+                return False  # somebody else has advanced it: begin from where it stands now
+            counts = self._write_chunk(connection, imported, chunk)
+            counts |= keep_rejects(connection, imported, chunk.rejects)
+            ledger.move(
+                connection,
+                imported.id,
+                offset_bytes=chunk.to_offset,
+                next_line=chunk.next_line,
+                source_bytes=meter.consumed,
+                rows_read_by=chunk.records + len(chunk.rejects),
+                rejected_by=len(chunk.rejects),
+                **counts,
+            )
+            if imported.reject_limit is not None and imported.rejected + len(chunk.rejects) > imported.reject_limit:
+                self._abort(connection, imported)
+                return False
+        return True
+
+    def _write_chunk(self, connection: Connection, imported: Import, chunk: Chunk) -> dict[str, int]:
+        """Write the records where they belong; gives how the account moves."""
+        if self.writer:
+            written = self.writer.write(connection, chunk)
+            chunk.rejects += written.rejects
+            chunk.records -= len(written.rejects)
+            ledger.write_chunk(connection, imported.id, chunk, compared=written.compared)
+            return {
+                "loaded_by": written.added + written.updated,
+                "updated_by": written.updated,
+                "duplicate_by": written.duplicate,
+            }
+        staging = Staging(imported.id, imported.read_plan)
+        copied = staging.copy(connection, chunk, imported.staged, self.settings.timezone)
+        assert copied == chunk.records, f"Postgres counted {copied} rows, we counted {chunk.records}"
+        return {"pending_by": copied, "staged_by": copied}
+
+    def _abort(self, connection: Connection, imported: Import) -> None:
+        Staging(imported.id, imported.read_plan).drop(connection)
+        reason = f"more than {imported.reject_limit} rejected lines"
+        ledger.end(connection, imported.id, "aborted", error=reason)
+
+    def _is_lost(self, connection: Connection, imported: Import) -> bool:
+        plan = imported.read_plan
+        return not plan.is_direct and Staging(imported.id, plan).is_lost(connection, imported)
+
+    def _is_still(self, connection: Connection, imported: Import, state: str) -> bool:
+        """False if another worker has gone further, or if the staged rows are lost and the file is to be read again."""
+        if imported.state != state:
+            return False
+        if lost := self._is_lost(connection, imported):
+            ledger.start_over(connection, imported.id)
+        return not lost
+
+    def form(self, connection: Connection, imported: Import) -> None:
+        facts = imported.read_plan.target.into
+        assert isinstance(facts, Facts)
+        staging = Staging(imported.id, imported.read_plan)
+        with connection.transaction(), self._second_connection(imported) as second:
+            imported = ledger.read_import(connection, imported.id, lock=True)
+            if not self._is_still(connection, imported, "forming"):
+                return
+            progress = imported.progress or {
+                "bucket": 0,
+                "buckets": -(-imported.staged // ROWS_A_BUCKET) or 1,
+                "formed": 0,
+            }
+            share = (progress["bucket"], progress["buckets"])
+            _, lines = staging.form_facts(
+                connection, facts, imported.created_at, imported.content_sha256, imported.actor, share, second
+            )
+            progress = {**progress, "appended": 0, "formed": progress["formed"] + lines}
+            ledger.move(connection, imported.id, state="appending", progress=progress)
+
+    @contextmanager
+    def _second_connection(self, imported: Import) -> Iterator[Connection | None]:
+        """One outside the pool: workers that hold its connections must not wait for each other."""
+        if imported.staged < ROWS_FOR_TWO:
+            yield None
+            return
+        with closing(pool.connect(self.settings.database_url)) as second:
+            yield second
+
+    def append(self, connection: Connection, imported: Import) -> None:
+        facts = imported.read_plan.target.into
+        assert isinstance(facts, Facts)
+        staging = Staging(imported.id, imported.read_plan)
+        with connection.transaction():
+            imported = ledger.read_import(connection, imported.id, lock=True)
+            if not self._is_still(connection, imported, "appending"):
+                return
+            after = imported.progress["appended"]
+            upto = staging.cut(connection, after, FACTS_A_STEP)
+            counts = staging.append(connection, imported, facts, after, upto)
+            conflicts = imported.progress.get("conflicts", 0) + counts["conflict"]
+            progress = {**imported.progress, "appended": upto, "conflicts": conflicts}
+            self._account(connection, imported, counts, progress)
+            if staging.cut(connection, upto, 1) == upto:
+                self._end_bucket(connection, imported, staging, progress)
+
+    def _end_bucket(self, connection: Connection, imported: Import, staging: Staging, progress: dict[str, int]) -> None:
+        if progress["bucket"] + 1 < progress["buckets"]:
+            staging.drop_facts(connection)
+            progress = {**progress, "bucket": progress["bucket"] + 1}
+            ledger.move(connection, imported.id, state="forming", progress=progress)
+            return
+        assert progress["formed"] == imported.staged, f"{progress} of {imported.staged} staged rows"
+        staging.drop(connection)
+        if progress["conflicts"]:
+            with open_file(self.settings, imported.content_sha256) as file:
+                fill_contents(connection, imported.id, file)
+        ledger.end(connection, imported.id, "completed")
+
+    @staticmethod
+    def _account(connection: Connection, imported: Import, counts: dict[str, int], progress: dict[str, int]) -> None:
+        lines = counts["loaded"] + counts["duplicate"] + counts["conflict"]
+        result = {
+            "facts": imported.result.get("facts", 0) + counts["facts"],
+            "events": imported.result.get("events", 0) + counts["events"],
+        }
+        ledger.move(
+            connection,
+            imported.id,
+            loaded_by=counts["loaded"],
+            duplicate_by=counts["duplicate"],
+            rejected_by=counts["conflict"],
+            rejects_kept_by=counts["rejects_kept"],
+            rejects_kept_bytes_by=counts["rejects_kept"] * ROW_BYTES,
+            pending_by=-lines,
+            result=result,
+            progress=progress,
+        )

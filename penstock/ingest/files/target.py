@@ -1,0 +1,150 @@
+"""What a file can be imported into, and the registry of all of them.
+
+A target is one short module in `penstock/imports/targets/` that calls `register`. It names its fields (kind, whether
+required, the header names by which a column is recognised) and what becomes of the rows: events (`facts`, a select
+over the staged rows) or a plain table (`table` and its `key`). Names of tables and columns come from here alone,
+never from a request.
+"""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, Literal, LiteralString
+
+from penstock.errors import NotFound
+from penstock.ingest.files.parse.types import Kind
+
+Repeat = Literal["stream", "latest", "id"]
+
+
+MOMENT: Final[LiteralString] = (
+    "case when date_trunc('second', <at>) = <at>"
+    " then to_char(<at> at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+    " else to_char(<at> at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') end"
+)
+"""SQL for a time as payloads carry it, RFC 3339 in UTC. Text and not a function, which costs four times as much."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """`synonyms` are other header names, compared without case, blanks and punctuation."""
+
+    name: str
+    kind: Kind
+    required: bool = False
+    synonyms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Events made of staged rows.
+
+    `select` reads `{rows}` (a column `ord`, the order in the file, and one for each field) and gives one row per
+    fact: `first_ord`, `lines` (how many), `aggregate_type`, `aggregate_id`, `id`, `event_type`, `payload`,
+    `occurred_at`, `schema_version`, `more` (further event types of the same moment, with an empty payload) and
+    `metadata` (more of it). It may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the
+    hash of the file. `repeat` says what a fact is that the store knows already:
+    by its stream, by being what the stream's latest event of the type says, or by its id.
+    `regroup`: lines of one fact may be spread over the file, so `by` names the field that holds them together.
+    """
+
+    select: str
+    repeat: Repeat
+    by: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A plain table. `key` is its primary key; `name` is schema-qualified."""
+
+    name: str
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A kind of file recognised by its whole header, with kinds of its own for some fields."""
+
+    name: str
+    header: frozenset[str]
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Target:
+    """`one_of`: of each group of fields one must be there; an earlier one counts before a later one.
+
+    `check` raises `ValueError` for values, by field, that do not go together. Only a target whose every record is read
+    by the careful lane can have one: a field of JSON sees to that.
+    """
+
+    name: str
+    fields: tuple[Field, ...]
+    into: Facts | Table
+    profiles: tuple[Profile, ...] = ()
+    one_of: tuple[tuple[str, ...], ...] = ()
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[Mapping[str, str | None]], None] | None = None
+    by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {item.name: item for item in self.fields})
+
+    def profile_of(self, header: list[str]) -> Profile | None:
+        names = frozenset(folded(name) for name in header)
+        return next((profile for profile in self.profiles if profile.header <= names), None)
+
+    def recognise(self, header: Sequence[str], taken: Collection[str]) -> dict[str, str]:
+        """{column: field} for the columns whose names mean a field; a field's first name counts before its others."""
+        found: dict[str, str] = {}
+        by_name = {folded(column): column for column in reversed(header)}
+        for item in self.fields:
+            names = [folded(name) for name in (item.name, *item.synonyms)]
+            column = next((by_name[name] for name in names if by_name.get(name) not in (None, *found)), None)
+            if column is not None and item.name not in taken:
+                found[column] = item.name
+        return found
+
+
+_registry: dict[str, Target] = {}
+
+
+def register(target: Target) -> Target:
+    """Add a target, or put another in the place of one of the same name."""
+    _registry[target.name] = target
+    return target
+
+
+def unregister(name: str) -> None:
+    _registry.pop(name, None)
+
+
+def find_target(name: str) -> Target:
+    _load_targets()
+    try:
+        return _registry[name]
+    except KeyError:
+        known = ", ".join(sorted(_registry))
+        raise NotFound(f"no import target is called {name[:80]!r}; there are {known}", target=name[:80]) from None
+
+
+def target_names() -> list[str]:
+    _load_targets()
+    return sorted(_registry)
+
+
+@cache
+def _load_targets() -> None:
+    from penstock.ingest.files import targets
+
+    for module in pkgutil.iter_modules(targets.__path__):
+        importlib.import_module(f"{targets.__name__}.{module.name}")
+
+
+def folded(name: str) -> str:
+    """A header name without case, blanks and punctuation: `Customer ID` and `customer_id` are one name."""
+    return re.sub(r"[\W_]+", "", name, flags=re.UNICODE).casefold()

@@ -1,0 +1,31 @@
+"""Turn stored webhook deliveries into events: when one has come in, and each minute for what that missed."""
+
+from datetime import UTC, datetime
+
+import inngest
+
+from penstock.ingest import webhooks
+from penstock.inngest.client import client, relay_now, settings
+from penstock.operations import runs
+
+PORTION = 200
+# A minute's work, well inside any host's time limit; the next minute's cron goes on with what is left.
+MOST = 10_000
+
+
+@client.create_function(
+    fn_id="receive-webhook",
+    trigger=[inngest.TriggerEvent(event="webhook/delivery.received"), inngest.TriggerCron(cron="* * * * *")],
+    concurrency=[inngest.Concurrency(limit=1)],
+)
+def receive_webhook(ctx: inngest.ContextSync) -> dict[str, int]:
+    began = datetime.now(UTC)
+    deliveries = 0
+    while worked := webhooks.append_deliveries(settings(), limit=PORTION):
+        deliveries += worked
+        if worked < PORTION or deliveries >= MOST:
+            break
+    runs.record_wake(settings(), "receive_webhook", began, deliveries)
+    if deliveries:
+        relay_now()
+    return {"deliveries": deliveries}

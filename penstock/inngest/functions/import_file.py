@@ -1,0 +1,59 @@
+"""Work on an import, a minute a step, until it is final: `import/file.requested` with `{"import_id"}`.
+
+Then the daily figures of the days that it changed are asked for.
+
+The file, its place in it and its counts stay in Postgres and Storage; a step carries references and counts alone.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import inngest
+
+from penstock.errors import InvalidInput
+from penstock.ingest import files
+from penstock.inngest.client import client, relay_now, settings
+from penstock.operations import runs
+
+DAILY_REQUESTED = "etl/daily.requested"
+REQUESTED = "import/file.requested"
+SECONDS_A_STEP = 60.0
+# Inngest allows 1,000 steps a run; a file that needs more than eight hours goes on in a run of its own.
+MAX_STEPS = 500
+
+
+@client.create_function(
+    fn_id="import-file",
+    trigger=inngest.TriggerEvent(event=REQUESTED),
+    concurrency=[inngest.Concurrency(limit=1, key="event.data.import_id")],
+)
+def import_file(ctx: inngest.ContextSync) -> dict[str, Any]:
+    import_id = _import_id(ctx.event)
+    run_id = runs.run_id_of(ctx.run_id)
+    for number in range(1, MAX_STEPS + 1):
+        imported = ctx.step.run(f"advance-{number}", _advance, import_id, run_id)
+        if imported["is_final"]:
+            if imported["loaded"]:
+                ctx.step.send_event("compute-days", inngest.Event(name=DAILY_REQUESTED, data={"marked": True}))
+            return imported
+    ctx.step.send_event("go-on", inngest.Event(name=REQUESTED, data={"import_id": str(import_id)}))
+    return imported
+
+
+def _import_id(event: inngest.Event) -> UUID:
+    try:
+        return UUID(str(event.data.get("import_id")))
+    except ValueError:
+        raise InvalidInput("is not the id of an import", field="import_id") from None
+
+
+def _advance(import_id: UUID, run_id: UUID) -> dict[str, Any]:
+    runs.start_run(settings(), "import_file", run_id, str(import_id))
+    imported = files.advance_import(settings(), import_id, seconds=SECONDS_A_STEP)
+    relay_now()
+    counts = {"read": imported.rows_read, "loaded": imported.loaded, "rejected": imported.rejected}
+    if imported.is_final:
+        account = runs.RunAccount(run_id, imported.rows_read, imported.loaded, imported.rejected)
+        account.details = {"import_id": str(import_id), "target": imported.target, "state": imported.state}
+        runs.finish_run(settings(), account, imported.error if imported.state == "failed" else None)
+    return {"import_id": str(import_id), "state": imported.state, "is_final": imported.is_final, **counts}

@@ -1,0 +1,25 @@
+"""Tell Inngest of appended events that no request's background relay told it of: those of a process that died.
+
+`penstock/relay.requested` has all projections look at the store, too; with `{"forgotten": true}` it says that Inngest
+lost its state, and what it took within the last minute is told again.
+"""
+
+import inngest
+
+from penstock.inngest.client import client, relay_once, told, wake_readers
+
+REQUESTED = "penstock/relay.requested"
+
+
+@client.create_function(
+    fn_id="relay-events",
+    trigger=[inngest.TriggerCron(cron="* * * * *"), inngest.TriggerEvent(event=REQUESTED)],
+    concurrency=[inngest.Concurrency(limit=1)],
+)
+def relay_events(ctx: inngest.ContextSync) -> dict[str, int]:
+    if ctx.event.data.get("forgotten") is True and ctx.attempt == 0:
+        told.lose()
+    relayed = relay_once()
+    if ctx.event.name == REQUESTED:
+        wake_readers(relayed.position, ctx.run_id)
+    return {"events": relayed.events, "sent": relayed.sent, "position": relayed.position}

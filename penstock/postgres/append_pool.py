@@ -1,0 +1,246 @@
+"""One hot statement on an event loop: a few connections, each with one statement in flight.
+
+For single appends over HTTP, where handing the work to a thread costs more than the append, and psycopg's own waiting,
+which arms the loop anew for each statement, half as much. psycopg connects; then `psycopg.pq`, which is libpq itself,
+sends and reads, with one reader on the loop for as long as a connection lives. What goes over the wire is the same:
+each statement is a transaction of its own, and behind the transaction pooler none is prepared.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final, TypeAlias
+from weakref import WeakKeyDictionary
+
+import psycopg
+from psycopg import pq
+from psycopg.errors import error_from_result
+from psycopg.rows import TupleRow
+
+from penstock.errors import DatabaseUnavailable
+from penstock.postgres.pool import ASK_SESSION, connect_options, is_pooled, translate
+from penstock.postgres.prepared import Statement, send
+
+MAX_LANES: Final = 16
+MAX_WAITING: Final = 1000
+PATIENCE_SECONDS = 5.0
+MAX_IDLE_SECONDS = 300.0
+_WATCH_SECONDS: Final = 0.5
+
+_Connection: TypeAlias = psycopg.AsyncConnection[TupleRow]
+
+
+@dataclass(slots=True)
+class _Turn:
+    values: Sequence[bytes]
+    answer: asyncio.Future[bytes]
+    since: float
+
+
+def ask(database_url: str, statement: Statement, values: Sequence[bytes]) -> asyncio.Future[bytes]:
+    """Send the statement with its values in binary; its answer, in binary, comes when Postgres has committed.
+
+    The future raises what `database.translate` makes of an error. `DatabaseUnavailable` means: the connection broke,
+    and nobody knows whether it was done; or nothing was sent, since Postgres took no connection, none was free within
+    `PATIENCE_SECONDS`, or too many wait already. To give the future up does not stop what was sent.
+    """
+    loop = asyncio.get_running_loop()
+    lanes_of_loop = _of_loops.get(loop)
+    if lanes_of_loop is None:
+        lanes_of_loop = _of_loops[loop] = {}
+    lanes = lanes_of_loop.get((database_url, statement.name))
+    if lanes is None:
+        lanes = lanes_of_loop[database_url, statement.name] = _Lanes(database_url, statement)
+    return lanes.ask(_Turn(values, loop.create_future(), monotonic()))
+
+
+def close_lanes() -> None:
+    """Close what the running loop has opened; at the end of a server."""
+    for lanes in _of_loops.pop(asyncio.get_running_loop(), {}).values():
+        lanes.close()
+
+
+class _Lanes:
+    """Whoever waits longest is next, on the connection that was busy last; more are opened while somebody waits."""
+
+    def __init__(self, database_url: str, statement: Statement) -> None:
+        self._url = database_url
+        self._statement = statement
+        self._waiting: deque[_Turn] = deque()
+        self._open: set[_Lane] = set()
+        self._idle: list[_Lane] = []
+        self._opening: set[asyncio.Task[None]] = set()
+        self._open_again_at = 0.0
+        self._watched = False
+
+    def ask(self, turn: _Turn) -> asyncio.Future[bytes]:
+        if len(self._waiting) >= MAX_WAITING:
+            raise DatabaseUnavailable("too many wait for a connection to Postgres", retry_after=2)
+        self._waiting.append(turn)
+        self._serve()
+        return turn.answer
+
+    def done(self, lane: "_Lane") -> None:
+        self._idle.append(lane)
+        self._serve()
+
+    def lost(self, lane: "_Lane") -> None:
+        self._open.discard(lane)
+        if lane in self._idle:
+            self._idle.remove(lane)
+        self._serve()
+
+    def close(self) -> None:
+        for task in self._opening:
+            task.cancel()
+        self._refuse(DatabaseUnavailable("the server stops", retry_after=2), len(self._waiting))
+        for lane in list(self._open):
+            lane.close(psycopg.OperationalError("the server stops"))
+
+    def _serve(self) -> None:
+        while self._waiting and self._idle:
+            turn = self._waiting.popleft()
+            if not turn.answer.done():
+                self._idle.pop().send(turn)
+        if self._waiting and len(self._open) + len(self._opening) < MAX_LANES:
+            self._open_more()
+
+    def _open_more(self) -> None:
+        room = MAX_LANES - len(self._open) - len(self._opening)
+        if self._open and monotonic() < self._open_again_at:  # refused a moment ago: go on with what there is
+            room = 0
+        for _ in range(min(room, len(self._waiting) - len(self._opening))):
+            self._opening.add(asyncio.create_task(self._open_one()))
+        if not self._watched:
+            self._watch()
+
+    async def _open_one(self) -> None:
+        this = asyncio.current_task()
+        try:
+            connection = await _connect(self._url, self._statement)
+        except psycopg.Error as error:
+            self._open_again_at = monotonic() + 1.0
+            if not self._open and self._opening == {this}:
+                self._refuse(translate(error), len(self._waiting))
+        else:
+            lane = _Lane(self, connection, self._statement)
+            self._open.add(lane)
+            self.done(lane)
+        finally:
+            self._opening.discard(this)
+
+    def _watch(self) -> None:
+        """One timer for all, in place of one for each request."""
+        now = monotonic()
+        late = sum(1 for turn in self._waiting if turn.since <= now - PATIENCE_SECONDS)
+        self._refuse(DatabaseUnavailable("Postgres had no connection free in time", retry_after=2), late)
+        while self._idle and self._idle[0].idle_since <= now - MAX_IDLE_SECONDS:  # those at the bottom rest longest
+            self._idle[0].close()
+        self._watched = bool(self._waiting or self._open or self._opening)
+        if self._watched:
+            asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._watch)
+
+    def _refuse(self, error: Exception, number: int) -> None:
+        for turn in [self._waiting.popleft() for _ in range(number)]:
+            if not turn.answer.done():
+                turn.answer.set_exception(error)
+
+
+class _Lane:
+    def __init__(self, lanes: _Lanes, connection: _Connection, statement: Statement) -> None:
+        self.idle_since = 0.0
+        self._lanes = lanes
+        self._connection = connection  # holds what it would close
+        self._postgres = connection.pgconn
+        self._postgres.nonblocking = 1
+        self._statement = statement
+        self._prepared = connection.prepare_threshold is not None
+        self._turn: _Turn | None = None
+        self._result: pq.abc.PGresult | None = None
+        self._writes = False
+        self._socket = self._postgres.socket
+        asyncio.get_running_loop().add_reader(self._socket, self._read)
+
+    def send(self, turn: _Turn) -> None:
+        self._turn = turn
+        try:
+            send(self._postgres, self._statement, turn.values, prepared=self._prepared)
+            self._write()
+        except psycopg.Error as error:
+            self.close(error)
+
+    def _write(self) -> None:
+        is_left = bool(self._postgres.flush())
+        if is_left != self._writes:
+            self._writes = is_left
+            loop = asyncio.get_running_loop()
+            _ = loop.add_writer(self._socket, self._read) if is_left else loop.remove_writer(self._socket)
+
+    def _read(self) -> None:
+        if self._turn is None:  # with nothing asked, all it can say is goodbye
+            self.close()
+            return
+        try:
+            self._postgres.consume_input()
+            if self._writes:
+                self._write()
+            while not self._postgres.is_busy():
+                result = self._postgres.get_result()
+                if result is None:
+                    self._answer(self._turn)
+                    return
+                self._result = result
+        except psycopg.Error as error:
+            self.close(error)
+
+    def _answer(self, turn: _Turn) -> None:
+        result, self._result, self._turn = self._result, None, None
+        assert result is not None
+        if not turn.answer.done():
+            if result.status == pq.ExecStatus.TUPLES_OK:
+                turn.answer.set_result(result.get_value(0, 0) or b"")
+            else:
+                turn.answer.set_exception(_caused(error_from_result(result)))
+        self.idle_since = monotonic()
+        self._lanes.done(self)
+
+    def close(self, error: psycopg.Error | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket)
+        loop.remove_writer(self._socket)
+        self._postgres.finish()
+        if self._turn and not self._turn.answer.done():
+            self._turn.answer.set_exception(_caused(error or psycopg.OperationalError("the connection was closed")))
+        self._lanes.lost(self)
+
+
+def _caused(error: psycopg.Error) -> Exception:
+    translated = translate(error)
+    if translated is not error:
+        translated.__cause__ = error
+    return translated
+
+
+async def _connect(database_url: str, statement: Statement) -> _Connection:
+    connection = await psycopg.AsyncConnection.connect(database_url, **connect_options(database_url))
+    try:
+        await _prepare(connection, statement)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def _prepare(connection: _Connection, statement: Statement) -> None:
+    if connection.prepare_threshold is None:
+        return
+    row = await (await connection.execute(ASK_SESSION)).fetchone()
+    if row and is_pooled(connection.info, row[0]):
+        connection.prepare_threshold = None
+    else:
+        await connection.execute(f"prepare {statement.name} as {statement.text}")
+
+
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Lanes]] = WeakKeyDictionary()

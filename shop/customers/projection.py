@@ -1,0 +1,86 @@
+"""Customers, registered or seen on an order.
+
+A registration replaces name, email and country of an earlier one. Orders add a customer nobody has registered, and
+that customer's country; once registered, only the times of the first and last order still come from them.
+"""
+
+from penstock.projections import payload_sql
+from penstock.projections.projection import SqlProjection, register
+
+_ADVANCE = f"""
+with registrations as materialized (
+  select
+    e.aggregate_id as customer_id, e.position,
+    nullif(e.payload ->> 'name', '') as name,
+    nullif(e.payload ->> 'email', '') as email,
+    nullif(e.payload ->> 'country', '') as country,
+    coalesce({payload_sql.time("e.payload ->> 'registered_at'")}, {payload_sql.OCCURRED_AT}, e.created_at) as registered_at
+  from public.current_events as e
+  where e.position > %(after)s and e.position <= %(upto)s
+    and e.aggregate_type = 'customer' and e.event_type = 'CustomerRegistered'
+),
+-- The time of an order without a customer is not read here.
+purchases as materialized (
+  select
+    o.customer_id, o.position, o.country,
+    case
+      when o.customer_id is not null
+        then coalesce({payload_sql.time("o.placed_at")}, {payload_sql.time("o.occurred_at")}, o.created_at)
+    end as placed_at
+  from (
+    select
+      {payload_sql.identifier("e.payload -> 'customer_id'", "customer_id")} as customer_id, e.position,
+      nullif(e.payload ->> 'country', '') as country,
+      e.payload ->> 'placed_at' as placed_at, e.metadata ->> 'occurred_at' as occurred_at, e.created_at
+    from public.current_events as e
+    where e.position > %(after)s and e.position <= %(upto)s
+      and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
+    offset 0
+  ) as o
+),
+registered as (
+  select distinct on (r.customer_id collate "C")
+    r.customer_id, r.name, r.email, r.country, min(r.registered_at) over (partition by r.customer_id) as registered_at
+  from registrations as r
+  order by r.customer_id collate "C", r.position desc
+),
+seen as (
+  select
+    o.customer_id, min(o.placed_at) as first_order_at, max(o.placed_at) as last_order_at,
+    (array_agg(o.country order by o.position desc) filter (where o.country is not null))[1] as country
+  from purchases as o
+  where o.customer_id is not null
+  group by o.customer_id
+),
+written as (
+  insert into customers as c (customer_id, name, email, country, registered_at, first_order_at, last_order_at)
+  select
+    coalesce(r.customer_id, s.customer_id), r.name, r.email,
+    case when r.customer_id is null then s.country else r.country end,
+    r.registered_at, s.first_order_at, s.last_order_at
+  from registered as r
+  full join seen as s on s.customer_id = r.customer_id
+  order by 1
+  on conflict (customer_id) do update set
+    name = case when excluded.registered_at is null then c.name else excluded.name end,
+    email = case when excluded.registered_at is null then c.email else excluded.email end,
+    country = case
+      when excluded.registered_at is not null then excluded.country
+      when c.registered_at is not null then c.country
+      else coalesce(excluded.country, c.country)
+    end,
+    registered_at = least(c.registered_at, excluded.registered_at),
+    first_order_at = least(c.first_order_at, excluded.first_order_at),
+    last_order_at = greatest(c.last_order_at, excluded.last_order_at)
+)
+select {payload_sql.all_read("registrations", "registered_at")}, {payload_sql.all_read("purchases", "customer_id", "placed_at")}
+"""  # noqa: S608
+
+PROJECTION = register(
+    SqlProjection(
+        name="customers",
+        tables=("customers",),
+        event_types=("CustomerRegistered", "OrderPlaced"),
+        statements=(_ADVANCE,),
+    )
+)

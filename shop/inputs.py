@@ -1,0 +1,67 @@
+"""What a caller says in a command, checked: the fields of each, with the limits of the events they become."""
+
+from datetime import datetime
+
+from shop.events import (
+    DEFAULT_CURRENCY,
+    Category,
+    Change,
+    Currency,
+    Identifier,
+    Money,
+    OccurredAt,
+    OrderLines,
+    OrderPlaced,
+    Payload,
+    Text,
+)
+
+
+class PlaceOrder(Payload):
+    """Without `order_id` one is made; without `placed_at` the order is placed now."""
+
+    order_id: Identifier | None = None
+    customer_id: Identifier | None = None
+    currency: Currency = DEFAULT_CURRENCY
+    country: Text | None = None
+    placed_at: OccurredAt | None = None
+    items: OrderLines
+
+    def placed(self, order_id: str, now: datetime) -> OrderPlaced:
+        return OrderPlaced(
+            order_id=order_id,
+            customer_id=self.customer_id,
+            currency=self.currency,
+            country=self.country,
+            placed_at=self.placed_at or now,
+            items=self.items,
+        )
+
+
+class PayOrder(Payload):
+    """Without `amount` the order's total is paid; another amount is refused."""
+
+    amount: Money | None = None
+    method: Text | None = None
+
+
+class ShipOrder(Payload):
+    carrier: Text | None = None
+    tracking: Text | None = None
+
+
+class DeliverOrder(Payload):
+    pass
+
+
+class CompleteOrder(Payload):
+    pass
+
+
+class CancelOrder(Payload):
+    reason: Text | None = None
+
+
+class AdjustInventory(Payload):
+    delta: Change
+    reason: Category | None = None

@@ -1,0 +1,102 @@
+"""Order lines. Lines with one `order_id` are one order, wherever in the file they stand.
+
+The order's time is that of its earliest line, its total the exact sum over its lines. A line may give `unit_price`,
+or `amount` for the whole line. A category or name that the file does not give is taken from the catalogue.
+"""
+
+from penstock.ingest.files.parse.types import Code, Identifier, Integer, Number, Text, Timestamp
+from penstock.ingest.files.target import MOMENT, Facts, Field, Profile, Target, register
+
+_ONLINE_RETAIL = Profile(
+    "online_retail",
+    frozenset({"invoiceno", "stockcode", "description", "quantity", "invoicedate", "unitprice", "customerid"}),
+    kinds={"order_id": Identifier(refuse=("CA", "a cancellation (C…) or an adjustment (A…), not a sale"))},
+    constants={"currency": "GBP"},
+)
+# Baskets of a till with the total of each line: coupons and voids stand in them as lines of nothing.
+_COMPLETE_JOURNEY = Profile(
+    "complete_journey",
+    frozenset({"householdid", "basketid", "productid", "quantity", "salesvalue", "transactiontimestamp"}),
+    kinds={"quantity": Integer(0, 1_000_000_000), "amount": Number()},
+)
+
+# Expressions and not SQL functions: half a million calls would cost seconds.
+_PRICE = "case when scale(l.price) <= 3 then round(l.price, 3)::text else trim_scale(l.price)::text end"
+_TOTAL = (
+    "case when scale(sum(l.line_total)) <= 3 then round(sum(l.line_total), 3) else trim_scale(sum(l.line_total)) end"
+)
+
+_SELECT = """
+with catalogue as (
+  select distinct on (e.aggregate_id) e.aggregate_id, e.payload ->> 'name' as name, e.payload ->> 'category' as category
+  from public.event_store as e
+  where e.aggregate_type = 'product' and e.event_type = 'ProductListed'
+  order by e.aggregate_id, e.version desc
+), lines as (
+  select
+    r.ord, r.order_id, r.ordered_at, r.customer_id, r.country, r.currency, r.product_id, r.quantity, r.amount,
+    coalesce(r.product_name, c.name) as product_name, coalesce(r.category, c.category) as category,
+    coalesce(r.unit_price, round(r.amount / nullif(r.quantity, 0), 6), 0) as price,
+    coalesce(r.amount, r.quantity * r.unit_price) as line_total
+  from {rows} as r
+  left join catalogue as c on c.aggregate_id = r.product_id
+  order by r.order_id, r.ord -- the aggregates below take the lines in this order
+  offset 0
+), orders as (
+  select
+    min(l.ord) as first_ord, count(*) as lines, l.order_id, min(l.ordered_at) as occurred_at,
+    (array_agg(l.customer_id) filter (where l.customer_id is not null))[1] as customer_id,
+    (array_agg(l.currency))[1] as currency,
+    (array_agg(l.country) filter (where l.country is not null))[1] as country, <total>::text as total,
+    array_agg(case when l.amount is null then item else item_with_amount end) as items
+  from lines as l
+  -- keys in jsonb's own order: they need no sorting
+  cross join lateral (
+    select l.product_name as name, l.category, l.quantity, l.product_id, <price> as unit_price
+  ) as item
+  cross join lateral (
+    select l.product_name as name, l.amount::text as amount, l.category, l.quantity, l.product_id, <price> as unit_price
+  ) as item_with_amount
+  group by l.order_id
+)
+select
+  o.first_ord, o.lines, 'order' as aggregate_type, o.order_id as aggregate_id,
+  null::uuid as id, 'OrderPlaced' as event_type, array['OrderCompleted'] as more, 1 as schema_version,
+  o.occurred_at, null::jsonb as metadata,
+  -- one call for the whole of it: jsonb built of jsonb is copied item by item, and text is to be read again
+  to_jsonb(payload) as payload
+from orders as o
+cross join lateral (
+  select
+    o.items, o.total, o.country, o.currency, o.order_id, <moment> as placed_at, o.customer_id
+) as payload
+""".replace("<price>", _PRICE).replace("<total>", f"({_TOTAL})")
+_SELECT = _SELECT.replace("<moment>", MOMENT.replace("<at>", "o.occurred_at"))
+
+register(
+    Target(
+        name="orders",
+        fields=(
+            Field("order_id", Identifier(), True, ("InvoiceNo", "Invoice", "order", "order number", "basket_id")),
+            Field("product_id", Identifier(), True, ("StockCode", "sku", "product", "item_id")),
+            Field("product_name", Text(), False, ("Description", "name", "product description", "title")),
+            Field("category", Text(at_most=200), False, ("product_category", "department")),
+            Field("quantity", Integer(1, 1_000_000_000), True, ("qty", "units", "amount ordered")),
+            Field(
+                "ordered_at",
+                Timestamp(of_fact=True),
+                True,
+                ("InvoiceDate", "order date", "placed_at", "created_at", "date", "transaction_timestamp", "timestamp"),
+            ),
+            Field("unit_price", Number(positive=True), False, ("UnitPrice", "price", "item price")),
+            Field("amount", Number(positive=True), False, ("line total", "sales_value", "line amount")),
+            Field("customer_id", Identifier(), False, ("CustomerID", "customer", "client_id", "household_id")),
+            Field("country", Text(at_most=100), False, ("ship country", "customer country")),
+            Field("currency", Code(3), False, ("currency code",)),
+        ),
+        into=Facts(_SELECT, repeat="stream", by="order_id"),
+        one_of=(("amount", "unit_price"),),
+        defaults={"currency": "USD"},
+        profiles=(_ONLINE_RETAIL, _COMPLETE_JOURNEY),
+    )
+)

@@ -1,0 +1,198 @@
+"""Orders, their items, and revenue by the hour.
+
+An order begins with the first `OrderPlaced` of its stream; what comes before that, and a second one, changes nothing.
+Steps move an order forward only: the furthest step is its status. `completed` and `cancelled` end it, and of those two
+the later one holds, so a completed order that is cancelled takes its revenue back.
+"""
+
+from penstock.projections import payload_sql
+from penstock.projections.projection import SqlProjection, register
+
+_STEPS = {
+    "PaymentReceived": "paid",
+    "OrderShipped": "shipped",
+    "OrderDelivered": "delivered",
+    "OrderCompleted": "completed",
+    "OrderCancelled": "cancelled",
+}
+
+
+def _status_after(before: str) -> str:
+    return f"""case
+    when s.completed_position > s.cancelled_position then 'completed'
+    when s.cancelled_position > s.completed_position then 'cancelled'
+    when {before} in ('completed', 'cancelled') then {before}
+    when s.delivered_at is not null or {before} = 'delivered' then 'delivered'
+    when s.shipped_at is not null or {before} = 'shipped' then 'shipped'
+    when s.paid_at is not null or {before} = 'paid' then 'paid'
+    else 'placed'
+  end"""
+
+
+_TIMES = ",\n    ".join(
+    f"max(e.occurred_at) filter (where e.event_type = '{event_type}') as {status}_at"
+    for event_type, status in _STEPS.items()
+)
+
+# Read once from the payload, as it stands: a cast here could refuse a second placing, which changes nothing.
+_PLACED_FIELDS = """
+      e.created_at, e.metadata ->> 'occurred_at' as occurred_at, e.payload ->> 'placed_at' as placed_at,
+      e.payload -> 'customer_id' as customer_id, nullif(e.payload ->> 'currency', '') as currency,
+      nullif(e.payload ->> 'country', '') as country, e.payload ->> 'total' as total,
+      case when e.payload ->> 'total' is null then e.payload -> 'items' end as items"""
+
+
+def _placed(fields: str) -> str:
+    """What a range places: the first `OrderPlaced` of each stream.
+
+    Nothing precedes version 1. Only a later one is looked up, and one by one, so that however large the table, a batch
+    costs index probes; `offset 0` keeps that out of the planner's price for reading the range.
+    """
+    return f"""placed as materialized (
+  select distinct on (e.order_id collate "C") e.*
+  from (
+    select e.aggregate_id as order_id, e.position, e.version, {fields}
+    from public.current_events as e
+    where e.position > %(after)s and e.position <= %(upto)s
+      and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
+    offset 0
+  ) as e
+  where e.version = 1 or (select o.order_id from orders as o where o.order_id = e.order_id) is null
+  order by e.order_id collate "C", e.position
+)"""  # noqa: S608
+
+
+# Before the orders, which say what was placed already.
+_ADD_ITEMS = f"""
+with {_placed("e.payload -> 'items' as items")}
+insert into order_items (order_id, line, product_id, name, category, quantity, unit_price, amount)
+select
+  i.order_id, i.line, i.product_id, i.name, i.category, i.quantity, i.unit_price,
+  coalesce(i.amount, i.quantity * i.unit_price)
+from (
+  select
+    e.order_id, item.ordinality as line,
+    {payload_sql.identifier("item.value -> 'product_id'", "product_id")} as product_id,
+    nullif(item.value ->> 'name', '') as name,
+    nullif(item.value ->> 'category', '') as category,
+    {payload_sql.whole_number("item.value ->> 'quantity'")} as quantity,
+    (item.value ->> 'unit_price')::numeric as unit_price,
+    (item.value ->> 'amount')::numeric as amount
+  from placed as e
+  cross join lateral {payload_sql.elements("e.items")} as item
+  offset 0 -- keeps the planner from computing quantity and price once more for the amount
+) as i
+"""  # noqa: S608
+
+_ADVANCE_ORDERS = f"""
+with {_placed(_PLACED_FIELDS)},
+-- Each time is read, also of a step that changes nothing: the cut of the ranges must not decide on that.
+moments as materialized (
+  select e.order_id, e.position, e.version, e.event_type,
+    coalesce({payload_sql.time("e.occurred_at")}, e.created_at) as occurred_at
+  from (
+    select e.aggregate_id as order_id, e.position, e.version, e.event_type,
+      e.metadata ->> 'occurred_at' as occurred_at, e.created_at
+    from public.current_events as e
+    where e.position > %(after)s and e.position <= %(upto)s and e.aggregate_type = 'order'
+      and e.event_type in ({", ".join(f"'{name}'" for name in _STEPS)})
+    offset 0
+  ) as e
+),
+steps as materialized (
+  select
+    e.order_id, max(e.position) as position, max(e.version) as version,
+    {_TIMES},
+    coalesce(max(e.position) filter (where e.event_type = 'OrderCompleted'), 0) as completed_position,
+    coalesce(max(e.position) filter (where e.event_type = 'OrderCancelled'), 0) as cancelled_position
+  from moments as e
+  left join (
+    select p.order_id, min(p.position) as position from placed as p where p.version > 1 group by p.order_id
+  ) as late on late.order_id = e.order_id
+  where late.position is null or late.position < e.position
+  group by e.order_id
+),
+known as materialized (
+  select o.*
+  from steps as s
+  left join placed on placed.order_id = s.order_id
+  cross join lateral (
+    select o.order_id, o.status, o.ctid as place from orders as o where o.order_id = s.order_id limit 1
+  ) as o
+  where placed.order_id is null
+),
+new_orders as (
+  insert into orders (
+    order_id, customer_id, status, currency, country, total, placed_at,
+    paid_at, shipped_at, delivered_at, completed_at, cancelled_at, version, placed_position, position
+  )
+  select
+    e.order_id,
+    {payload_sql.identifier("e.customer_id", "customer_id")},
+    {_status_after("'placed'")},
+    e.currency,
+    e.country,
+    coalesce(
+      e.total::numeric,
+      (
+        select sum(coalesce(
+          (item.value ->> 'amount')::numeric,
+          {payload_sql.whole_number("item.value ->> 'quantity'")} * (item.value ->> 'unit_price')::numeric
+        ))
+        from {payload_sql.elements("e.items")} as item
+      ),
+      0
+    ),
+    coalesce({payload_sql.time("e.placed_at")}, {payload_sql.time("e.occurred_at")}, e.created_at),
+    s.paid_at, s.shipped_at, s.delivered_at, s.completed_at, s.cancelled_at,
+    coalesce(s.version, e.version), e.position, coalesce(s.position, e.position)
+  from placed as e
+  left join steps as s on s.order_id = e.order_id
+  returning placed_at, total, status
+),
+moved_orders as (
+  update orders as o set
+    status = {_status_after("known.status")},
+    paid_at = greatest(o.paid_at, s.paid_at),
+    shipped_at = greatest(o.shipped_at, s.shipped_at),
+    delivered_at = greatest(o.delivered_at, s.delivered_at),
+    completed_at = greatest(o.completed_at, s.completed_at),
+    cancelled_at = greatest(o.cancelled_at, s.cancelled_at),
+    version = s.version,
+    position = s.position
+  from steps as s
+  inner join known on known.order_id = s.order_id
+  where o.ctid = any (array(select known.place from known)) and o.order_id = s.order_id
+  returning o.placed_at, o.total, o.status, known.status as status_before
+),
+changes as (
+  select n.placed_at, n.total, 1 as placed, (n.status = 'completed')::integer as completed from new_orders as n
+  union all
+  select m.placed_at, m.total, 0, (m.status = 'completed')::integer - (m.status_before = 'completed')::integer
+  from moved_orders as m
+  where (m.status = 'completed') <> (m.status_before = 'completed')
+),
+hours as (
+  insert into revenue_by_hour as r (hour, placed_count, order_count, revenue)
+  select
+    date_trunc('hour', c.placed_at, (select ops.business_timezone())),
+    sum(c.placed), sum(c.completed), coalesce(sum(c.completed * c.total) filter (where c.completed <> 0), 0)
+  from changes as c
+  group by 1
+  on conflict (hour) do update set
+    placed_count = r.placed_count + excluded.placed_count,
+    order_count = r.order_count + excluded.order_count,
+    revenue = r.revenue + excluded.revenue
+)
+select {payload_sql.all_read("moments", "occurred_at")}
+"""  # noqa: S608
+
+PROJECTION = register(
+    SqlProjection(
+        name="orders",
+        tables=("orders", "order_items", "revenue_by_hour"),
+        event_types=("OrderPlaced", *_STEPS),
+        statements=(_ADD_ITEMS, _ADVANCE_ORDERS),
+        independent=True,
+    )
+)

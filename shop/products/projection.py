@@ -1,0 +1,81 @@
+"""Products, listed or seen on an order line.
+
+The latest listing holds as a whole. A product nobody has listed takes name and category from the latest order line
+that gives them.
+"""
+
+from penstock.projections import payload_sql
+from penstock.projections.projection import SqlProjection, register
+
+_ADVANCE = f"""
+with listings as materialized (
+  select
+    e.aggregate_id as product_id, e.position,
+    nullif(e.payload ->> 'name', '') as name,
+    nullif(e.payload ->> 'category', '') as category,
+    (e.payload ->> 'unit_price')::numeric as unit_price,
+    coalesce({payload_sql.OCCURRED_AT}, e.created_at) as listed_at
+  from public.current_events as e
+  where e.position > %(after)s and e.position <= %(upto)s
+    and e.aggregate_type = 'product' and e.event_type = 'ProductListed'
+),
+lines as materialized (
+  select
+    {payload_sql.identifier("item.value -> 'product_id'", "product_id")} as product_id,
+    e.position, item.ordinality as line,
+    nullif(item.value ->> 'name', '') as name,
+    nullif(item.value ->> 'category', '') as category
+  from public.current_events as e
+  cross join lateral {payload_sql.elements("e.payload -> 'items'")} as item
+  where e.position > %(after)s and e.position <= %(upto)s
+    and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
+),
+listed as (
+  select distinct on (l.product_id collate "C") l.product_id, l.name, l.category, l.unit_price, l.listed_at
+  from listings as l
+  order by l.product_id collate "C", l.position desc
+),
+seen as (
+  select
+    l.product_id,
+    (array_agg(l.name order by l.position desc, l.line desc) filter (where l.name is not null))[1] as name,
+    (array_agg(l.category order by l.position desc, l.line desc) filter (where l.category is not null))[1] as category
+  from lines as l
+  where l.product_id is not null
+  group by l.product_id
+),
+written as (
+  insert into products as p (product_id, name, category, unit_price, listed_at)
+  select
+    coalesce(l.product_id, s.product_id),
+    case when l.product_id is null then s.name else l.name end,
+    case when l.product_id is null then s.category else l.category end,
+    l.unit_price, l.listed_at
+  from listed as l
+  full join seen as s on s.product_id = l.product_id
+  order by 1
+  on conflict (product_id) do update set
+    name = case when excluded.listed_at is null then coalesce(excluded.name, p.name) else excluded.name end,
+    category = case
+      when excluded.listed_at is null then coalesce(excluded.category, p.category) else excluded.category
+    end,
+    unit_price = excluded.unit_price,
+    listed_at = excluded.listed_at
+  where excluded.listed_at is not null
+    or (
+      p.listed_at is null
+      and (coalesce(excluded.name, p.name), coalesce(excluded.category, p.category))
+        is distinct from (p.name, p.category)
+    )
+)
+select {payload_sql.all_read("listings", "unit_price", "listed_at")}, {payload_sql.all_read("lines", "product_id")}
+"""  # noqa: S608
+
+PROJECTION = register(
+    SqlProjection(
+        name="products",
+        tables=("products",),
+        event_types=("ProductListed", "OrderPlaced"),
+        statements=(_ADVANCE,),
+    )
+)

@@ -1,0 +1,193 @@
+"""The commands of `penstock` on a real database."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import penstock.inngest.client
+from penstock.cli import main
+from penstock.relay.outbox import APPENDED, OutgoingEvent
+from penstock.settings import Settings
+from tests import throwaway
+
+ORDERS = """\
+InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
+536365,85123A,WHITE HANGING HEART T-LIGHT HOLDER,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom
+536365,71053,WHITE METAL LANTERN,6,2010-12-01 08:26:00,3.39,17850.0,United Kingdom
+536366,22633,HAND WARMER UNION JACK,six,2010-12-01 08:28:00,1.85,17850.0,United Kingdom
+"""
+
+
+@pytest.fixture(autouse=True)
+def environment(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("PENSTOCK_STORAGE_FOLDER", str(tmp_path / "uploads"))
+    for name in ("INNGEST_DEV", "INNGEST_EVENT_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> object:
+    code = main([*arguments, "--json"])
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    return json.loads(shown.out)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(arguments) == 1
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    return shown.strip()
+
+
+def test_append_stores_once(capsys: pytest.CaptureFixture[str]) -> None:
+    event_id = "01890000-0000-7000-8000-000000000001"
+    call = ["append", "ticket", "T-1", "TicketOpened", "--payload", '{"subject": "Late"}', "--id", event_id]
+    first = answer(capsys, *call, "--expected", "no_stream")
+    again = answer(capsys, *call, "--expected", "no_stream")
+    assert isinstance(first, dict)
+    assert first == {"id": event_id, "version": 1, "position": first["position"], "duplicate": False}
+    assert again == {**first, "duplicate": True}
+
+
+def test_append_tells_of_a_conflict_and_of_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["append", "ticket", "T-1", "TicketOpened"]) == 0
+    capsys.readouterr()
+    assert "version" in refusal(capsys, "append", "ticket", "T-1", "TicketOpened", "--expected", "no_stream")
+    assert refusal(capsys, "append", "ticket", "T-1", "X", "--payload", "[1]") == "penstock: payload: not a JSON object"
+    assert "line 1" in refusal(capsys, "append", "ticket", "T-1", "X", "--payload", "{")
+    assert refusal(capsys, "append", "ticket", "T-1", "X", "--id", "7") == "penstock: id: not a UUID"
+
+
+def test_a_file_goes_in_and_its_figures_come_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], connection: psycopg.Connection
+) -> None:
+    (tmp_path / "orders.csv").write_text(ORDERS)
+    call = ["import", "orders.csv", "--target", "orders", "--rejects", "rejects.csv"]
+    account = answer(capsys, *call)
+    assert isinstance(account, dict)
+    assert (account["state"], account["read"], account["loaded"], account["rejected"]) == ("completed", 3, 2, 1)
+    assert "six" in (tmp_path / "rejects.csv").read_text()
+    assert connection.execute("select order_count from public.daily_analytics").fetchall() == [(1,)]
+    assert answer(capsys, *call) == account
+    days = answer(capsys, "etl", "--from", "2010-12-01", "--to", "2010-12-02")
+    assert days == {"from": "2010-12-01", "to": "2010-12-02", "days": 2}
+    refreshed = answer(capsys, "refresh")
+    assert isinstance(refreshed, list)
+    assert {view["view"] for view in refreshed} == {"monthly_revenue", "user_cohorts", "product_performance"}
+    row = connection.execute("select order_count, revenue from public.monthly_revenue").fetchone()
+    assert [str(value) for value in row or ()] == ["1", "35.640"]
+    runs = answer(capsys, "runs", "--limit", "10")
+    assert isinstance(runs, list)
+    assert {"run_daily_etl", "refresh_views"} <= {run["pipeline"] for run in runs}
+    assert all(run["status"] == "completed" for run in runs)
+
+
+def test_etl_without_days_computes_those_that_are_due(capsys: pytest.CaptureFixture[str]) -> None:
+    computed = answer(capsys, "etl")
+    assert isinstance(computed, dict)
+    assert computed["days"] == 3
+
+
+def test_a_file_that_cannot_be_read_is_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "nothing.csv").write_text("no,known,column\n1,2,3\n")
+    assert main(["import", "nothing.csv", "--target", "orders"]) == 1
+    assert "failed" in capsys.readouterr().out
+    assert "no such file" in refusal(capsys, "import", "missing.csv", "--target", "orders")
+    assert "nothing" in refusal(capsys, "import", "nothing.csv", "--target", "nothing")
+
+
+def test_rebuild_reports_and_an_unknown_name_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    rebuilt = answer(capsys, "rebuild", "orders")
+    assert isinstance(rebuilt, dict)
+    assert (rebuilt["projection"], rebuilt["parked"]) == ("orders", 0)
+    assert "sales" in refusal(capsys, "rebuild", "sales")
+    assert "sales" in refusal(capsys, "refresh", "sales")
+
+
+def test_a_poison_event_is_listed_retried_and_stays_open_while_it_cannot_be_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["append", "order", "O-1", "OrderPlaced", "--payload", '{"total": "many"}']) == 0
+    assert main(["rebuild", "orders"]) == 0
+    capsys.readouterr()
+    letters = answer(capsys, "retry")
+    assert isinstance(letters, list)
+    assert [(letter["kind"], letter["source"]) for letter in letters] == [("event", "orders")]
+    assert main(["retry", letters[0]["id"]]) == 1
+    assert "still cannot read the event" in capsys.readouterr().out
+    assert "not the id of a dead letter" in refusal(capsys, "retry", "7")
+
+
+def test_migrate_applies_what_is_missing_and_then_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with throwaway.fresh_database() as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        assert main(["migrate"]) == 0
+        assert "applied 20261121000100_event_store\n" in capsys.readouterr().out
+        assert main(["migrate"]) == 0
+        assert capsys.readouterr().out == "nothing to apply\n"
+
+
+def test_doctor_says_what_is_wrong_by_line_and_by_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PENSTOCK_ENV", "local")
+    assert main(["doctor"]) == 0
+    assert "FAIL" not in capsys.readouterr().out
+    monkeypatch.setenv("INNGEST_DEV", "http://127.0.0.1:1")
+    monkeypatch.setenv("PENSTOCK_ENV", "production")
+    assert main(["doctor"]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
+    assert [line.split()[1] for line in lines] == ["environment", "inngest"]
+
+
+def test_relay_goes_back_to_a_position_and_not_beyond_what_was_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent: list[OutgoingEvent] = []
+    monkeypatch.setattr("penstock.cli.upper_floor._client", lambda settings: functions.client)
+    monkeypatch.setattr("penstock.inngest.client.get_settings", lambda: settings)
+    monkeypatch.setattr("penstock.inngest.client.send", sent.extend)
+    monkeypatch.setattr("penstock.inngest.client.listened_types", lambda: {"TicketOpened"})
+    for number in range(4):
+        main(["append", "ticket", f"T-{number}", "TicketOpened"])
+    assert [event.data["position"] for event in sent if event.name != APPENDED] == [1, 2, 3, 4]
+    del sent[:]
+    capsys.readouterr()
+    assert main(["relay", "--from", "3"]) == 0
+    assert [event.data["position"] for event in sent if event.name != APPENDED] == [3, 4]
+    assert capsys.readouterr().out == "2 events told, 2 sent to listeners, up to position 4\n"
+    assert main(["relay", "--from", "0"]) == 0
+    assert [event.data["position"] for event in sent if event.name != APPENDED] == [3, 4, 1, 2, 3, 4]
+    assert main(["relay", "--from", "6"]) == 1
+    assert "--from: position 6 is beyond what Inngest was told of, up to 4" in capsys.readouterr().err
+    assert main(["relay", "--from", "5"]) == 0
+
+
+def test_relay_without_inngest_is_one_line(tmp_path: Path) -> None:
+    def relay(**more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "penstock.cli", "relay"],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), **more},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    without, nobody = relay(), relay(INNGEST_DEV="http://127.0.0.1:1")
+    assert (without.returncode, nobody.returncode) == (1, 0)
+    assert without.stderr.startswith("penstock: neither INNGEST_DEV nor INNGEST_EVENT_KEY is set")
+    assert nobody.stdout == "0 events told, 0 sent to listeners, up to position 0\n"
+    assert main(["append", "ticket", "T-1", "TicketOpened"]) == 0
+    failed = relay(INNGEST_DEV="http://127.0.0.1:1")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("penstock: Inngest cannot be reached")
+    assert failed.stderr.count("\n") == 1

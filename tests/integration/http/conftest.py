@@ -1,0 +1,101 @@
+"""The app on a port of its own, over real HTTP, with no Inngest behind it: what it would send is recorded."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from penstock.errors import Unavailable
+from penstock.http.app import create_app
+from penstock.http.background import Wakes
+from penstock.projections import advance_all
+from penstock.settings import ApiKey, Settings
+from tests.waiting import PATIENCE_SECONDS
+
+KEYS = {name: f"key-{name}-0123456789" for name in ("reader", "writer", "operator")}
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@dataclass
+class Sent:
+    """What the app told Inngest."""
+
+    wakes: int = 0
+    events: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
+    away: bool = False
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+    def send(self, name: str, id: str, data: Mapping[str, str]) -> None:
+        if self.away:
+            raise Unavailable("Inngest cannot be reached", retry_after=5)
+        self.events.append((name, id, data))
+
+
+@dataclass
+class Api:
+    """A running app: `http` to call it, `settings` to look behind it, `sent` for what Inngest got."""
+
+    http: httpx.Client
+    settings: Settings
+    sent: Sent
+
+    def project(self) -> None:
+        advance_all(self.settings)
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Api]:
+    sent = Sent()
+    with serving(create_app(settings, Wakes(sent.wake, sent.wake, sent.send))) as http:
+        yield Api(http, settings, sent)
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[httpx.Client]:
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none", access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        with httpx.Client(base_url=_address(server, thread), timeout=60) as http:
+            yield http
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+
+
+def _address(server: uvicorn.Server, thread: threading.Thread) -> str:
+    while not server.started:
+        assert thread.is_alive(), "the app did not start"
+        time.sleep(0.005)
+    return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+
+@pytest.fixture
+def api(settings: Settings, tmp_path) -> Iterator[Api]:
+    """The app in local mode: no keys."""
+    local = replace(settings, webhook_secrets={"shop": (WEBHOOK_SECRET,)}, storage_folder=tmp_path)
+    with running(local) as api:
+        yield api
+
+
+@pytest.fixture
+def guarded(settings: Settings) -> Iterator[Api]:
+    """The app as in production: three keys with a scope each, and small bodies."""
+    keys = (
+        ApiKey("reader", sha256(KEYS["reader"].encode()).hexdigest(), frozenset({"read"})),
+        ApiKey("writer", sha256(KEYS["writer"].encode()).hexdigest(), frozenset({"write"})),
+        ApiKey("operator", sha256(KEYS["operator"].encode()).hexdigest(), frozenset({"read", "write", "admin"})),
+    )
+    with running(replace(settings, environment="production", api_keys=keys, max_body_bytes=10_000)) as api:
+        yield api

@@ -1,0 +1,139 @@
+"""What can be asked of an import over HTTP: a look before it, a limit on its rejects, the way back."""
+
+import asyncio
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from penstock import json_codec
+from penstock.ingest import files
+from tests.integration.http.conftest import Api
+from tests.integration.http.test_bad_input import assert_names, assert_problem
+
+ORDERS = "order_id,product_id,quantity,ordered_at,unit_price\n" + "".join(
+    f"{number},MUG,{'x' if number > 30 else 2},2026-01-01,1.25\n" for number in range(60)
+)
+COUNT = "select (select count(*) from raw.imports), (select count(*) from pg_tables where schemaname = 'staging')"
+
+
+def loaded(api: Api, target: str, content: str, **asked: str) -> dict:
+    accepted = api.http.post(f"/v1/imports/{target}", params=asked, content=content)
+    assert accepted.status_code == 202, accepted.text
+    files.advance_import(api.settings, UUID(accepted.json()["import_id"]))
+    return api.http.get(accepted.json()["status_url"]).json()
+
+
+def test_a_dry_run_shows_the_first_rows_as_they_would_be(api: Api, connection: psycopg.Connection) -> None:
+    before = connection.execute(COUNT).fetchone()
+    mapping = '{"unit_price": null}'
+    answer = api.http.post("/v1/imports/orders", params={"dry_run": "true"}, content=ORDERS)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["read"], found["loaded"], found["rejected"], found["duplicate"]) == (60, 31, 29, 0)
+    assert len(found["rows"]) == len(found["rejects"]) == 20
+    assert [(row["order_id"], row["quantity"]) for row in found["rows"]] == [(str(number), 2) for number in range(20)]
+    assert found["rejects"][0] == {
+        "line": 33,
+        "field": "quantity",
+        "reason": found["rejects"][0]["reason"],
+        "content": "31,MUG,x,2026-01-01,1.25",
+    }
+    assert found["plan"]["mapping"]["quantity"] == "quantity"
+    assert found["plan"]["types"]["unit_price"] == "number"
+    incomplete = api.http.post("/v1/imports/orders", params={"dry_run": "true", "mapping": mapping}, content=ORDERS)
+    assert_names(assert_problem(incomplete, 422), "mapping")
+    assert connection.execute(COUNT).fetchone() == before
+    assert api.sent.events == []
+
+
+def test_a_dry_run_of_a_table_shows_typed_rows(api: Api, shelves: psycopg.Connection) -> None:
+    content = "id,height\n" + "".join(f"s{number},{number + 1}\n" for number in range(25)) + "s99,0\n"
+    found = api.http.post("/v1/imports/shelves", params={"dry_run": "true"}, content=content).json()
+    assert found["rows"] == [{"id": f"s{number}", "height": number + 1} for number in range(20)]
+    assert (found["loaded"], found["rejected"], found["updated"]) == (25, 1, 0)
+    assert shelves.execute("select count(*) from public.shelves").fetchone() == (0,)
+
+
+def test_a_form_may_carry_the_options(api: Api, shelves: psycopg.Connection) -> None:
+    form = {"files": {"file": ("s.csv", b"no;tall\n1;20\n")}, "data": {"mapping": '{"no": "id", "tall": "height"}'}}
+    found = api.http.post("/v1/imports/shelves?dry_run=true&delimiter=;", **form).json()
+    assert found["rows"] == [{"id": "1", "height": 20}], found
+    odd = {"files": {"file": ("s.csv", b"a\n")}, "data": {"colour": "red"}}
+    assert_names(assert_problem(api.http.post("/v1/imports/shelves", **odd), 422), "colour")
+
+
+def off_the_loop(work: Callable[..., Any], seen: list[str]) -> Callable[..., Any]:
+    @wraps(work)
+    def watched(*given: Any, **named: Any) -> Any:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            seen.append(work.__name__)
+            return work(*given, **named)
+        raise AssertionError(f"{work.__name__} runs on the event loop")
+
+    return watched
+
+
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+@pytest.mark.parametrize("form", [True, False])
+def test_nothing_of_a_file_is_parsed_on_the_event_loop(
+    api: Api, monkeypatch: pytest.MonkeyPatch, dry_run: str, form: bool
+) -> None:
+    seen: list[str] = []
+    watched = [(json_codec, "loads"), (files, "dry_run"), (files, "create_import")]
+    # the answer to a dry run has rows of the file, that to an import three fields
+    for owner, name in [*watched, (json_codec, "dumps")] if dry_run == "true" else watched:
+        monkeypatch.setattr(owner, name, off_the_loop(getattr(owner, name), seen))
+    mapping = {"mapping": '{"order_id": "order_id"}'}
+    sent = {"files": {"file": ("o.csv", ORDERS.encode())}, "data": mapping} if form else {"content": ORDERS}
+    asked = {"dry_run": dry_run} if form else {"dry_run": dry_run, **mapping}
+    answer = api.http.post("/v1/imports/orders", params=asked, **sent)
+    assert answer.status_code == (200 if dry_run == "true" else 202), answer.text
+    assert {"loads", "dry_run" if dry_run == "true" else "create_import"} <= set(seen)
+
+
+def test_an_option_of_a_form_is_no_longer_than_one_of_the_address(api: Api) -> None:
+    form = {"files": {"file": ("o.csv", b"a\n")}, "data": {"mapping": '{"a": "' + "x" * 20_000 + '"}'}}
+    assert_names(assert_problem(api.http.post("/v1/imports/orders", **form), 422), "mapping")
+
+
+def test_a_date_format_without_a_year_is_refused(api: Api) -> None:
+    for asked in ({"dry_run": "true"}, {}):
+        wrong = api.http.post(
+            "/v1/imports/orders", params={"dates": '{"ordered_at": "%d/%m"}', **asked}, content=ORDERS
+        )
+        assert_names(assert_problem(wrong, 422), "dates.ordered_at")
+
+
+def test_an_import_ends_at_its_limit_of_rejects(api: Api) -> None:
+    aborted = loaded(api, "orders", ORDERS, reject_limit="28")
+    assert (aborted["state"], aborted["error"]) == ("aborted", "more than 28 rejected lines")
+    assert loaded(api, "orders", ORDERS, reject_limit="29")["state"] == "completed"
+
+
+def test_an_import_into_a_table_is_taken_back(api: Api, shelves: psycopg.Connection) -> None:
+    loaded(api, "shelves", "id,height\na,1\nb,2\n")
+    second = loaded(api, "shelves", "id,height\nb,20\nc,30\n")
+    assert (second["loaded"], second["updated"]) == (2, 1)
+    undo = f"/v1/imports/{second['import_id']}/undo"
+    undone = api.http.post(undo)
+    assert undone.status_code == 200, undone.text
+    assert (undone.json()["state"], undone.json()["result"]["undo"]) == (
+        "undone",
+        {"removed": 1, "restored": 1, "kept": 0},
+    )
+    assert shelves.execute("select id, height from public.shelves order by id").fetchall() == [("a", 1), ("b", 2)]
+    assert "undone already" in assert_problem(api.http.post(undo), 409)["detail"]
+
+
+def test_what_cannot_be_taken_back(api: Api) -> None:
+    events = loaded(api, "orders", ORDERS)
+    refused = assert_problem(api.http.post(f"/v1/imports/{events['import_id']}/undo"), 409)
+    assert "events are never deleted" in refused["detail"]
+    assert_problem(api.http.post(f"/v1/imports/{uuid4()}/undo"), 404)
+    assert_names(assert_problem(api.http.post("/v1/imports/7/undo"), 422), "import_id")

@@ -1,0 +1,20 @@
+"""What tests of imports share."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from penstock.ingest.files import register
+from penstock.ingest.files.parse.types import Identifier, Integer
+from penstock.ingest.files.target import Field, Table, Target, unregister
+
+
+@pytest.fixture
+def shelves(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """A plain table, and its target of the same name."""
+    connection.execute("create table public.shelves (id text primary key, height integer not null)")
+    fields = (Field("id", Identifier(64), True), Field("height", Integer(1, 1000), True))
+    register(Target("shelves", fields, Table("public.shelves", ("id",))))
+    yield connection
+    unregister("shelves")

@@ -1,0 +1,180 @@
+"""What `/api/inngest` offers: every function of the package, under its file's name."""
+
+import importlib
+import os
+import pkgutil
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import inngest
+import pytest
+
+import functions
+from penstock.inngest import client as client_module
+from penstock.projections import PROJECTIONS
+
+APPENDED = "penstock/events.appended"
+EVERY_MINUTE = "* * * * *"
+EXPECTED: dict[str, set[str]] = {
+    "relay-events": {EVERY_MINUTE, "penstock/relay.requested"},
+    "project-orders": {APPENDED, "*/5 * * * *"},
+    "project-customers": {APPENDED, "*/5 * * * *"},
+    "project-products": {APPENDED, "*/5 * * * *"},
+    "project-inventory": {APPENDED, "*/5 * * * *"},
+    "run-daily-etl": {"TZ=UTC 0 2 * * *", "etl/daily.requested"},
+    "refresh-views": {"*/15 * * * *", "views/refresh.requested"},
+    "import-file": {"import/file.requested"},
+    "resume-imports": {"*/5 * * * *", "import/resume.requested"},
+    "receive-webhook": {EVERY_MINUTE, "webhook/delivery.received"},
+    "record-failure": {"inngest/function.failed"},
+    "purge-history": {"30 3 * * *", "penstock/purge.requested"},
+}
+
+
+def config(function: inngest.Function[Any]) -> dict[str, Any]:
+    """As the SDK sends it to Inngest."""
+    return function.get_config("http://127.0.0.1/api/inngest").main.model_dump(by_alias=True)
+
+
+def test_every_function_is_registered_with_its_triggers() -> None:
+    registered = {function.local_id: config(function) for function in functions.ALL}
+    triggers = {
+        name: {trigger.get("event") or trigger.get("cron") for trigger in found["triggers"]}
+        for name, found in registered.items()
+    }
+    assert triggers == EXPECTED
+
+
+def test_file_function_and_id_bear_one_name() -> None:
+    files = {module.name for module in pkgutil.iter_modules(functions.__path__)} - {"client", "advancing", "publishing"}
+    assert {function.local_id.replace("-", "_") for function in functions.ALL} == files
+    for name in files:
+        assert getattr(importlib.import_module(f"functions.{name}"), name) in functions.ALL
+
+
+def test_every_projection_has_a_function_that_runs_one_at_a_time() -> None:
+    found = {function.local_id: config(function) for function in functions.ALL}
+    for name in PROJECTIONS:
+        (limit,) = found[f"project-{name}"]["concurrency"]
+        assert (limit["limit"], limit["key"]) == (1, None)
+
+
+def test_failures_are_recorded_with_many_retries() -> None:
+    (found,) = [config(function) for function in functions.ALL if function.local_id == "record-failure"]
+    assert found["steps"]["step"]["retries"]["attempts"] == 20
+
+
+OWN_FILE = """
+import inngest
+
+from penstock.inngest.client import client
+
+
+@client.create_function(fn_id="greet-customer", trigger=inngest.TriggerEvent(event="event/OrderPlaced"))
+def greet_customer(ctx: inngest.ContextSync) -> str:
+    return f"Hello {ctx.event.data['payload']['customer_id']}"
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the sources, to add a file to."""
+    root = Path(functions.__path__[0]).parent
+    for name in ("functions", "penstock"):
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def interpreter(code: str, folder: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=folder or Path(functions.__path__[0]).parent,
+        env={"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def in_a_new_interpreter(code: str, folder: Path | None = None, **env: str) -> str:
+    done = interpreter(code, folder, **env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_file_of_ones_own_is_found_and_its_event_type_listened_to(project: Path) -> None:
+    (project / "functions" / "greet_customer.py").write_text(OWN_FILE)
+    code = "import functions; print(sorted(functions.LISTENED_TYPES), len(functions.ALL))"
+    assert in_a_new_interpreter(code, project) == f"['OrderPlaced'] {len(EXPECTED) + 1}"
+
+
+def test_a_file_whose_function_has_another_name_is_refused_instead_of_forgotten(project: Path) -> None:
+    (project / "functions" / "greetings.py").write_text(OWN_FILE)
+    done = interpreter("import functions", project)
+    assert "functions/greetings.py must name its function greetings, not greet_customer" in done.stderr
+
+
+def test_the_etl_runs_in_the_business_zone() -> None:
+    code = "from functions.run_daily_etl import run_daily_etl as f; print(f._triggers[0].cron)"
+    assert in_a_new_interpreter(code, PENSTOCK_TIMEZONE="Europe/Paris") == "TZ=Europe/Paris 0 3 * * *"
+
+
+IMPORT_WITHOUT_NETWORK = """
+import sys
+def refuse(event, arguments):
+    if event.startswith("socket."):
+        raise RuntimeError(event)
+sys.addaudithook(refuse)
+from penstock.inngest.client import client
+print(client.is_production, client.event_api_origin.rstrip("/"), client.event_key, bool(client.signing_key))
+"""
+
+
+def test_the_client_is_built_without_secrets_and_network() -> None:
+    assert in_a_new_interpreter(IMPORT_WITHOUT_NETWORK) == "True https://inn.gs None True"
+
+
+def test_a_development_server_is_named_by_environment_alone() -> None:
+    given = in_a_new_interpreter(IMPORT_WITHOUT_NETWORK, INNGEST_DEV="http://127.0.0.1:9999")
+    assert given == "False http://127.0.0.1:9999 None True"
+    assert in_a_new_interpreter(IMPORT_WITHOUT_NETWORK, INNGEST_DEV="1").startswith("False http://127.0.0.1:8288")
+
+
+def test_a_self_hosted_server_is_named_by_environment_alone() -> None:
+    env = {"INNGEST_BASE_URL": "https://inngest.example", "INNGEST_EVENT_KEY": "k", "INNGEST_SIGNING_KEY": "signkey-ab"}
+    assert in_a_new_interpreter(IMPORT_WITHOUT_NETWORK, **env) == "True https://inngest.example k True"
+
+
+SERVE_AND_CALL = """
+import asyncio, hashlib, hmac, json, time, warnings
+warnings.simplefilter("ignore")
+import fastapi, httpx, inngest.fast_api, functions
+from penstock.inngest.client import client
+app = fastapi.FastAPI()
+inngest.fast_api.serve(app, client, functions.ALL)
+async def call(key):
+    now = str(int(time.time()))
+    signature = hmac.new(key, b"{}" + now.encode(), hashlib.sha256).hexdigest()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://t") as http:
+        headers = {"x-inngest-signature": f"t={now}&s={signature}"}
+        url = "/api/inngest?fnId=penstock-relay-events&stepId=step"
+        return (await http.post(url, content=b"{}", headers=headers)).status_code
+print([asyncio.run(call(key)) for key in (b"", b"unset", b"None")])
+"""
+
+
+@pytest.mark.parametrize("empty", ["INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK", None])
+def test_without_a_signing_key_the_app_serves_and_refuses_every_call(empty: str | None) -> None:
+    """Set but empty is how `.env.example` leaves it: nobody may sign with the empty key."""
+    given = in_a_new_interpreter(SERVE_AND_CALL, **({empty: ""} if empty else {}))
+    assert given.endswith("[401, 401, 401]")
+
+
+def test_settings_are_read_at_the_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    marker = object()
+    monkeypatch.setattr(client_module, "get_settings", lambda: marker)
+    assert client_module.settings() is marker
