@@ -1,0 +1,32 @@
+"""The sample domain: a shop with orders, an inventory, products and customers.
+
+It shows what a domain is made of, and the figures that a shop wants. A domain of your own is a folder like this one.
+"""
+
+from penstock.domain import Domain
+from shop.customers import import_target as customers_target
+from shop.customers import projection as customers
+from shop.events import EVENTS
+from shop.figures.views import VIEWS
+from shop.inventory import import_target as inventory_target
+from shop.inventory import projection as inventory
+from shop.inventory import routes as inventory_routes
+from shop.inventory.fold import FOLD as INVENTORY
+from shop.orders import import_target as orders_target
+from shop.orders import projection as orders
+from shop.orders import routes as orders_routes
+from shop.orders.fold import FOLD as ORDER
+from shop.products import import_target as products_target
+from shop.products import projection as products
+
+DOMAIN = Domain(
+    "shop",
+    events=EVENTS,
+    folds=(ORDER, INVENTORY),
+    projections=(orders.PROJECTION, customers.PROJECTION, products.PROJECTION, inventory.PROJECTION),
+    targets=(orders_target.TARGET, customers_target.TARGET, products_target.TARGET, inventory_target.TARGET),
+    views=VIEWS,
+    routes=(orders_routes.routes, inventory_routes.routes),
+)
+
+__all__ = ["DOMAIN"]

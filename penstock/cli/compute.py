@@ -48,7 +48,7 @@ def _compute_range(settings: Settings, first: date, last: date) -> dict[str, Any
 def refresh(options: argparse.Namespace) -> None:
     """Refresh the named views, or all that can be refreshed."""
     settings = reachable_settings()
-    names = options.views or [view.name for view in views.VIEWS.values() if view.kind == "materialized"]
+    names = options.views or [view.name for view in views.views().values() if view.kind == "materialized"]
     for name in names:
         views.find_view(name)
     done = []

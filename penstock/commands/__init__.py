@@ -1,25 +1,27 @@
 """Commands: requests that may be refused. What they decide becomes events.
 
-`order` and `inventory` decide and evolve as pure functions; `verbs` runs them against the store.
+A domain decides and evolves by pure functions; this room runs them against the store: load, decide, append, and again
+if another was faster, the same answer for a repeated call.
 """
 
-from penstock.commands.dispatch import CommandContext
-from shop.aggregates import load_any
-from shop.inputs import AdjustInventory, CancelOrder, CompleteOrder, DeliverOrder, PayOrder, PlaceOrder, ShipOrder
-from shop.orders.commands import CommandAnswer, adjust_inventory, place_order, step_order
+from penstock.commands.dispatch import (
+    CommandAnswer,
+    CommandContext,
+    Earlier,
+    Identity,
+    Recorder,
+    evolved,
+    in_transaction,
+    lock_streams,
+)
 
 __all__ = [
-    "AdjustInventory",
-    "CancelOrder",
     "CommandAnswer",
     "CommandContext",
-    "CompleteOrder",
-    "DeliverOrder",
-    "PayOrder",
-    "PlaceOrder",
-    "ShipOrder",
-    "adjust_inventory",
-    "load_any",
-    "place_order",
-    "step_order",
+    "Earlier",
+    "Identity",
+    "Recorder",
+    "evolved",
+    "in_transaction",
+    "lock_streams",
 ]

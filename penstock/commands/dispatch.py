@@ -11,16 +11,17 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID, uuid5
 
 from penstock.errors import EventIdReused, PenstockError, Unavailable, VersionConflict
 from penstock.event_store import Appended, NewEvent, append, uuid7
+from penstock.payloads import Payload
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection, translated
 from penstock.settings import Settings
-from shop.events import Payload
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 ATTEMPTS: Final = 6
@@ -46,6 +47,20 @@ class Earlier:
     aggregate_id: str
     version: int
     position: int
+
+
+@dataclass(frozen=True)
+class CommandAnswer(Generic[S]):
+    """The aggregate after the command. `duplicate`: an earlier call with the same idempotency key did it.
+
+    A read model that has passed `position` knows of all that the command did.
+    """
+
+    aggregate_id: str
+    state: S
+    version: int
+    position: int
+    duplicate: bool
 
 
 class Identity:
@@ -166,3 +181,8 @@ def lock_streams(connection: Connection, streams: Collection[tuple[str, str]]) -
     with translated():
         rows = connection.execute("select * from ops.lock_streams(%s, %s)", (list(types), list(ids)))
         return {(aggregate_type, aggregate_id): version for aggregate_type, aggregate_id, version in rows}
+
+
+def evolved(evolve: Callable[[S, str, dict[str, Any]], S], state: S, decided: Payload) -> S:
+    """The state after what was decided."""
+    return evolve(state, type(decided).__name__, decided.as_json())

@@ -15,6 +15,7 @@ from penstock.event_store.events import (
     RecordedEvent,
     uuid7,
 )
+from penstock.event_store.folds import Fold, load_any
 from penstock.event_store.streams import append, append_one, read_stream
 from penstock.event_store.subscriptions import (
     lock_checkpoint,
@@ -32,6 +33,7 @@ __all__ = [
     "Appended",
     "BulkAppended",
     "ExpectedVersion",
+    "Fold",
     "Loaded",
     "NewEvent",
     "RecordedEvent",
@@ -41,6 +43,7 @@ __all__ = [
     "append_bulk",
     "append_one",
     "load_aggregate",
+    "load_any",
     "lock_checkpoint",
     "move_checkpoint",
     "read_checkpoint",

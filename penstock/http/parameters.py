@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Header, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from shop.events import storable
+from penstock.types import storable
 
 _Text = AfterValidator(storable)
 

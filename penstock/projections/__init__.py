@@ -11,10 +11,7 @@ from penstock.projections.projection import (
 from penstock.projections.rebuilding import Rebuilt, rebuild
 from penstock.projections.runner import Advanced, advance, advance_all, wait_for
 
-PROJECTIONS = projections()
-
 __all__ = [
-    "PROJECTIONS",
     "Advanced",
     "Projection",
     "PythonProjection",

@@ -1,20 +1,17 @@
 """What a projection is, and the registry of all of them.
 
-A projection is one short module in `penstock/projections/read_models/` that calls `register`. It names the read models
-that it alone writes (tables in `public`, made by a migration) and turns events into their rows, either by SQL over a
-range of positions or by a Python function over a page of events. The runner keeps the checkpoint, so a projection
-sees each event once, in order, in the transaction of its rows; the same code fills the copy of a rebuild.
+A projection names the read models that it alone writes (tables made by a migration) and turns events into their rows,
+either by SQL over a range of positions or by a Python function over a page of events. The runner keeps the checkpoint, so
+a projection sees each event once, in order, in the transaction of its rows; the same code fills the copy of a rebuild.
+Projections are part of a domain and known once that is installed (`penstock/domain.py`).
 
 Two things make a rebuild equal what was folded piece by piece. A row must come out the same however the events are
 cut into ranges; and whether an event can be read must depend on that event alone.
 """
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TypeAlias
 
 from penstock.errors import NotFound
@@ -80,13 +77,5 @@ def find_projection(name: str) -> Projection:
 
 
 def projections() -> Mapping[str, Projection]:
-    """All projections by name: those of the modules in `read_models`, and what else was registered."""
-    _load_modules()
+    """All installed projections by name."""
     return _registry
-
-
-@cache
-def _load_modules() -> None:
-    package = importlib.import_module("penstock.projections.read_models")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")

@@ -3,12 +3,12 @@
 from penstock.views.freshness import Freshness, list_views
 from penstock.views.pages import MAX_PAGE, Page, read_view
 from penstock.views.refresh import Refreshed, refresh_view
-from penstock.views.registry import VIEWS, View, find_view
+from penstock.views.registry import Key, View, find_view, views
 
 __all__ = [
     "MAX_PAGE",
-    "VIEWS",
     "Freshness",
+    "Key",
     "Page",
     "Refreshed",
     "View",
@@ -16,4 +16,5 @@ __all__ = [
     "list_views",
     "read_view",
     "refresh_view",
+    "views",
 ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from penstock.postgres.pool import Connection, translated
-from penstock.views.registry import VIEWS, Kind, View
+from penstock.views.registry import Kind, View, views
 
 _REFRESHED = "select refreshed_at, duration_ms from ops.views where view = %s"
 
@@ -24,7 +24,7 @@ class Freshness:
 
 def list_views(connection: Connection) -> list[Freshness]:
     """Every readable view and how fresh it is."""
-    return [freshness(connection, view) for view in VIEWS.values()]
+    return [freshness(connection, view) for view in views().values()]
 
 
 def freshness(connection: Connection, view: View) -> Freshness:

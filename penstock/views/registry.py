@@ -1,13 +1,13 @@
 """Which views may be read by name, and in which order their pages come.
 
 A name from a request is looked up here and goes no further; what reaches SQL are the identifiers below. To add a
-materialized view of your own: a migration that creates it with a unique index and a row in `ops.views`, and an entry
-here.
+materialized view of your own: a migration that creates it with a unique index and a row in `ops.views`, and a `View` in
+your domain.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from penstock.errors import NotFound
 
@@ -33,38 +33,24 @@ class View:
     fresh_by: str | None = None
 
 
-_VIEWS: Final = (
-    View("monthly_revenue", "materialized", (Key("month", "date", descending=True),)),
-    View(
-        "user_cohorts",
-        "materialized",
-        (Key("cohort_month", "date", descending=True), Key("months_since", "integer")),
-    ),
-    View(
-        "product_performance",
-        "materialized",
-        (Key("revenue", "numeric", descending=True), Key("product_id", "text")),
-    ),
-    View(
-        "daily_analytics",
-        "table",
-        (Key("day", "date", descending=True),),
-        fresh_by="select max(computed_at) from public.daily_analytics",
-    ),
-    View(
-        "revenue_by_hour",
-        "table",
-        (Key("hour", "timestamptz", descending=True),),
-        fresh_by="select updated_at from ops.subscriptions where subscription = 'orders'",
-    ),
-)
+_registry: dict[str, View] = {}
 
-VIEWS: Final[Mapping[str, View]] = {view.name: view for view in _VIEWS}
+
+def register(view: View) -> View:
+    """Make a view readable by its name."""
+    if _registry.setdefault(view.name, view) != view:
+        raise ValueError(f"a view named {view.name!r} is registered already")
+    return view
+
+
+def views() -> Mapping[str, View]:
+    """All readable views by name."""
+    return _registry
 
 
 def find_view(name: str) -> View:
     """The view of that name, or `NotFound`."""
     try:
-        return VIEWS[name]
+        return _registry[name]
     except KeyError:
-        raise NotFound(f"no view is named {name!r}; there are {', '.join(VIEWS)}") from None
+        raise NotFound(f"no view is named {name!r}; there are {', '.join(_registry)}") from None

@@ -1,7 +1,7 @@
 """Customers: one line, one `CustomerRegistered`. What the customer's stream says already is a duplicate."""
 
 from penstock.ingest.files.parse.types import Email, Identifier, Text, Timestamp
-from penstock.ingest.files.target import MOMENT, Facts, Field, Target, register
+from penstock.ingest.files.target import MOMENT, Facts, Field, Target
 
 _SELECT = """
 select
@@ -15,21 +15,16 @@ select
 from {rows} as r
 """.replace("<moment>", MOMENT.replace("<at>", "r.registered_at"))
 
-register(
-    Target(
-        name="customers",
-        fields=(
-            Field("customer_id", Identifier(), True, ("CustomerID", "customer", "client_id", "household_id", "id")),
-            Field("name", Text(at_most=500), False, ("full name", "customer name")),
-            Field("email", Email(), False, ("e-mail", "mail", "email address")),
-            Field("country", Text(at_most=100), False, ("country code",)),
-            Field(
-                "registered_at",
-                Timestamp(of_fact=True),
-                True,
-                ("created_at", "signup date", "registration date", "date"),
-            ),
+TARGET = Target(
+    name="customers",
+    fields=(
+        Field("customer_id", Identifier(), True, ("CustomerID", "customer", "client_id", "household_id", "id")),
+        Field("name", Text(at_most=500), False, ("full name", "customer name")),
+        Field("email", Email(), False, ("e-mail", "mail", "email address")),
+        Field("country", Text(at_most=100), False, ("country code",)),
+        Field(
+            "registered_at", Timestamp(of_fact=True), True, ("created_at", "signup date", "registration date", "date")
         ),
-        into=Facts(_SELECT, repeat="latest", by="customer_id"),
-    )
+    ),
+    into=Facts(_SELECT, repeat="latest", by="customer_id"),
 )

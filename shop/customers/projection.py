@@ -5,7 +5,7 @@ that customer's country; once registered, only the times of the first and last o
 """
 
 from penstock.projections import payload_sql
-from penstock.projections.projection import SqlProjection, register
+from penstock.projections.projection import SqlProjection
 
 _ADVANCE = f"""
 with registrations as materialized (
@@ -76,11 +76,9 @@ written as (
 select {payload_sql.all_read("registrations", "registered_at")}, {payload_sql.all_read("purchases", "customer_id", "placed_at")}
 """  # noqa: S608
 
-PROJECTION = register(
-    SqlProjection(
-        name="customers",
-        tables=("customers",),
-        event_types=("CustomerRegistered", "OrderPlaced"),
-        statements=(_ADVANCE,),
-    )
+PROJECTION = SqlProjection(
+    name="customers",
+    tables=("customers",),
+    event_types=("CustomerRegistered", "OrderPlaced"),
+    statements=(_ADVANCE,),
 )

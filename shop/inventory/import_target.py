@@ -4,7 +4,7 @@ With an `adjustment_id` the same movement is recognised in any file; without one
 """
 
 from penstock.ingest.files.parse.types import Identifier, Integer, Text, Timestamp
-from penstock.ingest.files.target import Facts, Field, Target, register
+from penstock.ingest.files.target import Facts, Field, Target
 
 _SELECT = """
 select
@@ -17,17 +17,15 @@ select
 from {rows} as r
 """
 
-register(
-    Target(
-        name="inventory",
-        fields=(
-            Field("product_id", Identifier(), True, ("StockCode", "sku", "product", "item_id")),
-            Field("delta", Integer(-1_000_000_000, 1_000_000_000), True, ("quantity", "change", "adjustment", "qty")),
-            Field("reason", Text(at_most=200), False, ("comment", "note")),
-            Field("adjusted_at", Timestamp(of_fact=True), False, ("date", "created_at", "time", "timestamp")),
-            Field("adjustment_id", Identifier(), False, ("reference", "id", "movement_id")),
-        ),
-        into=Facts(_SELECT, repeat="id", by="product_id"),
-        defaults={"reason": "import"},
-    )
+TARGET = Target(
+    name="inventory",
+    fields=(
+        Field("product_id", Identifier(), True, ("StockCode", "sku", "product", "item_id")),
+        Field("delta", Integer(-1_000_000_000, 1_000_000_000), True, ("quantity", "change", "adjustment", "qty")),
+        Field("reason", Text(at_most=200), False, ("comment", "note")),
+        Field("adjusted_at", Timestamp(of_fact=True), False, ("date", "created_at", "time", "timestamp")),
+        Field("adjustment_id", Identifier(), False, ("reference", "id", "movement_id")),
+    ),
+    into=Facts(_SELECT, repeat="id", by="product_id"),
+    defaults={"reason": "import"},
 )

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from penstock.errors import InsufficientStock, InvalidInput
-from shop.events import InventoryAdjusted, Payload, StockReserved
+from penstock.payloads import Payload
+from shop.events import InventoryAdjusted, StockReserved
 
 AGGREGATE_TYPE: Final = "inventory"
 

@@ -5,7 +5,7 @@ whether a command may take the last piece is decided before the event.
 """
 
 from penstock.projections import payload_sql
-from penstock.projections.projection import SqlProjection, register
+from penstock.projections.projection import SqlProjection
 
 _ADVANCE = f"""
 with changes as materialized (
@@ -58,11 +58,9 @@ on conflict (product_id) do update set
   updated_at = greatest(i.updated_at, excluded.updated_at)
 """  # noqa: S608
 
-PROJECTION = register(
-    SqlProjection(
-        name="inventory",
-        tables=("inventory_current", "inventory_history"),
-        event_types=("InventoryAdjusted", "StockReserved"),
-        statements=(_ADVANCE,),
-    )
+PROJECTION = SqlProjection(
+    name="inventory",
+    tables=("inventory_current", "inventory_history"),
+    event_types=("InventoryAdjusted", "StockReserved"),
+    statements=(_ADVANCE,),
 )

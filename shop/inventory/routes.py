@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from fastapi import Query, Request
 from pydantic import Field
 
-from penstock import commands
 from penstock.http.background import woken
 from penstock.http.parameters import Answer, IdempotencyKey, ProductId, WaitFor
 from penstock.http.read_your_writes import context_of, read_when_ready
 from penstock.http.routing import Json, needs, router, settings_of
-from shop.queries import read_inventory
+from shop.inventory import commands, inputs
+from shop.inventory.queries import read_inventory
 
 routes = router()
 
@@ -57,7 +57,7 @@ class InventoryOut(Answer):
     openapi_extra=needs("write"),
 )
 def adjust_inventory(
-    request: Request, product_id: ProductId, body: commands.AdjustInventory, idempotency_key: IdempotencyKey = None
+    request: Request, product_id: ProductId, body: inputs.AdjustInventory, idempotency_key: IdempotencyKey = None
 ) -> Json:
     """Add pieces (`delta` above 0) or take some away. From the first time on the product's stock is tracked.
 

@@ -1,4 +1,4 @@
-"""The commands: place an order, move it a step, adjust a product's inventory. Each is one transaction.
+"""The commands on orders: place one, move it a step. Each is one transaction.
 
 Stock: a product is tracked once it has an inventory stream. Placing an order reserves the pieces of tracked products
 or is refused; products that are not tracked are not checked. Cancelling gives a reservation back; shipping (or
@@ -7,22 +7,31 @@ are locked first, in the order that all writers keep, so that racing orders wait
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Final
 
-from penstock.commands.dispatch import CommandContext, Earlier, Identity, Recorder, in_transaction, lock_streams
+from penstock.commands import (
+    CommandAnswer,
+    CommandContext,
+    Earlier,
+    Identity,
+    Recorder,
+    evolved,
+    in_transaction,
+    lock_streams,
+)
+from penstock.payloads import Payload
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
-from shop.aggregates import load_inventory, load_order
-from shop.events import OrderPlaced, Payload
-from shop.inputs import AdjustInventory, PlaceOrder
+from shop.events import OrderPlaced
 from shop.inventory import inventory
+from shop.inventory.fold import load_inventory
 from shop.inventory.inventory import Inventory
 from shop.orders import order
+from shop.orders.fold import load_order
+from shop.orders.inputs import PlaceOrder
 from shop.orders.order import Order
 
-S = TypeVar("S")
 _StockStep = Callable[[Inventory, str, str, str], Sequence[Payload]]
 
 _STOCK_AFTER: Final[dict[str, tuple[_StockStep, str]]] = {
@@ -30,20 +39,6 @@ _STOCK_AFTER: Final[dict[str, tuple[_StockStep, str]]] = {
     "complete": (inventory.hand_out, "order-completed"),
     "cancel": (inventory.give_back, "order-cancelled"),
 }
-
-
-@dataclass(frozen=True)
-class CommandAnswer(Generic[S]):
-    """The aggregate after the command. `duplicate`: an earlier call with the same idempotency key did it.
-
-    A read model that has passed `position` knows of all that the command did.
-    """
-
-    aggregate_id: str
-    state: S
-    version: int
-    position: int
-    duplicate: bool
 
 
 def place_order(settings: Settings, command: PlaceOrder, context: CommandContext) -> CommandAnswer[Order]:
@@ -56,7 +51,7 @@ def place_order(settings: Settings, command: PlaceOrder, context: CommandContext
 
     def attempt(connection: Connection) -> CommandAnswer[Order]:
         if earlier := identity.find_earlier(connection):
-            return _replay_order(connection, earlier)
+            return _replay(connection, earlier)
         current = load_order(connection, placed.order_id)
         decided = order.place(current.state, placed)
         recorder = Recorder(connection, context, identity)
@@ -74,34 +69,13 @@ def step_order(
 
     def attempt(connection: Connection) -> CommandAnswer[Order]:
         if earlier := identity.find_earlier(connection):
-            return _replay_order(connection, earlier)
+            return _replay(connection, earlier)
         current = load_order(connection, order_id)
         decided = order.step(current.state, order_id, step, dict(details))
         recorder = Recorder(connection, context, identity)
         if step in _STOCK_AFTER:
             _move_stock(connection, recorder, order_id, current.state, *_STOCK_AFTER[step])
         return _record_order(recorder, order_id, current.state, current.version, decided, context.now)
-
-    return in_transaction(settings, identity, attempt)
-
-
-def adjust_inventory(
-    settings: Settings, product_id: str, command: AdjustInventory, context: CommandContext
-) -> CommandAnswer[Inventory]:
-    """Add or take away pieces. Raises `InsufficientStock` if orders hold what would be taken."""
-    identity = Identity(context, "adjust_inventory", product_id, command)
-
-    def attempt(connection: Connection) -> CommandAnswer[Inventory]:
-        if earlier := identity.find_earlier(connection):
-            return _replay_inventory(connection, earlier)
-        stream = (inventory.AGGREGATE_TYPE, product_id)
-        lock_streams(connection, [stream])
-        current = load_inventory(connection, product_id)
-        decided = inventory.adjust(current.state, product_id, command.delta, command.reason)
-        recorder = Recorder(connection, context, identity)
-        appended = recorder.append_main(stream, current.version, decided, context.now)
-        state = _evolved(inventory.evolve, current.state, decided)
-        return CommandAnswer(product_id, state, appended.version, appended.position, appended.duplicate)
 
     return in_transaction(settings, identity, attempt)
 
@@ -136,19 +110,10 @@ def _record_order(
     recorder: Recorder, order_id: str, state: Order, version: int, decided: Payload, occurred_at: datetime
 ) -> CommandAnswer[Order]:
     appended = recorder.append_main((order.AGGREGATE_TYPE, order_id), version, decided, occurred_at)
-    state = _evolved(order.evolve, state, decided)
+    state = evolved(order.evolve, state, decided)
     return CommandAnswer(order_id, state, appended.version, appended.position, appended.duplicate)
 
 
-def _evolved(evolve: Callable[[S, str, dict[str, Any]], S], state: S, decided: Payload) -> S:
-    return evolve(state, type(decided).__name__, decided.as_json())
-
-
-def _replay_order(connection: Connection, earlier: Earlier) -> CommandAnswer[Order]:
+def _replay(connection: Connection, earlier: Earlier) -> CommandAnswer[Order]:
     loaded = load_order(connection, earlier.aggregate_id, at_version=earlier.version)
-    return CommandAnswer(earlier.aggregate_id, loaded.state, earlier.version, earlier.position, True)
-
-
-def _replay_inventory(connection: Connection, earlier: Earlier) -> CommandAnswer[Inventory]:
-    loaded = load_inventory(connection, earlier.aggregate_id, at_version=earlier.version)
     return CommandAnswer(earlier.aggregate_id, loaded.state, earlier.version, earlier.position, True)

@@ -5,7 +5,7 @@ or `amount` for the whole line. A category or name that the file does not give i
 """
 
 from penstock.ingest.files.parse.types import Code, Identifier, Integer, Number, Text, Timestamp
-from penstock.ingest.files.target import MOMENT, Facts, Field, Profile, Target, register
+from penstock.ingest.files.target import MOMENT, Facts, Field, Profile, Target
 
 _ONLINE_RETAIL = Profile(
     "online_retail",
@@ -73,30 +73,28 @@ cross join lateral (
 """.replace("<price>", _PRICE).replace("<total>", f"({_TOTAL})")
 _SELECT = _SELECT.replace("<moment>", MOMENT.replace("<at>", "o.occurred_at"))
 
-register(
-    Target(
-        name="orders",
-        fields=(
-            Field("order_id", Identifier(), True, ("InvoiceNo", "Invoice", "order", "order number", "basket_id")),
-            Field("product_id", Identifier(), True, ("StockCode", "sku", "product", "item_id")),
-            Field("product_name", Text(), False, ("Description", "name", "product description", "title")),
-            Field("category", Text(at_most=200), False, ("product_category", "department")),
-            Field("quantity", Integer(1, 1_000_000_000), True, ("qty", "units", "amount ordered")),
-            Field(
-                "ordered_at",
-                Timestamp(of_fact=True),
-                True,
-                ("InvoiceDate", "order date", "placed_at", "created_at", "date", "transaction_timestamp", "timestamp"),
-            ),
-            Field("unit_price", Number(positive=True), False, ("UnitPrice", "price", "item price")),
-            Field("amount", Number(positive=True), False, ("line total", "sales_value", "line amount")),
-            Field("customer_id", Identifier(), False, ("CustomerID", "customer", "client_id", "household_id")),
-            Field("country", Text(at_most=100), False, ("ship country", "customer country")),
-            Field("currency", Code(3), False, ("currency code",)),
+TARGET = Target(
+    name="orders",
+    fields=(
+        Field("order_id", Identifier(), True, ("InvoiceNo", "Invoice", "order", "order number", "basket_id")),
+        Field("product_id", Identifier(), True, ("StockCode", "sku", "product", "item_id")),
+        Field("product_name", Text(), False, ("Description", "name", "product description", "title")),
+        Field("category", Text(at_most=200), False, ("product_category", "department")),
+        Field("quantity", Integer(1, 1_000_000_000), True, ("qty", "units", "amount ordered")),
+        Field(
+            "ordered_at",
+            Timestamp(of_fact=True),
+            True,
+            ("InvoiceDate", "order date", "placed_at", "created_at", "date", "transaction_timestamp", "timestamp"),
         ),
-        into=Facts(_SELECT, repeat="stream", by="order_id"),
-        one_of=(("amount", "unit_price"),),
-        defaults={"currency": "USD"},
-        profiles=(_ONLINE_RETAIL, _COMPLETE_JOURNEY),
-    )
+        Field("unit_price", Number(positive=True), False, ("UnitPrice", "price", "item price")),
+        Field("amount", Number(positive=True), False, ("line total", "sales_value", "line amount")),
+        Field("customer_id", Identifier(), False, ("CustomerID", "customer", "client_id", "household_id")),
+        Field("country", Text(at_most=100), False, ("ship country", "customer country")),
+        Field("currency", Code(3), False, ("currency code",)),
+    ),
+    into=Facts(_SELECT, repeat="stream", by="order_id"),
+    one_of=(("amount", "unit_price"),),
+    defaults={"currency": "USD"},
+    profiles=(_ONLINE_RETAIL, _COMPLETE_JOURNEY),
 )

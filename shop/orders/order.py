@@ -15,8 +15,9 @@ from decimal import Decimal, localcontext
 from typing import Any, Final
 
 from penstock.errors import ImpossibleStep, InvalidInput, NotFound
+from penstock.payloads import Payload
 from shop import events
-from shop.events import OrderPlaced, Payload
+from shop.events import OrderPlaced
 
 AGGREGATE_TYPE: Final = "order"
 

@@ -6,7 +6,7 @@ the later one holds, so a completed order that is cancelled takes its revenue ba
 """
 
 from penstock.projections import payload_sql
-from penstock.projections.projection import SqlProjection, register
+from penstock.projections.projection import SqlProjection
 
 _STEPS = {
     "PaymentReceived": "paid",
@@ -187,12 +187,10 @@ hours as (
 select {payload_sql.all_read("moments", "occurred_at")}
 """  # noqa: S608
 
-PROJECTION = register(
-    SqlProjection(
-        name="orders",
-        tables=("orders", "order_items", "revenue_by_hour"),
-        event_types=("OrderPlaced", *_STEPS),
-        statements=(_ADD_ITEMS, _ADVANCE_ORDERS),
-        independent=True,
-    )
+PROJECTION = SqlProjection(
+    name="orders",
+    tables=("orders", "order_items", "revenue_by_hour"),
+    event_types=("OrderPlaced", *_STEPS),
+    statements=(_ADD_ITEMS, _ADVANCE_ORDERS),
+    independent=True,
 )

@@ -5,15 +5,15 @@ from typing import Any
 from fastapi import Request
 from pydantic import Field
 
-from penstock import commands
 from penstock.commands import CommandAnswer
 from penstock.http.background import woken
 from penstock.http.parameters import Answer, IdempotencyKey, OrderId, Status, WaitFor
 from penstock.http.read_your_writes import context_of, read_when_ready
 from penstock.http.routing import Json, needs, router, settings_of
-from shop.events import Payload
+from penstock.payloads import Payload
+from shop.orders import commands, inputs
 from shop.orders.order import Order
-from shop.queries import read_order
+from shop.orders.queries import read_order
 
 routes = router()
 
@@ -64,7 +64,7 @@ _STEP: dict[str, Any] = {"responses": {200: {"model": OrderAnswer}}, "openapi_ex
 
 
 @routes.post("/v1/orders", status_code=201, responses={201: {"model": OrderAnswer}}, openapi_extra=needs("write"))
-def place_order(request: Request, body: commands.PlaceOrder, idempotency_key: IdempotencyKey = None) -> Json:
+def place_order(request: Request, body: inputs.PlaceOrder, idempotency_key: IdempotencyKey = None) -> Json:
     """Place an order. Its total is the exact sum of the items.
 
     Products that have an inventory are reserved, all or nothing: 409 `insufficient-stock` names `product_id`,
@@ -76,51 +76,51 @@ def place_order(request: Request, body: commands.PlaceOrder, idempotency_key: Id
 
 @routes.post("/v1/orders/{order_id:path}/pay", **_STEP)
 def pay_order(
-    request: Request, order_id: OrderId, body: commands.PayOrder | None = None, idempotency_key: IdempotencyKey = None
+    request: Request, order_id: OrderId, body: inputs.PayOrder | None = None, idempotency_key: IdempotencyKey = None
 ) -> Json:
     """Pay a placed order in full. 409 `impossible-step` with the present `status` if it is not `placed`."""
-    return _step(request, order_id, "pay", body or commands.PayOrder(), idempotency_key)
+    return _step(request, order_id, "pay", body or inputs.PayOrder(), idempotency_key)
 
 
 @routes.post("/v1/orders/{order_id:path}/ship", **_STEP)
 def ship_order(
-    request: Request, order_id: OrderId, body: commands.ShipOrder | None = None, idempotency_key: IdempotencyKey = None
+    request: Request, order_id: OrderId, body: inputs.ShipOrder | None = None, idempotency_key: IdempotencyKey = None
 ) -> Json:
     """Ship a paid order: what it had reserved leaves the inventory."""
-    return _step(request, order_id, "ship", body or commands.ShipOrder(), idempotency_key)
+    return _step(request, order_id, "ship", body or inputs.ShipOrder(), idempotency_key)
 
 
 @routes.post("/v1/orders/{order_id:path}/deliver", **_STEP)
 def deliver_order(
     request: Request,
     order_id: OrderId,
-    body: commands.DeliverOrder | None = None,
+    body: inputs.DeliverOrder | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Say that a shipped order has arrived."""
-    return _step(request, order_id, "deliver", body or commands.DeliverOrder(), idempotency_key)
+    return _step(request, order_id, "deliver", body or inputs.DeliverOrder(), idempotency_key)
 
 
 @routes.post("/v1/orders/{order_id:path}/complete", **_STEP)
 def complete_order(
     request: Request,
     order_id: OrderId,
-    body: commands.CompleteOrder | None = None,
+    body: inputs.CompleteOrder | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Complete an order that is paid, shipped or delivered. From now on it counts as revenue."""
-    return _step(request, order_id, "complete", body or commands.CompleteOrder(), idempotency_key)
+    return _step(request, order_id, "complete", body or inputs.CompleteOrder(), idempotency_key)
 
 
 @routes.post("/v1/orders/{order_id:path}/cancel", **_STEP)
 def cancel_order(
     request: Request,
     order_id: OrderId,
-    body: commands.CancelOrder | None = None,
+    body: inputs.CancelOrder | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Cancel an order that is not shipped yet: what it had reserved is available again."""
-    return _step(request, order_id, "cancel", body or commands.CancelOrder(), idempotency_key)
+    return _step(request, order_id, "cancel", body or inputs.CancelOrder(), idempotency_key)
 
 
 @routes.get("/v1/orders/{order_id:path}", responses={200: {"model": OrderOut}}, openapi_extra=needs("read"))

@@ -4,7 +4,7 @@ A line that says what the product's stream says already is a duplicate; one that
 """
 
 from penstock.ingest.files.parse.types import Identifier, Number, Text, Timestamp
-from penstock.ingest.files.target import Facts, Field, Target, register
+from penstock.ingest.files.target import Facts, Field, Target
 
 _SELECT = """
 select
@@ -18,16 +18,14 @@ select
 from {rows} as r
 """
 
-register(
-    Target(
-        name="products",
-        fields=(
-            Field("product_id", Identifier(), True, ("StockCode", "sku", "product", "item_id", "id")),
-            Field("name", Text(), False, ("product_name", "Description", "title", "product_type")),
-            Field("category", Text(at_most=200), False, ("product_category", "department")),
-            Field("unit_price", Number(), False, ("UnitPrice", "price", "list price")),
-            Field("listed_at", Timestamp(of_fact=True), False, ("created_at", "date")),
-        ),
-        into=Facts(_SELECT, repeat="latest", by="product_id"),
-    )
+TARGET = Target(
+    name="products",
+    fields=(
+        Field("product_id", Identifier(), True, ("StockCode", "sku", "product", "item_id", "id")),
+        Field("name", Text(), False, ("product_name", "Description", "title", "product_type")),
+        Field("category", Text(at_most=200), False, ("product_category", "department")),
+        Field("unit_price", Number(), False, ("UnitPrice", "price", "list price")),
+        Field("listed_at", Timestamp(of_fact=True), False, ("created_at", "date")),
+    ),
+    into=Facts(_SELECT, repeat="latest", by="product_id"),
 )

@@ -5,7 +5,7 @@ that gives them.
 """
 
 from penstock.projections import payload_sql
-from penstock.projections.projection import SqlProjection, register
+from penstock.projections.projection import SqlProjection
 
 _ADVANCE = f"""
 with listings as materialized (
@@ -71,11 +71,9 @@ written as (
 select {payload_sql.all_read("listings", "unit_price", "listed_at")}, {payload_sql.all_read("lines", "product_id")}
 """  # noqa: S608
 
-PROJECTION = register(
-    SqlProjection(
-        name="products",
-        tables=("products",),
-        event_types=("ProductListed", "OrderPlaced"),
-        statements=(_ADVANCE,),
-    )
+PROJECTION = SqlProjection(
+    name="products",
+    tables=("products",),
+    event_types=("ProductListed", "OrderPlaced"),
+    statements=(_ADVANCE,),
 )

@@ -1,17 +1,17 @@
 """An aggregate's state, now or then."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Query, Request
 from pydantic import Field
 
-from penstock.commands import load_any
 from penstock.errors import NotFound
+from penstock.event_store import load_any
 from penstock.http.parameters import AggregateId, AggregateType, Answer
 from penstock.http.routing import Json, needs, router, settings_of
 from penstock.postgres import pool
-from shop.events import Time
+from penstock.types import Time
 
 routes = router()
 
@@ -22,8 +22,8 @@ class AggregateOut(Answer):
     version: int
     position: int
     updated_at: str = Field(description="When the last event that is in the state was stored.")
-    fold: Literal["order", "inventory", "merged"] = Field(
-        description="How the state was made. `merged`: nothing is known of this aggregate type; `state` is how many "
+    fold: str = Field(
+        description="How the state was made, by name. `merged`: no domain knows this aggregate type; `state` is how many "
         "events there are, the type of the last, and as `data` their payloads merged, later keys over earlier ones."
     )
     state: dict[str, Any]

@@ -14,7 +14,7 @@ from penstock.http.shared_look import looked
 from penstock.operations import metrics
 from penstock.operations.runs import page_of_runs
 from penstock.postgres import pool
-from shop.events import Time
+from penstock.types import Time
 
 routes = router()
 

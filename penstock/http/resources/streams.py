@@ -39,8 +39,9 @@ from penstock.http.routing import (
     short_cut,
     spliced,
 )
+from penstock.payloads import check_payload_time
 from penstock.postgres import pool
-from shop.events import OccurredAt, check_payload_time, storable
+from penstock.types import OccurredAt, storable
 
 routes = router()
 

@@ -6,6 +6,7 @@ import_status    how it stands: state, account, progress
 rejects_csv      the refused lines, safe to open in a spreadsheet
 """
 
+from penstock.ingest.files import events_target as _events_target  # noqa: F401 - registers itself
 from penstock.ingest.files.api import create_import, import_status, list_imports, rejects_csv
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.preview import dry_run

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from penstock import json_codec
 from penstock.ingest.files.parse.types import Identifier, Integer, Json, Refused, Text, Timestamp
 from penstock.ingest.files.target import Facts, Field, Target, register
-from shop.events import TIME_FIELDS, check_payload_time
+from penstock.payloads import check_payload_time, find_schema
 
 _ZONE = re.compile(r"(?:Z|[+-][0-9]{2}:?[0-9]{2})$")
 _SELECT = """
@@ -47,12 +47,12 @@ class Metadata(Json):
 
 
 def _check(values: Mapping[str, str | None]) -> None:
-    event_type = values.get("event_type") or ""
-    if event_type in TIME_FIELDS:
-        check_payload_time(event_type, json_codec.loads(values.get("payload") or "{}", field="payload"))
+    schema = find_schema(values.get("event_type") or "")
+    if schema and schema.time_field:
+        check_payload_time(schema.event_type, json_codec.loads(values.get("payload") or "{}", field="payload"))
 
 
-register(
+TARGET = register(
     Target(
         name="events",
         fields=(

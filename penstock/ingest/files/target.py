@@ -1,17 +1,14 @@
 """What a file can be imported into, and the registry of all of them.
 
-A target is one short module in `penstock/imports/targets/` that calls `register`. It names its fields (kind, whether
-required, the header names by which a column is recognised) and what becomes of the rows: events (`facts`, a select
-over the staged rows) or a plain table (`table` and its `key`). Names of tables and columns come from here alone,
-never from a request.
+A target names its fields (kind, whether required, the header names by which a column is recognised) and what becomes
+of the rows: events (`facts`, a select over the staged rows) or a plain table (`table` and its `key`). Names of tables and
+columns come from here alone, never from a request. Targets are part of a domain and known once that is installed
+(`penstock/domain.py`); the target `events` belongs to no domain and is always there.
 """
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Final, Literal, LiteralString
 
 from penstock.errors import NotFound
@@ -124,7 +121,6 @@ def unregister(name: str) -> None:
 
 
 def find_target(name: str) -> Target:
-    _load_targets()
     try:
         return _registry[name]
     except KeyError:
@@ -133,16 +129,7 @@ def find_target(name: str) -> Target:
 
 
 def target_names() -> list[str]:
-    _load_targets()
     return sorted(_registry)
-
-
-@cache
-def _load_targets() -> None:
-    from penstock.ingest.files import targets
-
-    for module in pkgutil.iter_modules(targets.__path__):
-        importlib.import_module(f"{targets.__name__}.{module.name}")
 
 
 def folded(name: str) -> str:

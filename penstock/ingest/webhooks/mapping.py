@@ -1,6 +1,6 @@
 """What a delivery means: its body `{"type", "timestamp", "data"}` as one event of one stream. Pure.
 
-A `type` of the sample domain goes to its own stream and must have a fitting payload; any other type is kept as it was
+A `type` that a domain declares goes to its own stream and must have a fitting payload; any other type is kept as it was
 sent, in the stream `<source>/<id>`, where the id is `data.id`, `data.object.id` or else the delivery's own.
 """
 
@@ -16,7 +16,8 @@ from penstock import json_codec
 from penstock.business_time import check_time
 from penstock.errors import InvalidInput
 from penstock.event_store import NewEvent
-from shop.events import DOMAIN_EVENTS, Payload, Time
+from penstock.payloads import EventSchema, Payload, find_schema
+from penstock.types import Time
 
 _NAMESPACE: Final = UUID("c1c2a0ce-0c55-5d0c-9f3b-6f0a7f9a3e10")
 _TIME: Final[TypeAdapter[datetime]] = TypeAdapter(Time)
@@ -50,8 +51,8 @@ def read_delivery(delivery: Delivery) -> Meaning:
     data = body.get("data")
     if not isinstance(data, dict):
         raise InvalidInput("missing, or no JSON object", field="data")
-    if event_type in DOMAIN_EVENTS:
-        aggregate_type, aggregate_id, payload = _domain_event(event_type, data)
+    if schema := find_schema(event_type):
+        aggregate_type, aggregate_id, payload = _domain_event(schema, data)
     else:
         aggregate_type, aggregate_id, payload = delivery.source, _stream_id(data, delivery), data
     event = NewEvent(event_type, payload, _metadata(delivery, body), event_id(delivery))
@@ -62,14 +63,14 @@ def event_id(delivery: Delivery) -> UUID:
     return uuid5(_NAMESPACE, f"{delivery.source}:{delivery.delivery_id}")
 
 
-def _domain_event(event_type: str, data: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+def _domain_event(schema: EventSchema, data: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
     """Steps of an order do not name it in their payload: the id beside their fields says which order it is."""
-    model, aggregate_type, key = DOMAIN_EVENTS[event_type]
+    model, key = schema.payload, schema.key
     aggregate_id = data.get(key)
     if not isinstance(aggregate_id, str) or not aggregate_id:
         raise InvalidInput("missing, or no text", field=f"data.{key}")
     given = data if key in model.model_fields else {name: value for name, value in data.items() if name != key}
-    return aggregate_type, aggregate_id, _payload(model, given).as_json()
+    return schema.aggregate_type, aggregate_id, _payload(model, given).as_json()
 
 
 def _payload(model: type[Payload], given: Mapping[str, Any]) -> Payload:

@@ -9,7 +9,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-import penstock.inngest.client
 from penstock.cli import main
 from penstock.relay.outbox import APPENDED, OutgoingEvent
 from penstock.settings import Settings

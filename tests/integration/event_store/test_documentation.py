@@ -8,7 +8,6 @@ from uuid import uuid4
 import inngest
 import pytest
 
-import penstock.inngest.client
 from penstock.event_store import NewEvent, append, append_bulk, load_aggregate, read_stream
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection

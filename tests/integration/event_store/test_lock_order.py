@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from shop.inputs import CancelOrder
 
 from penstock import commands
 from penstock.commands import AdjustInventory, CommandContext, PlaceOrder
@@ -23,7 +24,6 @@ from penstock.errors import VersionConflict
 from penstock.event_store import append, append_bulk
 from penstock.postgres import pool
 from penstock.settings import Settings
-from shop.inputs import CancelOrder
 from tests import throwaway
 from tests.integration.event_store.racing import made, together, wait_until
 from tests.integration.event_store.ways import (

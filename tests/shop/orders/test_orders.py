@@ -9,6 +9,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from shop.aggregates import INVENTORY, ORDER
+from shop.inputs import CancelOrder, CompleteOrder, DeliverOrder, ShipOrder
+from shop.queries import read_inventory, read_order
 
 from penstock import commands
 from penstock.commands import AdjustInventory, CommandContext, PayOrder, PlaceOrder
@@ -17,11 +20,8 @@ from penstock.event_store import read_events, read_stream
 from penstock.postgres import pool as database
 from penstock.projections import advance_all
 from penstock.settings import Settings
-from shop.aggregates import INVENTORY, ORDER
-from shop.inputs import CancelOrder, CompleteOrder, DeliverOrder, ShipOrder
 from shop.inventory.inventory import Inventory
 from shop.orders.order import Order
-from shop.queries import read_inventory, read_order
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 STEPS = {"pay": PayOrder, "ship": ShipOrder, "deliver": DeliverOrder, "complete": CompleteOrder, "cancel": CancelOrder}

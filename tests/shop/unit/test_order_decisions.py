@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 from pydantic import ValidationError
+from shop.inputs import PlaceOrder
 
 from penstock.errors import ImpossibleStep, InvalidInput, NotFound
 from shop import events
-from shop.inputs import PlaceOrder
 from shop.orders import order
 from shop.orders.order import Order
 

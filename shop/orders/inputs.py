@@ -1,20 +1,10 @@
-"""What a caller says in a command, checked: the fields of each, with the limits of the events they become."""
+"""What a caller says in a command on an order, checked: the fields of each, with the limits of the events they become."""
 
 from datetime import datetime
 
-from shop.events import (
-    DEFAULT_CURRENCY,
-    Category,
-    Change,
-    Currency,
-    Identifier,
-    Money,
-    OccurredAt,
-    OrderLines,
-    OrderPlaced,
-    Payload,
-    Text,
-)
+from penstock.payloads import Payload
+from penstock.types import Currency, Identifier, Money, OccurredAt, Text
+from shop.events import DEFAULT_CURRENCY, OrderLines, OrderPlaced
 
 
 class PlaceOrder(Payload):
@@ -60,8 +50,3 @@ class CompleteOrder(Payload):
 
 class CancelOrder(Payload):
     reason: Text | None = None
-
-
-class AdjustInventory(Payload):
-    delta: Change
-    reason: Category | None = None

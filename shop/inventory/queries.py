@@ -1,7 +1,7 @@
-"""Look one thing up in a read model: an order with its items, the inventory of a product with its latest changes."""
+"""Look a product's inventory up in its read models, with its latest changes."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from psycopg import Cursor
 from psycopg.rows import dict_row
@@ -11,22 +11,6 @@ from penstock.errors import NotFound
 from penstock.event_store import read_checkpoint
 from penstock.paging import take
 from penstock.postgres.pool import Connection, translated
-
-MAX_CHANGES: Final = 1000
-
-
-def read_order(connection: Connection, order_id: str) -> dict[str, Any]:
-    """The order and its lines as the projection has them; `position` is how far that has come. Raises `NotFound`.
-
-    A command that was just answered may not be in it yet: wait for its position first.
-    """
-    checkpoint = read_checkpoint(connection, "orders")
-    with translated(), connection.cursor(row_factory=dict_row) as cursor:
-        order = cursor.execute(_ORDER, (order_id,)).fetchone()
-        items = cursor.execute(_ITEMS, (order_id,)).fetchall() if order else []
-    if order is None:
-        raise NotFound(f"the read model orders has no order {order_id}", order_id=order_id, position=checkpoint)
-    return {**order, "items": items, "position": checkpoint}
 
 
 def read_inventory(connection: Connection, product_id: str, *, changes: int = 20) -> dict[str, Any]:
@@ -49,15 +33,6 @@ def _latest_changes(cursor: Cursor[dict[str, Any]], product_id: str, changes: in
     return take(cursor, _HISTORY, (product_id, changes), changes, lambda row: len(json_codec.dumps(row).encode()))[0]
 
 
-_ORDER = """
-select order_id, customer_id, status, currency, country, total, placed_at, paid_at, shipped_at, delivered_at,
-  completed_at, cancelled_at, version
-from public.orders where order_id = %s
-"""
-_ITEMS = """
-select line, product_id, name, category, quantity, unit_price, amount
-from public.order_items where order_id = %s order by line
-"""
 _INVENTORY = """
 select product_id, on_hand, reserved, available, updated_at from public.inventory_current where product_id = %s
 """

@@ -1,0 +1,59 @@
+"""A domain: all that a business adds to Penstock, as one value.
+
+The package finds nothing by itself: it walks no folder and imports no name from a string. Whoever runs it (the app, the
+Inngest functions, the command line, a test) installs the domains that it wants, and from then on they are found by name:
+
+    DOMAIN = Domain("tickets", events=(TICKET_OPENED,), projections=(TICKETS,), routes=(routes,))
+    install(DOMAIN)
+
+`shop/__init__.py` is the example.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from penstock import payloads
+from penstock.event_store import folds
+from penstock.event_store.folds import Fold
+from penstock.ingest.files import target as targets
+from penstock.ingest.files.target import Target
+from penstock.payloads import EventSchema
+from penstock.projections import projection as projections
+from penstock.projections.projection import Projection
+from penstock.views import registry as views
+from penstock.views.registry import View
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a business adds; each part may be empty.
+
+    `events` are the payloads that webhooks and typed appends are held to, `folds` the states of aggregates,
+    `projections` the read models, `targets` what files may become, `views` the figures that may be read by name,
+    `routes` FastAPI routers and `functions` Inngest functions (the core never looks into these two).
+    """
+
+    name: str
+    events: Sequence[EventSchema] = ()
+    folds: Sequence[Fold[Any]] = ()
+    projections: Sequence[Projection] = ()
+    targets: Sequence[Target] = ()
+    views: Sequence[View] = ()
+    routes: Sequence[Any] = ()
+    functions: Sequence[Any] = ()
+
+
+def install(*domains: Domain) -> None:
+    """Make what the domains hold known by name. Installing one twice changes nothing; two of one name is a ValueError."""
+    for domain in domains:
+        for schema in domain.events:
+            payloads.register(schema)
+        for fold in domain.folds:
+            folds.register(fold)
+        for projection in domain.projections:
+            projections.register(projection)
+        for target in domain.targets:
+            targets.register(target)
+        for view in domain.views:
+            views.register(view)

@@ -1,0 +1,96 @@
+"""Types for what comes from outside: text that Postgres can store, money, times, names of things.
+
+Money is a decimal with its digits as they came ("2.550" stays "2.550"), a JSON string in the store.
+"""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Final
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StrictInt,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from penstock import json_codec
+from penstock.business_time import check_time
+from penstock.errors import InvalidInput
+
+_MONEY = re.compile(r"(-?)(\d{1,12})(\.\d{1,6})?", re.ASCII)
+_MAX_INTEGER: Final = 2**31 - 1
+
+
+def _parse_money(value: object) -> object:
+    """Text or a JSON number; the codec has made sure that a number's shortest form is what was sent."""
+    if isinstance(value, Decimal):
+        value = format(value, "f")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        value = format(Decimal(repr(value)), "f")
+    if not isinstance(value, str) or not _MONEY.fullmatch(value):
+        raise ValueError('not an amount: up to 12 digits and 6 decimal places, best as a string like "2.550"')
+    return Decimal(value)
+
+
+def _in_reach(value: datetime) -> datetime:
+    if not 1900 <= value.year < 2200:
+        raise ValueError("not from 1900 to 2199")
+    return value.astimezone(UTC)
+
+
+def storable(value: str) -> str:
+    """For validators: the text, or `ValueError` if Postgres cannot store it."""
+    try:
+        json_codec.check_text(value, field="text")
+    except InvalidInput as error:
+        raise ValueError(str(error).removeprefix("text: ")) from error
+    return value
+
+
+def _show_time(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _time_text(value: object) -> object:
+    """No bare numbers: pydantic would take them for seconds since 1970."""
+    if not isinstance(value, str | datetime):
+        raise ValueError('not a time as RFC 3339 writes it, like "2026-11-21T09:30:00Z"')
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", value, re.ASCII):
+        raise ValueError('not a time as RFC 3339 writes it, like "2026-11-21T09:30:00Z"')
+    return value
+
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
+Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(storable)]
+Category = Annotated[str, StringConstraints(max_length=200), AfterValidator(storable)]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+_MONEY_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?$"},
+        {"type": "number", "minimum": 0, "maximum": 999_999_999_999},
+    ],
+    "examples": ["2.550"],
+}
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_parse_money),
+    Field(ge=0),
+    PlainSerializer(lambda value: format(value, "f"), return_type=str),
+    WithJsonSchema(_MONEY_SCHEMA, mode="validation"),
+]
+Time = Annotated[
+    AwareDatetime,
+    BeforeValidator(_time_text),
+    AfterValidator(_in_reach),
+    PlainSerializer(_show_time, return_type=str),
+]
+OccurredAt = Annotated[Time, AfterValidator(check_time)]
+"""A time at which a fact can have happened; a `Time` alone may ask for any."""
+Quantity = Annotated[StrictInt, Field(ge=1, le=_MAX_INTEGER)]
+Change = Annotated[StrictInt, Field(ge=-_MAX_INTEGER, le=_MAX_INTEGER)]
