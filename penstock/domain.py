@@ -1,7 +1,7 @@
 """A domain: all that a business adds to Penstock, as one value.
 
-The package finds nothing by itself: it walks no folder and imports no name from a string. Whoever runs it (the app, the
-Inngest functions, the command line, a test) installs the domains that it wants, and from then on they are found by name:
+The package finds nothing by itself: it walks no folder. Whoever runs it (the app, the command line, a test) installs the
+domains that it wants, and from then on their parts are found by name:
 
     DOMAIN = Domain("tickets", events=(TICKET_OPENED,), projections=(TICKETS,), routes=(routes,))
     install(DOMAIN)
@@ -9,7 +9,7 @@ Inngest functions, the command line, a test) installs the domains that it wants,
 `shop/__init__.py` is the example.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,26 @@ from penstock.views.registry import View
 
 
 @dataclass(frozen=True)
+class Local:
+    """A running `penstock up`: where app and Inngest answer, how to tell the user something.
+
+    `check` raises if one of its programs has ended meanwhile.
+    """
+
+    address: str
+    inngest: str
+    check: Callable[[], None]
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
 class Domain:
     """What a business adds; each part may be empty.
 
     `events` are the payloads that webhooks and typed appends are held to, `folds` the states of aggregates,
     `projections` the read models, `targets` what files may become, `views` the figures that may be read by name,
-    `routes` FastAPI routers and `functions` Inngest functions (the core never looks into these two).
+    `routes` FastAPI routers and `functions` Inngest functions (the core never looks into these two). `sample` loads
+    something to look at, once, when everything runs on one machine.
     """
 
     name: str
@@ -42,10 +56,11 @@ class Domain:
     views: Sequence[View] = ()
     routes: Sequence[Any] = ()
     functions: Sequence[Any] = ()
+    sample: Callable[[Local], None] | None = None
 
 
 def install(*domains: Domain) -> None:
-    """Make what the domains hold known by name. Installing one twice changes nothing; two of one name is a ValueError."""
+    """Make what the domains hold known by name; once more changes nothing. Two parts of one name are a ValueError."""
     for domain in domains:
         for schema in domain.events:
             payloads.register(schema)

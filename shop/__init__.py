@@ -3,7 +3,7 @@
 It shows what a domain is made of, and the figures that a shop wants. A domain of your own is a folder like this one.
 """
 
-from penstock.domain import Domain
+from penstock.domain import Domain, Local
 from shop.customers import import_target as customers_target
 from shop.customers import projection as customers
 from shop.events import EVENTS
@@ -19,6 +19,14 @@ from shop.orders.fold import FOLD as ORDER
 from shop.products import import_target as products_target
 from shop.products import projection as products
 
+
+def _load_sample(local: Local) -> None:
+    # needs the extra `local`, which a deployment does not have
+    from shop.sample import load_sample
+
+    load_sample(local)
+
+
 DOMAIN = Domain(
     "shop",
     events=EVENTS,
@@ -27,6 +35,7 @@ DOMAIN = Domain(
     targets=(orders_target.TARGET, customers_target.TARGET, products_target.TARGET, inventory_target.TARGET),
     views=VIEWS,
     routes=(orders_routes.routes, inventory_routes.routes),
+    sample=_load_sample,
 )
 
 __all__ = ["DOMAIN"]

@@ -15,6 +15,7 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from penstock.domain import Local
 from penstock.local.server_user import LocalServerFailed
 
 FILE = Path(__file__).parent / "data" / "online_retail_2010-12.csv.gz"
@@ -30,10 +31,10 @@ Check = Callable[[], None]
 Json = Mapping[str, Any]
 
 
-def load_sample(address: str, inngest: str, check: Check, say: Callable[[str], None]) -> None:
-    """Return when the figures of the sample can be read. `check` raises if a program has ended meanwhile."""
-    with httpx.Client(base_url=address, timeout=60, trust_env=False) as api:
-        loader = _Loader(api, inngest, check)
+def load_sample(local: Local) -> None:
+    """Return when the figures of the sample can be read."""
+    with httpx.Client(base_url=local.address, timeout=60, trust_env=False) as api:
+        loader = _Loader(api, local.inngest, local.check)
         with _Bar() as bar:
             account = loader.import_file(bar)
             if not loader.has_figures():
@@ -43,8 +44,8 @@ def load_sample(address: str, inngest: str, check: Check, say: Callable[[str], N
                 loader.refresh_views()
             bar.show("sample", 1)
         month = loader.month() or {}
-    say(f"sample     {account['read']:,} lines: {account['loaded']:,} loaded, {account['rejected']:,} rejected")
-    say(f"           December 2010: {month['order_count']:,} orders, revenue {Decimal(month['revenue']):,}")
+    local.say(f"sample     {account['read']:,} lines: {account['loaded']:,} loaded, {account['rejected']:,} rejected")
+    local.say(f"           December 2010: {month['order_count']:,} orders, revenue {Decimal(month['revenue']):,}")
 
 
 class _Bar:

@@ -7,8 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from penstock.domain import install
 from penstock.postgres import append_pool, pool
 from penstock.settings import Settings
+from shop import DOMAIN
 from tests import throwaway
 from tests.waiting import PATIENCE_SECONDS
 
@@ -17,6 +19,8 @@ os.environ["INNGEST_DEV"] = "1"
 # Else a busy machine would be told that Postgres is away, in tests that are about something else.
 pool.CONNECT_TIMEOUT_SECONDS = PATIENCE_SECONDS
 append_pool.PATIENCE_SECONDS = PATIENCE_SECONDS
+
+install(DOMAIN)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,8 +5,8 @@ import sys
 from uuid import UUID
 
 from penstock import event_store, json_codec
+from penstock.cli.inngest import try_relay
 from penstock.cli.session import print_json, reachable_settings
-from penstock.cli.upper_floor import try_relay
 from penstock.errors import InvalidInput
 from penstock.event_store import NewEvent
 from penstock.postgres import pool

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from penstock import projections
-from penstock.cli.upper_floor import send
+from penstock.cli.inngest import send
 from penstock.errors import Conflict
 from penstock.event_store import read_events
 from penstock.event_store.events import uuid7

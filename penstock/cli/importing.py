@@ -12,9 +12,9 @@ from uuid import UUID
 
 from penstock.cli.compute import compute_due
 from penstock.cli.import_arguments import reading_options
+from penstock.cli.inngest import try_relay
 from penstock.cli.progress import Progress
 from penstock.cli.session import import_settings, print_json, print_rows, reachable_settings, say
-from penstock.cli.upper_floor import try_relay
 from penstock.errors import InvalidInput, PenstockError
 from penstock.ingest import files
 from penstock.ingest.files import Import

@@ -4,6 +4,7 @@ import argparse
 
 from penstock.cli.session import environment
 from penstock.errors import SettingsError
+from penstock.project import install_domains
 
 
 def up(options: argparse.Namespace) -> None:
@@ -12,4 +13,4 @@ def up(options: argparse.Namespace) -> None:
         from penstock.local.up import up as run
     except ModuleNotFoundError as error:
         raise SettingsError(f"`penstock up` needs the extra local ({error.name} is missing)") from None
-    run(environment(), lambda line: print(line, flush=True))
+    run(environment(), install_domains(), lambda line: print(line, flush=True))

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from penstock import event_store
 from penstock.cli.dead_letters import retry_letter
+from penstock.cli.inngest import relay_now
 from penstock.cli.session import (
     command_settings,
     environment,
@@ -16,7 +17,6 @@ from penstock.cli.session import (
     reachable_settings,
     up_record,
 )
-from penstock.cli.upper_floor import relay_now
 from penstock.errors import InvalidInput, PenstockError, SettingsError
 from penstock.operations import dead_letters, doctor
 from penstock.operations.doctor import Check

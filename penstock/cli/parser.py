@@ -14,6 +14,7 @@ import psycopg
 from penstock.cli import import_arguments
 from penstock.errors import PenstockError
 from penstock.postgres.pool import close_pools, translate
+from penstock.project import install_domains
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module, _, name = options.command.partition(":")
     try:
         run = getattr(importlib.import_module(f"penstock.cli.{module}"), name)
+        install_domains()
         return int(run(options) or 0)
     except BrokenPipeError:
         # who reads, `head` say, has enough; what is still buffered must not fail again when Python ends

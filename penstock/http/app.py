@@ -4,14 +4,15 @@ Importing it reads no settings, needs no secrets and opens no connection: a depl
 settings are read when the server starts, or at the first request where no start is announced, and refused if wrong.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+import inngest
 from fastapi import FastAPI
 
-import functions
+from penstock.domain import Domain, install
 from penstock.http import access_log, errors, listening, openapi
 from penstock.http.background import Wakes
 from penstock.http.inngest_calls import InngestCalls
@@ -32,28 +33,23 @@ from penstock.inngest import client as inngest_client
 from penstock.postgres import append_pool, pool
 from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings, get_settings
-from shop.inventory import routes as inventory
-from shop.orders import routes as orders
 
-# The hottest first: routes are tried in this order.
-_RESOURCES: Final = (
-    streams,
-    orders,
-    inventory,
-    webhooks,
-    events,
-    aggregates,
-    views,
-    imports,
-    uploads,
-    operations,
-    live,
-    dashboard,
+# The hottest first: routes are tried in this order, after those of streams and of the domains.
+_RESOURCES: Final = tuple(
+    resource.routes for resource in (webhooks, events, aggregates, views, imports, uploads, operations, live, dashboard)
 )
 
 
-def create_app(settings: Settings | None = None, wakes: Wakes | None = None) -> FastAPI:
-    """Build the app. Without `settings` it reads the environment when it starts."""
+def create_app(
+    *domains: Domain,
+    functions: Sequence[inngest.Function[Any]] = (),
+    settings: Settings | None = None,
+    wakes: Wakes | None = None,
+) -> FastAPI:
+    """Build the app of these domains, which serves these Inngest functions.
+
+    Without `settings` it reads the environment when it starts.
+    """
     read_settings: Callable[[], Settings] = get_settings if settings is None else lambda: settings
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, redoc_url=None)
     app.state.settings = read_settings
@@ -61,10 +57,12 @@ def create_app(settings: Settings | None = None, wakes: Wakes | None = None) -> 
     app.add_middleware(Envelope, settings=read_settings, streamed=(uploads.PREFIX,))
     errors.install(app)
     access_log.hide_tokens()
-    for resource in _RESOURCES:
+    install(*domains)
+    for routes in (streams.routes, *(routes for domain in domains for routes in domain.routes), *_RESOURCES):
         # as they are, not as a router inside a router: that would cost every request a second round of matching
-        app.router.routes.extend(resource.routes.routes)
-    app.state.inngest_calls = InngestCalls(inngest_client.client, functions.ALL)
+        app.router.routes.extend(routes.routes)
+    inngest_client.register([*functions, *(each for domain in domains for each in domain.functions)])
+    app.state.inngest_calls = InngestCalls(inngest_client.client, inngest_client.registered)
     app.router.routes.extend(app.state.inngest_calls.routes)
     openapi.install(app)
     return app
@@ -81,6 +79,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _send(name: str, id: str, data: Mapping[str, str]) -> None:
     inngest_client.send([OutgoingEvent(name, id, dict(data), int(datetime.now(UTC).timestamp() * 1000))])
-
-
-app = create_app()

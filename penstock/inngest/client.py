@@ -2,7 +2,7 @@
 
 Built without network and without secrets, since a deployment imports the app before it has any: `INNGEST_DEV` (`1` or
 an address) makes it a development client, anything else one for Inngest Cloud or, with `INNGEST_BASE_URL`, for a
-self-hosted server. `registered` holds every function of this package (see `functions/__init__.py`).
+self-hosted server. `registered` holds every function of this deployment.
 """
 
 import logging
@@ -99,6 +99,11 @@ def correlation_of(ctx: inngest.ContextSync) -> str:
     """The id of the event that asked for the run; for a cron the run's, since all firings of a minute share an id."""
     is_cron = not ctx.event.id or ctx.event.name.startswith("inngest/")
     return ctx.run_id if is_cron else ctx.event.id
+
+
+def register(functions: Sequence[inngest.Function[Any]]) -> None:
+    """Say which functions this deployment serves: what they listen to, the relay sends."""
+    registered[:] = functions
 
 
 def listened_types() -> set[str]:

@@ -1,9 +1,9 @@
 """Stand-ins for the hosted services, and what runs everything on one machine.
 
-A checkout keeps all its local state in one folder; nothing here is used in production.
+A project keeps all its local state in one folder of its own; nothing here is used in production.
 """
 
-from pathlib import Path
+from penstock.project import find_project
 
-PROJECT = Path(__file__).parents[2]
-STATE = PROJECT / ".penstock"
+PROJECT = find_project().folder
+STATE = find_project().state

@@ -19,6 +19,7 @@ from types import FrameType
 import httpx
 import psycopg
 
+from penstock.domain import Local
 from penstock.errors import SettingsError
 from penstock.local import PROJECT, STATE
 from penstock.local.children import Children, end_former
@@ -27,8 +28,8 @@ from penstock.local.postgres import EmbeddedPostgres
 from penstock.local.server_user import LocalServerFailed
 from penstock.local.up_options import Choices, choices
 from penstock.postgres import pool
+from penstock.project import Project
 from penstock.settings import Settings
-from shop.sample import load_sample
 
 READY_SECONDS = 60
 WATCH_SECONDS = 0.5
@@ -83,6 +84,7 @@ class Run:
     """What one run of `penstock up` holds on to."""
 
     environment: Mapping[str, str]
+    app: str
     wanted: Choices
     children: Children
     say: Say
@@ -95,7 +97,7 @@ class Run:
             self.postgres.check()
 
 
-def up(environment: Mapping[str, str], say: Say = print) -> None:
+def up(environment: Mapping[str, str], project: Project, say: Say = print) -> None:
     """Run until asked to stop; raise a `PenstockError` of one line when something cannot run."""
     signals = Signals()
     with signals.installed(), ExitStack() as stack:
@@ -103,13 +105,21 @@ def up(environment: Mapping[str, str], say: Say = print) -> None:
             stack.enter_context(_only_one())
             end_former(STATE / "children")
             _check(environment)
-            run = Run(environment, choices(environment), Children(STATE / "logs", STATE / "children", PROJECT), say)
+            run = Run(
+                environment,
+                project.app,
+                choices(environment),
+                Children(STATE / "logs", STATE / "children", PROJECT),
+                say,
+            )
             settings = _database(run, signals, stack)
             stack.callback(run.children.stop)
             _start(run, settings)
             stack.enter_context(_recorded(run.wanted))
             if run.wanted.sample:
-                load_sample(run.wanted.address, run.wanted.inngest.url, run.check, say)
+                local = Local(run.wanted.address, run.wanted.inngest.url, run.check, say)
+                for load_sample in project.samples:
+                    load_sample(local)
             say(f"\nPenstock is ready: {run.wanted.address}   (Ctrl-C stops it)")
             _watch(run)
         except Stopped:
@@ -166,7 +176,7 @@ def _start(run: Run, settings: Settings) -> None:
     if wanted.inngest.is_ours:
         arguments = ["--port", str(wanted.inngest.port), "--database", str(_memory(settings))]
         children.start("inngest", "penstock.local.inngest_server", arguments, environment)
-    arguments = ["app.main:app", "--host", "127.0.0.1", "--port", str(wanted.port)]
+    arguments = [run.app, "--host", "127.0.0.1", "--port", str(wanted.port)]
     children.start("api", "uvicorn", [*arguments, "--timeout-graceful-shutdown", "3"], environment)
     if wanted.inngest.is_ours:
         _await(run, wanted.inngest.url, "inngest")

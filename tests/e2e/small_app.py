@@ -10,7 +10,7 @@ import fastapi
 import inngest
 from psycopg.types.json import Jsonb
 
-from functions import ALL
+from functions import FUNCTIONS as ALL
 from penstock import event_store
 from penstock.errors import Unavailable
 from penstock.event_store import ANY_VERSION, NewEvent

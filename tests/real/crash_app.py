@@ -31,7 +31,7 @@ def _note(listener: str, event_ids: list[str]) -> None:
 
 
 # Before the app is made, since it serves what stands in this list then.
-functions.ALL.extend([note_everything, note_orders])
+functions.FUNCTIONS.extend([note_everything, note_orders])
 
 from penstock.http.app import app  # noqa: E402
 

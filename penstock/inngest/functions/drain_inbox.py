@@ -14,18 +14,18 @@ MOST = 10_000
 
 
 @client.create_function(
-    fn_id="receive-webhook",
+    fn_id="drain-inbox",
     trigger=[inngest.TriggerEvent(event="webhook/delivery.received"), inngest.TriggerCron(cron="* * * * *")],
     concurrency=[inngest.Concurrency(limit=1)],
 )
-def receive_webhook(ctx: inngest.ContextSync) -> dict[str, int]:
+def drain_inbox(ctx: inngest.ContextSync) -> dict[str, int]:
     began = datetime.now(UTC)
     deliveries = 0
     while worked := webhooks.append_deliveries(settings(), limit=PORTION):
         deliveries += worked
         if worked < PORTION or deliveries >= MOST:
             break
-    runs.record_wake(settings(), "receive_webhook", began, deliveries)
+    runs.record_wake(settings(), "drain_inbox", began, deliveries)
     if deliveries:
         relay_now()
     return {"deliveries": deliveries}

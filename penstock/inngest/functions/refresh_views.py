@@ -25,7 +25,7 @@ def _wanted(event: inngest.Event) -> list[str]:
     """All materialized views, or those that the event names; an unknown name refuses the whole request."""
     named = event.data.get("views")
     if named is None:
-        return [view.name for view in views.VIEWS.values() if view.kind == "materialized"]
+        return [view.name for view in views.views().values() if view.kind == "materialized"]
     if not isinstance(named, list) or not named:
         raise InvalidInput("is not a list of names", field="views")
     return [views.find_view(str(name)).name for name in dict.fromkeys(named)]

@@ -12,11 +12,13 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from functions import FUNCTIONS
 from penstock.errors import Unavailable
 from penstock.http.app import create_app
 from penstock.http.background import Wakes
 from penstock.projections import advance_all
 from penstock.settings import ApiKey, Settings
+from shop import DOMAIN
 from tests.waiting import PATIENCE_SECONDS
 
 KEYS = {name: f"key-{name}-0123456789" for name in ("reader", "writer", "operator")}
@@ -55,7 +57,8 @@ class Api:
 @contextmanager
 def running(settings: Settings) -> Iterator[Api]:
     sent = Sent()
-    with serving(create_app(settings, Wakes(sent.wake, sent.wake, sent.send))) as http:
+    wakes = Wakes(sent.wake, sent.wake, sent.send)
+    with serving(create_app(DOMAIN, functions=FUNCTIONS, settings=settings, wakes=wakes)) as http:
         yield Api(http, settings, sent)
 
 

@@ -22,7 +22,7 @@ RUN_ID = "01KAHV5T7M0000000000000000"
 
 def serving_app() -> fastapi.FastAPI:
     app = fastapi.FastAPI()
-    inngest.fast_api.serve(app, client, functions.ALL)
+    inngest.fast_api.serve(app, client, functions.FUNCTIONS)
     return app
 
 

@@ -448,12 +448,12 @@ def test_stored_deliveries_become_events_whatever_told_of_them(
             " values ('shop', %s, '{}', %s, now())",
             (f"d{number}", body),
         )
-    outcome = run("receive-webhook", {"name": "inngest/scheduled.timer"})
+    outcome = run("drain-inbox", {"name": "inngest/scheduled.timer"})
     assert outcome.body == {"deliveries": 450}
     assert connection.execute("select count(*) from public.event_store").fetchone() == (450,)
     assert sum(event.data["count"] for event in sent) == 450
-    assert run("receive-webhook", {"name": "webhook/delivery.received"}).body == {"deliveries": 0}
-    assert [found.rows_in for found in list_runs(connection, pipeline="receive_webhook")] == [450]
+    assert run("drain-inbox", {"name": "webhook/delivery.received"}).body == {"deliveries": 0}
+    assert [found.rows_in for found in list_runs(connection, pipeline="drain_inbox")] == [450]
 
 
 def test_history_is_purged(connection: psycopg.Connection) -> None:

@@ -28,7 +28,7 @@ EXPECTED: dict[str, set[str]] = {
     "refresh-views": {"*/15 * * * *", "views/refresh.requested"},
     "import-file": {"import/file.requested"},
     "resume-imports": {"*/5 * * * *", "import/resume.requested"},
-    "receive-webhook": {EVERY_MINUTE, "webhook/delivery.received"},
+    "drain-inbox": {EVERY_MINUTE, "webhook/delivery.received"},
     "record-failure": {"inngest/function.failed"},
     "purge-history": {"30 3 * * *", "penstock/purge.requested"},
 }
@@ -40,7 +40,7 @@ def config(function: inngest.Function[Any]) -> dict[str, Any]:
 
 
 def test_every_function_is_registered_with_its_triggers() -> None:
-    registered = {function.local_id: config(function) for function in functions.ALL}
+    registered = {function.local_id: config(function) for function in functions.FUNCTIONS}
     triggers = {
         name: {trigger.get("event") or trigger.get("cron") for trigger in found["triggers"]}
         for name, found in registered.items()
@@ -49,21 +49,21 @@ def test_every_function_is_registered_with_its_triggers() -> None:
 
 
 def test_file_function_and_id_bear_one_name() -> None:
-    files = {module.name for module in pkgutil.iter_modules(functions.__path__)} - {"client", "advancing", "publishing"}
-    assert {function.local_id.replace("-", "_") for function in functions.ALL} == files
+    files = {module.name for module in pkgutil.iter_modules(functions.__path__)} - {"client", "advancing"}
+    assert {function.local_id.replace("-", "_") for function in functions.FUNCTIONS} == files
     for name in files:
-        assert getattr(importlib.import_module(f"functions.{name}"), name) in functions.ALL
+        assert getattr(importlib.import_module(f"functions.{name}"), name) in functions.FUNCTIONS
 
 
 def test_every_projection_has_a_function_that_runs_one_at_a_time() -> None:
-    found = {function.local_id: config(function) for function in functions.ALL}
+    found = {function.local_id: config(function) for function in functions.FUNCTIONS}
     for name in PROJECTIONS:
         (limit,) = found[f"project-{name}"]["concurrency"]
         assert (limit["limit"], limit["key"]) == (1, None)
 
 
 def test_failures_are_recorded_with_many_retries() -> None:
-    (found,) = [config(function) for function in functions.ALL if function.local_id == "record-failure"]
+    (found,) = [config(function) for function in functions.FUNCTIONS if function.local_id == "record-failure"]
     assert found["steps"]["step"]["retries"]["attempts"] == 20
 
 
@@ -108,7 +108,7 @@ def in_a_new_interpreter(code: str, folder: Path | None = None, **env: str) -> s
 
 def test_a_file_of_ones_own_is_found_and_its_event_type_listened_to(project: Path) -> None:
     (project / "functions" / "greet_customer.py").write_text(OWN_FILE)
-    code = "import functions; print(sorted(functions.LISTENED_TYPES), len(functions.ALL))"
+    code = "import functions; print(sorted(functions.LISTENED_TYPES), len(functions.FUNCTIONS))"
     assert in_a_new_interpreter(code, project) == f"['OrderPlaced'] {len(EXPECTED) + 1}"
 
 
@@ -155,7 +155,7 @@ warnings.simplefilter("ignore")
 import fastapi, httpx, inngest.fast_api, functions
 from penstock.inngest.client import client
 app = fastapi.FastAPI()
-inngest.fast_api.serve(app, client, functions.ALL)
+inngest.fast_api.serve(app, client, functions.FUNCTIONS)
 async def call(key):
     now = str(int(time.time()))
     signature = hmac.new(key, b"{}" + now.encode(), hashlib.sha256).hexdigest()

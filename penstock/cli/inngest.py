@@ -1,16 +1,13 @@
-"""The one place that reaches up to `functions`: by name and when a command needs it, as uvicorn reaches the app.
+"""Sending to Inngest from the command line, with the sender of the app."""
 
-The core does not know Inngest; the command line is where the floors are put together.
-"""
-
-import importlib
 import os
 from collections.abc import Sequence
-from typing import Any
+from types import ModuleType
 
 from penstock.cli.session import environment, say
 from penstock.errors import PenstockError, SettingsError
 from penstock.local.loopback_no_proxy import past_proxies
+from penstock.project import project_functions
 from penstock.relay.outbox import OutgoingEvent, Relayed
 from penstock.settings import Settings
 
@@ -33,12 +30,15 @@ def send(settings: Settings, events: Sequence[OutgoingEvent]) -> None:
     _client(settings).send(events)
 
 
-def _client(settings: Settings) -> Any:
-    """`penstock.inngest.client`, which reads the environment when it is imported."""
+def _client(settings: Settings) -> ModuleType:
+    """The client, which reads the environment when it is imported: hence here and not above."""
     env = environment()
     if not settings.inngest_dev and not env.get("INNGEST_EVENT_KEY"):
         raise SettingsError("neither INNGEST_DEV nor INNGEST_EVENT_KEY is set, and no `make up` is running here")
     given = {"DATABASE_URL": settings.database_url, "PENSTOCK_ENV": "local"}
     direct = past_proxies(env) if settings.inngest_dev else {}
     os.environ.update({**env, **given, **direct, "INNGEST_DEV": settings.inngest_dev or ""})
-    return importlib.import_module("penstock.inngest.client")
+    from penstock.inngest import client
+
+    client.register(project_functions())
+    return client
