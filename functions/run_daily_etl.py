@@ -17,7 +17,8 @@ import inngest
 from penstock.business_time import nightly_hour
 from penstock.errors import InvalidInput
 from penstock.inngest.client import client, correlation_of, settings
-from penstock.operations import runs
+from penstock.inngest.functions.import_file import LOADED
+from penstock.pipelines import runs
 from penstock.settings import business_timezone
 from shop import figures
 
@@ -31,6 +32,7 @@ MAX_PORTIONS = 100
     trigger=[
         inngest.TriggerCron(cron=f"TZ={business_timezone()} 0 {nightly_hour(business_timezone())} * * *"),
         inngest.TriggerEvent(event="etl/daily.requested"),
+        inngest.TriggerEvent(event=LOADED),
     ],
     concurrency=[inngest.Concurrency(limit=1)],
 )
@@ -57,7 +59,7 @@ def _extract(run_id: UUID, number: int, ctx: inngest.ContextSync, before: str | 
         portion = figures.extract(settings(), _day(event, "from"), _day(event, "to"), batch_id=batch_id)
     else:
         bound = date.fromisoformat(before) if before else None
-        marked = event.data.get("marked") is True
+        marked = event.name == LOADED or event.data.get("marked") is True
         portion = figures.extract_due(settings(), _day_of(event), marked_only=marked, before=bound, batch_id=batch_id)
     return {
         "batch_id": portion["batch_id"],

@@ -21,6 +21,7 @@ from penstock.ingest.files.target import Target
 from penstock.payloads import EventSchema
 from penstock.projections import projection as projections
 from penstock.projections.projection import Projection
+from penstock.settings import Settings
 from penstock.views import registry as views
 from penstock.views.registry import View
 
@@ -44,7 +45,9 @@ class Domain:
 
     `events` are the payloads that webhooks and typed appends are held to, `folds` the states of aggregates,
     `projections` the read models, `targets` what files may become, `views` the figures that may be read by name,
-    `routes` FastAPI routers and `functions` Inngest functions (the core never looks into these two). `sample` loads
+    `routes` FastAPI routers and `functions` Inngest functions (the core never looks into these two).
+    `commands` add commands to `penstock` (see `penstock/cli/arguments.py`). `after_import` brings figures up to date
+    when the command line has loaded a file (elsewhere Inngest's event `import/file.loaded` does). `sample` loads
     something to look at, once, when everything runs on one machine.
     """
 
@@ -56,12 +59,25 @@ class Domain:
     views: Sequence[View] = ()
     routes: Sequence[Any] = ()
     functions: Sequence[Any] = ()
+    commands: Sequence[Callable[[Any], None]] = ()
+    after_import: Callable[[Settings], None] | None = None
     sample: Callable[[Local], None] | None = None
+
+
+_installed: dict[str, Domain] = {}
+
+
+def after_import(settings: Settings) -> None:
+    """Have every installed domain bring its figures up to date."""
+    for domain in _installed.values():
+        if domain.after_import:
+            domain.after_import(settings)
 
 
 def install(*domains: Domain) -> None:
     """Make what the domains hold known by name; once more changes nothing. Two parts of one name are a ValueError."""
     for domain in domains:
+        _installed[domain.name] = domain
         for schema in domain.events:
             payloads.register(schema)
         for fold in domain.folds:

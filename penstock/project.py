@@ -33,6 +33,11 @@ class Project:
     functions: str | None = None
 
     @property
+    def commands(self) -> list[Callable[[Any], None]]:
+        """What adds the domains' commands to the command line."""
+        return [add for domain in map(_domain, self.domains) for add in domain.commands]
+
+    @property
     def samples(self) -> list[Callable[[Local], None]]:
         """What the domains would like to load into an empty local run."""
         return [domain.sample for domain in map(_domain, self.domains) if domain.sample]

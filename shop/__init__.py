@@ -7,6 +7,7 @@ from penstock.domain import Domain, Local
 from shop.customers import import_target as customers_target
 from shop.customers import projection as customers
 from shop.events import EVENTS
+from shop.figures.cli import add_commands, compute_marked_days
 from shop.figures.views import VIEWS
 from shop.inventory import import_target as inventory_target
 from shop.inventory import projection as inventory
@@ -35,6 +36,8 @@ DOMAIN = Domain(
     targets=(orders_target.TARGET, customers_target.TARGET, products_target.TARGET, inventory_target.TARGET),
     views=VIEWS,
     routes=(orders_routes.routes, inventory_routes.routes),
+    commands=(add_commands,),
+    after_import=compute_marked_days,
     sample=_load_sample,
 )
 

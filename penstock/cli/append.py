@@ -9,8 +9,8 @@ from penstock.cli.inngest import try_relay
 from penstock.cli.session import print_json, reachable_settings
 from penstock.errors import InvalidInput
 from penstock.event_store import NewEvent
+from penstock.payloads import check_payload_time
 from penstock.postgres import pool
-from shop.events import check_payload_time
 
 
 def append_event(options: argparse.Namespace) -> int:

@@ -1,48 +1,12 @@
-"""Figures out: `penstock etl`, `refresh` and `rebuild`."""
+"""Figures out: `penstock refresh` and `rebuild`."""
 
 import argparse
 from dataclasses import asdict
-from datetime import date, datetime
-from typing import Any
 
 from penstock import projections, views
 from penstock.cli.session import print_json, reachable_settings
-from penstock.operations import runs
+from penstock.pipelines import runs
 from penstock.postgres import pool
-from penstock.settings import Settings
-from shop import figures
-
-
-def compute_days(options: argparse.Namespace) -> None:
-    """Compute the days that were asked for, or those that are due."""
-    settings = reachable_settings()
-    if options.from_day:
-        done = _compute_range(settings, options.from_day, options.to_day or options.from_day)
-    else:
-        done = compute_due(settings)
-    if options.json:
-        print_json(done)
-    else:
-        print(f"{done['days']:,} days computed, from {done['from']} to {done['to']}")
-
-
-def compute_due(settings: Settings, *, marked_only: bool = False) -> dict[str, Any]:
-    """Compute every day that is due, and record the run: how many days, from the oldest to the newest."""
-    with runs.record_run(settings, "run_daily_etl") as run:
-        portions = list(figures.run_due(settings, datetime.now(settings.zone).date(), marked_only=marked_only))
-        run.rows_in = sum(portion["orders"] for portion in portions)
-        run.rows_out = sum(portion["days"] for portion in portions)
-        # the newest portion comes first, and the last may be empty: another run was faster
-        days = [portion["from_day"] for portion in portions if portion["from_day"]]
-        run.details = {"from": min(days, default=None), "to": portions[0]["to_day"]}
-    return {**run.details, "days": run.rows_out}
-
-
-def _compute_range(settings: Settings, first: date, last: date) -> dict[str, Any]:
-    with runs.record_run(settings, "run_daily_etl") as run:
-        run.rows_out = figures.run_range(settings, first, last)["days"]
-        run.details = {"from": first, "to": last}
-    return {**run.details, "days": run.rows_out}
 
 
 def refresh(options: argparse.Namespace) -> None:

@@ -14,8 +14,8 @@ from penstock.errors import Conflict
 from penstock.event_store import read_events
 from penstock.event_store.events import uuid7
 from penstock.ingest import webhooks
-from penstock.operations import dead_letters
-from penstock.operations.dead_letters import DeadLetter
+from penstock.pipelines import dead_letters
+from penstock.pipelines.dead_letters import DeadLetter
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.relay.outbox import SUBSCRIPTION, OutgoingEvent, outgoing

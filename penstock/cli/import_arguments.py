@@ -46,8 +46,6 @@ def _add_reading(parser: "argparse._ArgumentGroup") -> None:
 
 def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """`import undo ID` is a command of its own; a file that is called undo is `./undo`."""
-    if not options.command.startswith("importing:"):
-        return
     if options.file != "undo":
         if options.id is not None:
             parser.error(f"unrecognized arguments: {options.id}")
@@ -58,7 +56,6 @@ def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         parser.error("import undo needs the id of an import")
     if options.target or options.dry_run:
         parser.error("import undo takes an id alone")
-    options.command = "importing:undo_import"
 
 
 def reading_options(options: argparse.Namespace) -> dict[str, Any]:

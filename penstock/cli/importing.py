@@ -10,11 +10,11 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
 from uuid import UUID
 
-from penstock.cli.compute import compute_due
 from penstock.cli.import_arguments import reading_options
 from penstock.cli.inngest import try_relay
 from penstock.cli.progress import Progress
 from penstock.cli.session import import_settings, print_json, print_rows, reachable_settings, say
+from penstock.domain import after_import
 from penstock.errors import InvalidInput, PenstockError
 from penstock.ingest import files
 from penstock.ingest.files import Import
@@ -25,6 +25,8 @@ _REJECT_COLUMNS = ("line", "field", "reason", "content")
 
 def import_file(options: argparse.Namespace) -> int:
     """Load a file to its end; exit code 1 if it could not be loaded. Rejected lines alone are no failure."""
+    if options.file == "undo":
+        return undo_import(options)
     settings = import_settings()
     if options.dry_run:
         return _look(settings, options)
@@ -33,7 +35,7 @@ def import_file(options: argparse.Namespace) -> int:
         _write_rejects(settings, imported.id, Path(options.rejects))
     try_relay(settings)
     if imported.loaded:
-        _compute_days(settings)
+        _compute_figures(settings)
     print_json(imported.as_json()) if options.json else print(_account(imported))
     return 0 if imported.state == "completed" else 1
 
@@ -52,12 +54,12 @@ def undo_import(options: argparse.Namespace) -> int:
     return 0
 
 
-def _compute_days(settings: Settings) -> None:
-    """The days that the file has changed. Its rows are stored whatever comes of this."""
+def _compute_figures(settings: Settings) -> None:
+    """What the file has changed. Its rows are stored whatever comes of this."""
     try:
-        compute_due(settings, marked_only=True)
+        after_import(settings)
     except PenstockError as error:
-        say(f"the daily figures are not computed yet ({error}); the next `penstock etl` or nightly run will")
+        say(f"the figures are not computed yet ({error}); the next nightly run will")
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> Import:

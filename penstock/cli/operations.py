@@ -18,11 +18,12 @@ from penstock.cli.session import (
     up_record,
 )
 from penstock.errors import InvalidInput, PenstockError, SettingsError
-from penstock.operations import dead_letters, doctor
+from penstock.operations import doctor
 from penstock.operations.doctor import Check
-from penstock.operations.redaction import error_text
-from penstock.operations.runs import list_runs
+from penstock.pipelines import dead_letters
+from penstock.pipelines.runs import list_runs
 from penstock.postgres import pool
+from penstock.redaction import error_text
 from penstock.relay.outbox import SUBSCRIPTION, go_back
 from penstock.settings import Settings
 

@@ -1,17 +1,16 @@
 """What can be typed, and which command it becomes."""
 
 import argparse
-import importlib
 import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Iterable, Sequence
 
 import psycopg
 
-from penstock.cli import import_arguments
+from penstock.cli import append, compute, import_arguments, importing, operations, up
+from penstock.cli.arguments import AddCommands, Commands, add_command, add_json
 from penstock.errors import PenstockError
 from penstock.postgres.pool import close_pools, translate
 from penstock.project import install_domains
@@ -19,13 +18,9 @@ from penstock.project import install_domains
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
-    options = parse(arguments)
-    # `module:function` in this package, imported only now.
-    module, _, name = options.command.partition(":")
     try:
-        run = getattr(importlib.import_module(f"penstock.cli.{module}"), name)
-        install_domains()
-        return int(run(options) or 0)
+        options = parse(arguments, install_domains().commands)
+        return int(options.run(options) or 0)
     except BrokenPipeError:
         # who reads, `head` say, has enough; what is still buffered must not fail again when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -38,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         close_pools()
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None, more: Iterable[AddCommands] = ()) -> argparse.Namespace:
+    """What was typed. `more` adds the commands of domains."""
     parser = argparse.ArgumentParser(
         prog="penstock",
         description="Facts in, figures out. Works on DATABASE_URL, or on the Postgres of a running `penstock up`.",
@@ -48,18 +44,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     _facts(commands)
     _figures(commands)
     _operations(commands)
+    for add in more:
+        add(commands)
     options = parser.parse_args(arguments)
-    _check_days(parser, options)
-    import_arguments.check(parser, options)
+    if check := getattr(options, "check", None):
+        check(parser, options)
     return options
-
-
-def _check_days(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    first, last = getattr(options, "from_day", None), getattr(options, "to_day", None)
-    if last and not first:
-        parser.error("--to needs --from")
-    if first and last and last < first:
-        parser.error(f"--to {last} is before --from {first}")
 
 
 def _tell(error: Exception) -> int:
@@ -75,53 +65,39 @@ def _tell(error: Exception) -> int:
     return 1
 
 
-Commands = argparse._SubParsersAction
+def _running(commands: Commands) -> None:
+    add_command(commands, "up", up.up, "run everything on this machine until Ctrl-C")
+    add_command(commands, "migrate", operations.migrate, "apply the migrations that are missing")
 
 
-def _command(commands: "Commands[argparse.ArgumentParser]", name: str, call: str, text: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(command=call)
-    return parser
-
-
-def _running(commands: "Commands[argparse.ArgumentParser]") -> None:
-    _command(commands, "up", "local:up", "run everything on this machine until Ctrl-C")
-    _command(commands, "migrate", "operations:migrate", "apply the migrations that are missing")
-
-
-def _facts(commands: "Commands[argparse.ArgumentParser]") -> None:
-    importing = _command(
-        commands, "import", "importing:import_file", "load a CSV, JSON or JSON Lines file, or take an import back"
+def _facts(commands: Commands) -> None:
+    importing_parser = add_command(
+        commands, "import", importing.import_file, "load a CSV, JSON or JSON Lines file, or take an import back"
     )
-    import_arguments.add(importing)
-    _json(importing)
-    append = _command(commands, "append", "facts:append_event", "append one event to a stream")
-    append.add_argument("aggregate_type")
-    append.add_argument("aggregate_id")
-    append.add_argument("event_type")
-    append.add_argument("--payload", default="{}", help="a JSON object; - reads it from standard input")
-    append.add_argument("--expected", type=_expected_version, default="any", metavar="VERSION")
-    append.add_argument("--id", help="the event's UUID; the same again changes nothing")
-    _json(append)
+    import_arguments.add(importing_parser)
+    importing_parser.set_defaults(check=import_arguments.check)
+    add_json(importing_parser)
+    appending = add_command(commands, "append", append.append_event, "append one event to a stream")
+    appending.add_argument("aggregate_type")
+    appending.add_argument("aggregate_id")
+    appending.add_argument("event_type")
+    appending.add_argument("--payload", default="{}", help="a JSON object; - reads it from standard input")
+    appending.add_argument("--expected", type=_expected_version, default="any", metavar="VERSION")
+    appending.add_argument("--id", help="the event's UUID; the same again changes nothing")
+    add_json(appending)
 
 
-def _figures(commands: "Commands[argparse.ArgumentParser]") -> None:
-    etl = _command(
-        commands, "etl", "figures:compute_days", "compute the daily figures; without days, those that are due"
-    )
-    etl.add_argument("--from", dest="from_day", type=_day, metavar="YYYY-MM-DD")
-    etl.add_argument("--to", dest="to_day", type=_day, metavar="YYYY-MM-DD", help="the last day, included")
-    _json(etl)
-    refresh = _command(commands, "refresh", "figures:refresh", "refresh materialized views; without names, all")
+def _figures(commands: Commands) -> None:
+    refresh = add_command(commands, "refresh", compute.refresh, "refresh materialized views; without names, all")
     refresh.add_argument("views", nargs="*", metavar="view")
-    _json(refresh)
-    rebuild = _command(commands, "rebuild", "figures:rebuild", "fill a read model anew, while it is being read")
+    add_json(refresh)
+    rebuild = add_command(commands, "rebuild", compute.rebuild, "fill a read model anew, while it is being read")
     rebuild.add_argument("projection", metavar="name")
-    _json(rebuild)
+    add_json(rebuild)
 
 
-def _operations(commands: "Commands[argparse.ArgumentParser]") -> None:
-    relay = _command(commands, "relay", "operations:relay", "tell Inngest now about events that it was not told of")
+def _operations(commands: Commands) -> None:
+    relay = add_command(commands, "relay", operations.relay, "tell Inngest now about events that it was not told of")
     relay.add_argument(
         "--from",
         dest="from_position",
@@ -129,29 +105,16 @@ def _operations(commands: "Commands[argparse.ArgumentParser]") -> None:
         metavar="POSITION",
         help="tell it of all events from this position on again, since it lost them",
     )
-    retry = _command(commands, "retry", "operations:retry", "run dead letters again; without an id, list them")
+    retry = add_command(commands, "retry", operations.retry, "run dead letters again; without an id, list them")
     retry.add_argument("ids", nargs="*", metavar="id")
     retry.add_argument("--all", action="store_true", help="all that are open")
-    _json(retry)
-    runs = _command(commands, "runs", "operations:runs", "list the last runs of the pipelines")
+    add_json(retry)
+    runs = add_command(commands, "runs", operations.runs, "list the last runs of the pipelines")
     runs.add_argument("--pipeline")
     runs.add_argument("--limit", type=int, default=20, choices=range(1, 1001), metavar="N")
-    _json(runs)
-    doctor = _command(commands, "doctor", "operations:diagnose", "check the set-up; exit code 1 if something is wrong")
-    _json(doctor)
-
-
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _day(text: str) -> date:
-    try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2010-12-31")
+    add_json(runs)
+    doctor = add_command(commands, "doctor", operations.diagnose, "check the set-up; exit code 1 if something is wrong")
+    add_json(doctor)
 
 
 def _position(text: str) -> int:

@@ -1,5 +1,1 @@
-"""The HTTP face: `create_app` builds the FastAPI app of a deployment's domains and Inngest functions."""
-
-from penstock.http.app import create_app
-
-__all__ = ["create_app"]
+"""The HTTP face: `penstock.http.app.create_app` builds the app of a deployment's domains and Inngest functions."""

@@ -20,8 +20,8 @@ import inngest
 from penstock import json_codec
 from penstock.errors import InvalidInput, PenstockError, SettingsError, Unavailable
 from penstock.inngest.publishing import SEND_SECONDS, DevServer, Told
-from penstock.operations import runs
-from penstock.operations.redaction import error_text, redact
+from penstock.pipelines import runs
+from penstock.redaction import error_text, redact
 from penstock.relay.debouncer import Waker
 from penstock.relay.outbox import APPENDED, EVENT_PREFIX, OutgoingEvent, Relayed, go_back, relay
 from penstock.settings import Settings, batch_size, get_settings

@@ -7,7 +7,7 @@ import inngest
 
 from penstock import projections
 from penstock.inngest.client import client, settings
-from penstock.operations import runs
+from penstock.pipelines import runs
 from penstock.relay.outbox import APPENDED
 
 SECONDS_BEFORE_STEPS = 5.0

@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 import httpx
 
 from penstock.errors import Unavailable
-from penstock.operations.redaction import error_text, redact
+from penstock.redaction import error_text, redact
 
 SEND_SECONDS: Final = 10.0
 # Servers close a connection that is idle for some seconds: ask again before, instead of publishing twice after.

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 
 from penstock.errors import PenstockError
-from penstock.operations.redaction import error_text
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
+from penstock.redaction import error_text
 from penstock.settings import Settings
 
 LATE_SECONDS = 300

@@ -15,9 +15,9 @@ from psycopg.rows import class_row
 from penstock.errors import InvalidInput
 from penstock.event_store import RecordedEvent
 from penstock.event_store.streams import EVENT_COLUMNS
-from penstock.operations.redaction import error_text, redact
 from penstock.postgres.pool import Connection
 from penstock.projections.projection import Projection, PythonProjection
+from penstock.redaction import error_text, redact
 
 LIVE: Final = "public"
 

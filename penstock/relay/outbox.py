@@ -21,7 +21,7 @@ from penstock.errors import InvalidInput
 from penstock.event_store.events import RecordedEvent
 from penstock.event_store.streams import EVENT_COLUMNS
 from penstock.event_store.subscriptions import lock_checkpoint, move_checkpoint, safe_position
-from penstock.operations import dead_letters
+from penstock.pipelines import dead_letters
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection, translated
 from penstock.relay.listening import Listened, move_listening, move_listening_back, read_listening

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from penstock.operations import dead_letters
+from penstock.pipelines import dead_letters
 from penstock.postgres import pool as database
 from penstock.settings import Settings
 from tests import throwaway

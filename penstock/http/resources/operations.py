@@ -12,7 +12,7 @@ from penstock.http.parameters import Answer, Limit
 from penstock.http.routing import Json, needs, plain, router, settings_of
 from penstock.http.shared_look import looked
 from penstock.operations import metrics
-from penstock.operations.runs import page_of_runs
+from penstock.pipelines.runs import page_of_runs
 from penstock.postgres import pool
 from penstock.types import Time
 

@@ -31,9 +31,9 @@ from penstock.ingest.files.plan import make_plan
 from penstock.ingest.files.rejects import fill_contents
 from penstock.ingest.files.storage.stored_files import drop_incoming, open_file, settle_incoming
 from penstock.ingest.files.target import Facts, find_target
-from penstock.operations.redaction import error_text
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
+from penstock.redaction import error_text
 from penstock.settings import Settings
 
 FACTS_A_STEP = 10_000

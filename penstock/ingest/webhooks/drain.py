@@ -16,10 +16,10 @@ from psycopg.rows import class_row
 from penstock.errors import DatabaseUnavailable, Unavailable
 from penstock.event_store import ANY_VERSION, append
 from penstock.ingest.webhooks.mapping import Delivery, read_delivery
-from penstock.operations import dead_letters
-from penstock.operations.redaction import error_text
+from penstock.pipelines import dead_letters
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection, translated
+from penstock.redaction import error_text
 from penstock.settings import Settings
 
 MAX_DELIVERIES: Final = 1000

@@ -6,7 +6,7 @@ import inngest
 
 from penstock.ingest import webhooks
 from penstock.inngest.client import client, relay_now, settings
-from penstock.operations import runs
+from penstock.pipelines import runs
 
 PORTION = 200
 # A minute's work, well inside any host's time limit; the next minute's cron goes on with what is left.

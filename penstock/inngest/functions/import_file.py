@@ -13,9 +13,9 @@ import inngest
 from penstock.errors import InvalidInput
 from penstock.ingest import files
 from penstock.inngest.client import client, relay_now, settings
-from penstock.operations import runs
+from penstock.pipelines import runs
 
-DAILY_REQUESTED = "etl/daily.requested"
+LOADED = "import/file.loaded"
 REQUESTED = "import/file.requested"
 SECONDS_A_STEP = 60.0
 # Inngest allows 1,000 steps a run; a file that needs more than eight hours goes on in a run of its own.
@@ -34,7 +34,7 @@ def import_file(ctx: inngest.ContextSync) -> dict[str, Any]:
         imported = ctx.step.run(f"advance-{number}", _advance, import_id, run_id)
         if imported["is_final"]:
             if imported["loaded"]:
-                ctx.step.send_event("compute-days", inngest.Event(name=DAILY_REQUESTED, data={"marked": True}))
+                ctx.step.send_event("loaded", inngest.Event(name=LOADED, data={"import_id": str(import_id)}))
             return imported
     ctx.step.send_event("go-on", inngest.Event(name=REQUESTED, data={"import_id": str(import_id)}))
     return imported

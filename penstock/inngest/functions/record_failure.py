@@ -11,9 +11,9 @@ from typing import Any, Final
 import inngest
 
 from penstock.inngest.client import APP_ID, client, registered, settings
-from penstock.operations import dead_letters, runs
-from penstock.operations.redaction import redact
+from penstock.pipelines import dead_letters, runs
 from penstock.postgres import pool
+from penstock.redaction import redact
 
 MOST_WRAPPINGS: Final = 5
 

@@ -7,7 +7,7 @@ import inngest
 from penstock import views
 from penstock.errors import InvalidInput
 from penstock.inngest.client import client, correlation_of, settings
-from penstock.operations import runs
+from penstock.pipelines import runs
 from penstock.postgres import pool
 
 

@@ -16,8 +16,8 @@ from penstock import event_store
 from penstock.errors import DatabaseUnavailable, InvalidInput, VersionConflict
 from penstock.event_store import ANY_VERSION, NewEvent
 from penstock.ingest import files
-from penstock.operations.dead_letters import list_dead_letters
-from penstock.operations.runs import list_runs, run_id_of
+from penstock.pipelines.dead_letters import list_dead_letters
+from penstock.pipelines.runs import list_runs, run_id_of
 from penstock.relay.outbox import APPENDED, OutgoingEvent
 from penstock.settings import Settings
 from tests.integration.inngest.inngest_calls import RUN_ID, Outcome, call, run

@@ -8,8 +8,9 @@ import respx
 
 from penstock import event_store
 from penstock.event_store import ANY_VERSION, NewEvent
-from penstock.operations import dead_letters, retention
+from penstock.operations import retention
 from penstock.operations.doctor import Check, run_checks
+from penstock.pipelines import dead_letters
 from penstock.settings import Settings
 
 

@@ -13,7 +13,7 @@ import pytest
 from penstock import event_store
 from penstock.errors import InvalidInput, Unavailable
 from penstock.event_store import ANY_VERSION, NewEvent
-from penstock.operations.dead_letters import list_dead_letters
+from penstock.pipelines.dead_letters import list_dead_letters
 from penstock.relay import outbox as relay_module
 from penstock.relay.outbox import APPENDED, OutgoingEvent, relay
 from penstock.settings import Settings

@@ -11,7 +11,7 @@ import pytest
 from penstock.errors import NotFound, Unauthenticated
 from penstock.event_store import read_events, read_stream
 from penstock.ingest import webhooks
-from penstock.operations.dead_letters import list_dead_letters
+from penstock.pipelines.dead_letters import list_dead_letters
 from penstock.postgres import pool as database
 from penstock.settings import Settings
 from tests.unit.ingest.webhooks.test_standard_webhooks import NEW, OLD, signed

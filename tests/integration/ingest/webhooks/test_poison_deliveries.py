@@ -11,7 +11,7 @@ from psycopg import conninfo
 from penstock.errors import DatabaseUnavailable, Unavailable
 from penstock.event_store import read_events
 from penstock.ingest import webhooks
-from penstock.operations.dead_letters import list_dead_letters
+from penstock.pipelines.dead_letters import list_dead_letters
 from penstock.postgres import pool
 from penstock.settings import Settings
 from tests.integration.ingest.webhooks.test_inbox import deliver, inbox

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from penstock.errors import Conflict, NotFound, Unavailable
-from penstock.operations import dead_letters
-from penstock.operations.dead_letters import DeadLetter, list_dead_letters, park
+from penstock.pipelines import dead_letters
+from penstock.pipelines.dead_letters import DeadLetter, list_dead_letters, park
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 

@@ -16,9 +16,9 @@ from psycopg.types.json import Jsonb
 
 from penstock import json_codec
 from penstock.errors import Conflict, NotFound
-from penstock.operations.redaction import error_text, redact
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection, translated
+from penstock.redaction import error_text, redact
 from penstock.settings import Settings
 
 Kind: TypeAlias = Literal["event", "run", "delivery"]

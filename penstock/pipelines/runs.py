@@ -17,10 +17,10 @@ from psycopg.types.json import Jsonb
 
 from penstock import json_codec
 from penstock.errors import PenstockError
-from penstock.operations.redaction import error_text, redact
 from penstock.paging import take
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
+from penstock.redaction import error_text, redact
 from penstock.settings import Settings
 
 MAX_PAGE = 1000

@@ -1,6 +1,6 @@
 import pytest
 
-from penstock.operations.redaction import LONGEST_SECRET, MAX_TEXT, error_text, redact
+from penstock.redaction import LONGEST_SECRET, MAX_TEXT, error_text, redact
 
 SECRET = "hunter2hunter2"
 

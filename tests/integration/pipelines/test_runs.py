@@ -8,15 +8,7 @@ import psycopg
 import pytest
 
 from penstock.errors import DatabaseUnavailable
-from penstock.operations.runs import (
-    RunAccount,
-    finish_run,
-    list_runs,
-    record_run,
-    record_wake,
-    run_id_of,
-    start_run,
-)
+from penstock.pipelines.runs import RunAccount, finish_run, list_runs, record_run, record_wake, run_id_of, start_run
 from penstock.settings import Settings
 
 
@@ -62,7 +54,7 @@ def test_the_first_error_is_told_when_the_database_went_away_meanwhile(
     def gone(*arguments: object) -> bool:
         raise DatabaseUnavailable("Postgres is away")
 
-    monkeypatch.setattr("penstock.operations.runs.finish_run", gone)
+    monkeypatch.setattr("penstock.pipelines.runs.finish_run", gone)
     with pytest.raises(ValueError, match="the real one") as caught, record_run(settings, "etl"):
         raise ValueError("the real one")
     assert any("could not be recorded" in note for note in caught.value.__notes__)

@@ -1,0 +1,1 @@
+"""What every pipeline says of itself: its runs, and what failed for good."""
