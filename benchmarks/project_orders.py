@@ -17,7 +17,7 @@ from psycopg import sql
 from benchmarks.harness import METADATA, PAYLOAD, Bench, Figure, timed, url_of
 from penstock.event_store import NewEvent, StreamAppend, append_bulk
 from penstock.postgres import pool
-from penstock.projections import PROJECTIONS, advance, rebuild, rebuilding
+from penstock.projections import advance, projections, rebuild, rebuilding
 from penstock.settings import Settings
 
 EVENTS = 500_000
@@ -41,7 +41,7 @@ def orders(number: int) -> Iterator[StreamAppend]:
 def written(connection: psycopg.Connection, schema: str, events: int) -> float:
     """Events a second if their finished rows only had to be written."""
     began = time.perf_counter()
-    for table in PROJECTIONS["orders"].tables:
+    for table in projections()["orders"].tables:
         names = {"copy": sql.Identifier(schema, table), "live": sql.Identifier("public", table)}
         connection.execute(sql.SQL("insert into {copy} select * from {live}").format(**names))
     return events / (time.perf_counter() - began)
@@ -50,20 +50,20 @@ def written(connection: psycopg.Connection, schema: str, events: int) -> float:
 def write_live(connection: psycopg.Connection, events: int) -> float:
     with connection.transaction(force_rollback=True):
         connection.execute("create schema bench")
-        for table in PROJECTIONS["orders"].tables:
+        for table in projections()["orders"].tables:
             names = {"copy": sql.Identifier("bench", table), "live": sql.Identifier("public", table)}
             connection.execute(sql.SQL("create table {copy} (like {live} including all)").format(**names))
         return written(connection, "bench", events)
 
 
 def write_copy(connection: psycopg.Connection, settings: Settings, events: int) -> float:
-    copy = rebuilding._Copy(settings, PROJECTIONS["orders"])
+    copy = rebuilding._Copy(settings, projections()["orders"])
     copy.create()
     return written(connection, copy.schema, events)
 
 
 def filled(settings: Settings) -> float:
-    copy = rebuilding._Copy(settings, PROJECTIONS["orders"])
+    copy = rebuilding._Copy(settings, projections()["orders"])
     copy.create()
 
     def fill() -> int:

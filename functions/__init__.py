@@ -10,10 +10,10 @@ from functions.project_inventory import project_inventory
 from functions.project_orders import project_orders
 from functions.project_products import project_products
 from functions.run_daily_etl import run_daily_etl
-from penstock.inngest import functions
+from penstock.inngest import standard
 
 FUNCTIONS = (
-    *functions.FUNCTIONS,
+    *standard.FUNCTIONS,
     project_customers,
     project_inventory,
     project_orders,

@@ -3,8 +3,8 @@ range on request.
 
 `etl/daily.requested` takes `{"from": "2010-12-01", "to": "2010-12-31"}`, both included; without them it computes what
 is due, as the cron does: yesterday, the days before it that may have changed, every day whose orders have changed since
-it was computed, and every day that was missed, a thousand days a portion. With `{"marked": true}` only those that have
-changed, as an import asks when it has ended.
+it was computed, and every day that was missed, a thousand days a portion. With `{"marked": true}`, and after an import
+(`import/file.loaded`), only those that have changed.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """A domain: all that a business adds to Penstock, as one value.
 
-The package finds nothing by itself: it walks no folder. Whoever runs it (the app, the command line, a test) installs the
-domains that it wants, and from then on their parts are found by name:
+The package finds nothing by itself: it walks no folder. Whoever runs it (the app, the command line, a test) installs
+the domains that it wants, and from then on their parts are found by name:
 
     DOMAIN = Domain("tickets", events=(TICKET_OPENED,), projections=(TICKETS,), routes=(routes,))
     install(DOMAIN)

@@ -9,12 +9,10 @@ The folder is the nearest one, from the working folder upwards, whose pyproject.
 working folder, with no domain. This is the one place where names in a text become code: the user's own configuration.
 """
 
-import os
 import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -58,9 +56,8 @@ def find_project(start: Path | None = None) -> Project:
     return Project(here)
 
 
-@cache
 def install_domains() -> Project:
-    """Find the project and install its domains, once a process."""
+    """Find the project and install its domains."""
     project = find_project()
     _importable(project.folder)
     install(*map(_domain, project.domains))
@@ -101,10 +98,9 @@ def _project(folder: Path, table: dict[str, Any]) -> Project:
 
 
 def _importable(folder: Path) -> None:
+    """The console script's path starts at its own folder, not at the project's as `python -m` does."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    # for the processes that a command starts
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def _resolve(name: str) -> Any:

@@ -1,8 +1,8 @@
 """What a projection is, and the registry of all of them.
 
 A projection names the read models that it alone writes (tables made by a migration) and turns events into their rows,
-either by SQL over a range of positions or by a Python function over a page of events. The runner keeps the checkpoint, so
-a projection sees each event once, in order, in the transaction of its rows; the same code fills the copy of a rebuild.
+either by SQL over a range of positions or by a Python function over a page of events. The runner keeps the checkpoint,
+so a projection sees each event once, in order, in the transaction of its rows; the same code fills a rebuild's copy.
 Projections are part of a domain and known once that is installed (`penstock/domain.py`).
 
 Two things make a rebuild equal what was folded piece by piece. A row must come out the same however the events are

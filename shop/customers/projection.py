@@ -14,7 +14,9 @@ with registrations as materialized (
     nullif(e.payload ->> 'name', '') as name,
     nullif(e.payload ->> 'email', '') as email,
     nullif(e.payload ->> 'country', '') as country,
-    coalesce({payload_sql.time("e.payload ->> 'registered_at'")}, {payload_sql.OCCURRED_AT}, e.created_at) as registered_at
+    coalesce(
+      {payload_sql.time("e.payload ->> 'registered_at'")}, {payload_sql.OCCURRED_AT}, e.created_at
+    ) as registered_at
   from public.current_events as e
   where e.position > %(after)s and e.position <= %(upto)s
     and e.aggregate_type = 'customer' and e.event_type = 'CustomerRegistered'
@@ -73,7 +75,9 @@ written as (
     first_order_at = least(c.first_order_at, excluded.first_order_at),
     last_order_at = greatest(c.last_order_at, excluded.last_order_at)
 )
-select {payload_sql.all_read("registrations", "registered_at")}, {payload_sql.all_read("purchases", "customer_id", "placed_at")}
+select
+  {payload_sql.all_read("registrations", "registered_at")},
+  {payload_sql.all_read("purchases", "customer_id", "placed_at")}
 """  # noqa: S608
 
 PROJECTION = SqlProjection(

@@ -1,4 +1,4 @@
-"""What a caller says in a command on an order, checked: the fields of each, with the limits of the events they become."""
+"""What a caller says in a command on an order, checked by the limits of the events that it becomes."""
 
 from datetime import datetime
 

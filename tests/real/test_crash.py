@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from penstock.projections import PROJECTIONS, rebuild
+from penstock.projections import projections, rebuild
 from penstock.settings import Settings
 from tests.e2e.inngest_stack import wait_for
 from tests.real.conftest import Figures
@@ -195,7 +195,7 @@ def check_projections(stage: Stage) -> None:
     settings = Settings(database_url=stage.stack.database_url, environment="local")
     with psycopg.connect(stage.stack.database_url, autocommit=True) as connection:
         folded = read_models(connection)
-        for name in PROJECTIONS:
+        for name in projections():
             rebuilt = rebuild(settings, name)
             assert (name, rebuilt.deleted, rebuilt.inserted, rebuilt.parked) == (name, 0, 0, 0)
         assert read_models(connection) == folded

@@ -11,7 +11,7 @@ from penstock.event_store import NewEvent
 from penstock.event_store.bulk import StreamAppend
 
 PROJECT = Path(__file__).parents[2]
-SAMPLE = PROJECT / "penstock" / "sample" / "online_retail_2010-12.csv.gz"
+SAMPLE = PROJECT / "shop" / "data" / "online_retail_2010-12.csv.gz"
 ANSWERS = PROJECT / "tests" / "data" / "answers"
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from penstock.errors import NotFound
-from penstock.projections import PROJECTIONS, SqlProjection, find_projection, register
+from penstock.projections import SqlProjection, find_projection, projections, register
 from penstock.projections import projection as registry
+from shop import DOMAIN
 
 
 def named(name: str) -> SqlProjection:
@@ -15,12 +16,12 @@ def named(name: str) -> SqlProjection:
 
 @pytest.fixture(autouse=True)
 def _registry_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_registry", dict(PROJECTIONS))
+    monkeypatch.setattr(registry, "_registry", dict(projections()))
 
 
-def test_each_module_of_read_models_is_found_by_itself() -> None:
-    assert set(PROJECTIONS) >= {"orders", "customers", "products", "inventory"}
-    assert all(find_projection(name).name == name for name in PROJECTIONS)
+def test_the_projections_of_an_installed_domain_are_found_by_name() -> None:
+    assert set(projections()) >= {projection.name for projection in DOMAIN.projections}
+    assert all(find_projection(name).name == name for name in projections())
 
 
 def test_a_registered_projection_is_found_by_name() -> None:
@@ -47,7 +48,7 @@ def test_an_unknown_projection_is_not_found(name: Any) -> None:
 
 
 def test_sql_reads_the_store_qualified_and_upcast_and_writes_its_tables_unqualified() -> None:
-    for projection in PROJECTIONS.values():
+    for projection in projections().values():
         assert isinstance(projection, SqlProjection)
         for statement in projection.statements:
             assert "public.current_events" in statement

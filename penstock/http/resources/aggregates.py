@@ -23,7 +23,7 @@ class AggregateOut(Answer):
     position: int
     updated_at: str = Field(description="When the last event that is in the state was stored.")
     fold: str = Field(
-        description="How the state was made, by name. `merged`: no domain knows this aggregate type; `state` is how many "
+        description="Who made the state, by name. `merged`: no domain knows this aggregate type; `state` is how many "
         "events there are, the type of the last, and as `data` their payloads merged, later keys over earlier ones."
     )
     state: dict[str, Any]

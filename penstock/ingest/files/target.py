@@ -1,8 +1,8 @@
 """What a file can be imported into, and the registry of all of them.
 
 A target names its fields (kind, whether required, the header names by which a column is recognised) and what becomes
-of the rows: events (`facts`, a select over the staged rows) or a plain table (`table` and its `key`). Names of tables and
-columns come from here alone, never from a request. Targets are part of a domain and known once that is installed
+of the rows: events (`facts`, a select over the staged rows) or a plain table (`table` and its `key`). Names of tables
+and columns come from here alone, never from a request. Targets are part of a domain and known once that is installed
 (`penstock/domain.py`); the target `events` belongs to no domain and is always there.
 """
 

@@ -23,10 +23,10 @@ InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Countr
 
 
 @pytest.fixture(autouse=True)
-def environment(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def environment(database_url: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("PENSTOCK_STORAGE_FOLDER", str(tmp_path / "uploads"))
+    monkeypatch.setenv("PENSTOCK_STORAGE_FOLDER", str(project / "uploads"))
     for name in ("INNGEST_DEV", "INNGEST_EVENT_KEY"):
         monkeypatch.delenv(name, raising=False)
 

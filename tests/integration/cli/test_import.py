@@ -16,13 +16,13 @@ MAPPED = ("--map", "No.=order_id", "--map", "what=product_id", "--map", "when=or
 
 
 @pytest.fixture(autouse=True)
-def orders(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def orders(database_url: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("PENSTOCK_STORAGE_FOLDER", str(tmp_path / "uploads"))
+    monkeypatch.setenv("PENSTOCK_STORAGE_FOLDER", str(project / "uploads"))
     for name in ("INNGEST_DEV", "INNGEST_EVENT_KEY"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "orders.csv").write_text(ORDERS)
+    (project / "orders.csv").write_text(ORDERS)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:

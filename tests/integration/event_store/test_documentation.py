@@ -9,6 +9,7 @@ import inngest
 import pytest
 
 from penstock.event_store import NewEvent, append, append_bulk, load_aggregate, read_stream
+from penstock.inngest import client
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.projections import PythonProjection, advance, projection
@@ -91,8 +92,8 @@ def test_the_projection_fills_its_table(
 def test_the_function_listens_to_the_stored_event(monkeypatch: pytest.MonkeyPatch) -> None:
     function = run_example("python function")["answer_ticket"]
     assert isinstance(function, inngest.Function)
-    monkeypatch.setattr(functions.client, "registered", [function])
-    assert set(functions.client.listened_types()) == {"TicketOpened"}
+    monkeypatch.setattr(client, "registered", [function])
+    assert set(client.listened_types()) == {"TicketOpened"}
 
 
 def test_the_reader_goes_on_from_its_checkpoint(

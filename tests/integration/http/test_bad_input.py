@@ -7,10 +7,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from functions import FUNCTIONS
 from penstock.http.app import create_app
 from penstock.http.parameters import Problem
 from penstock.http.routing import StrictRoute
 from penstock.settings import Settings
+from shop import DOMAIN
 from tests.integration.http.conftest import Api
 
 EVENT = {"event_type": "T", "payload": {}}
@@ -301,7 +303,11 @@ def test_import_options(settled: Api) -> None:
 
 
 def test_every_route_says_who_may_call_it(settings: Settings) -> None:
-    ours = [route for route in create_app(settings).routes if isinstance(route, StrictRoute)]
+    ours = [
+        route
+        for route in create_app(DOMAIN, functions=FUNCTIONS, settings=settings).routes
+        if isinstance(route, StrictRoute)
+    ]
     assert len(ours) > 25
     public = {route.path for route in ours if route.openapi_extra["x-scope"] is None}
     by_signature = {"/v1/webhooks/{source}", "/v1/uploads/{token}"}

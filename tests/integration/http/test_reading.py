@@ -9,12 +9,14 @@ import psycopg
 import pytest
 
 from penstock.http import shared_look
+from functions import FUNCTIONS
 from penstock.http.app import create_app
 from penstock.http.metrics import exposition
 from penstock.http.openapi import _ERRORS
 from penstock.operations.metrics import Measurements
 from penstock.postgres import pool
 from penstock.settings import Settings
+from shop import DOMAIN
 from tests.integration.http.conftest import Api
 from tests.integration.http.test_bad_input import assert_problem
 
@@ -143,7 +145,7 @@ def test_views_say_how_fresh_they_are_and_can_be_refreshed(api: Api) -> None:
 
 
 def test_the_document_is_complete(settings: Settings) -> None:
-    document = create_app(settings).openapi()
+    document = create_app(DOMAIN, functions=FUNCTIONS, settings=settings).openapi()
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

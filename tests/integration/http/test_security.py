@@ -7,9 +7,11 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from functions import FUNCTIONS
 from penstock.errors import SettingsError
 from penstock.http.app import create_app
 from penstock.settings import Settings, get_settings
+from shop import DOMAIN
 from tests.integration.http.conftest import KEYS, Api, running
 from tests.integration.http.test_bad_input import assert_problem
 from tests.waiting import PATIENCE_SECONDS
@@ -168,7 +170,7 @@ def test_wrong_settings_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "PENSTOCK_ENV", "PENSTOCK_API_KEYS"):
         monkeypatch.delenv(name, raising=False)
     get_settings.cache_clear()
-    app = create_app()
+    app = create_app(DOMAIN, functions=FUNCTIONS)
 
     async def start() -> None:
         async with app.router.lifespan_context(app):
@@ -183,7 +185,9 @@ def test_without_a_start_the_first_request_says_what_is_wrong(monkeypatch: pytes
     get_settings.cache_clear()
 
     async def call() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app()), base_url="http://x") as http:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(create_app(DOMAIN, functions=FUNCTIONS)), base_url="http://x"
+        ) as http:
             return await http.get("/v1/events")
 
     problem = assert_problem(asyncio.run(call()), 500)

@@ -11,7 +11,7 @@ import fastapi
 import httpx
 
 import functions
-from penstock.inngest.client import client
+from penstock.inngest.client import client, register
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the SDK's own pydantic models
@@ -22,6 +22,7 @@ RUN_ID = "01KAHV5T7M0000000000000000"
 
 def serving_app() -> fastapi.FastAPI:
     app = fastapi.FastAPI()
+    register(functions.FUNCTIONS)
     inngest.fast_api.serve(app, client, functions.FUNCTIONS)
     return app
 

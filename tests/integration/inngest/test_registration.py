@@ -3,7 +3,6 @@
 import importlib
 import os
 import pkgutil
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +12,9 @@ import inngest
 import pytest
 
 import functions
+import penstock.inngest.functions
 from penstock.inngest import client as client_module
-from penstock.projections import PROJECTIONS
+from penstock.projections import projections
 
 APPENDED = "penstock/events.appended"
 EVERY_MINUTE = "* * * * *"
@@ -49,15 +49,19 @@ def test_every_function_is_registered_with_its_triggers() -> None:
 
 
 def test_file_function_and_id_bear_one_name() -> None:
-    files = {module.name for module in pkgutil.iter_modules(functions.__path__)} - {"client", "advancing"}
-    assert {function.local_id.replace("-", "_") for function in functions.FUNCTIONS} == files
-    for name in files:
-        assert getattr(importlib.import_module(f"functions.{name}"), name) in functions.FUNCTIONS
+    files = {
+        module.name: f"{package.__name__}.{module.name}"
+        for package in (functions, penstock.inngest.functions)
+        for module in pkgutil.iter_modules(package.__path__)
+    }
+    assert {function.local_id.replace("-", "_") for function in functions.FUNCTIONS} == set(files)
+    for name, module in files.items():
+        assert getattr(importlib.import_module(module), name) in functions.FUNCTIONS
 
 
 def test_every_projection_has_a_function_that_runs_one_at_a_time() -> None:
     found = {function.local_id: config(function) for function in functions.FUNCTIONS}
-    for name in PROJECTIONS:
+    for name in projections():
         (limit,) = found[f"project-{name}"]["concurrency"]
         assert (limit["limit"], limit["key"]) == (1, None)
 
@@ -79,18 +83,9 @@ def greet_customer(ctx: inngest.ContextSync) -> str:
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the sources, to add a file to."""
-    root = Path(functions.__path__[0]).parent
-    for name in ("functions", "penstock"):
-        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
-
-
 def interpreter(code: str, folder: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-W", "ignore:Support for class-based", "-c", code],
         cwd=folder or Path(functions.__path__[0]).parent,
         env={"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", **env},
         capture_output=True,
@@ -106,16 +101,13 @@ def in_a_new_interpreter(code: str, folder: Path | None = None, **env: str) -> s
     return done.stdout.strip()
 
 
-def test_a_file_of_ones_own_is_found_and_its_event_type_listened_to(project: Path) -> None:
-    (project / "functions" / "greet_customer.py").write_text(OWN_FILE)
-    code = "import functions; print(sorted(functions.LISTENED_TYPES), len(functions.FUNCTIONS))"
-    assert in_a_new_interpreter(code, project) == f"['OrderPlaced'] {len(EXPECTED) + 1}"
-
-
-def test_a_file_whose_function_has_another_name_is_refused_instead_of_forgotten(project: Path) -> None:
-    (project / "functions" / "greetings.py").write_text(OWN_FILE)
-    done = interpreter("import functions", project)
-    assert "functions/greetings.py must name its function greetings, not greet_customer" in done.stderr
+def test_the_relay_sends_what_a_served_function_listens_to() -> None:
+    code = f"""{OWN_FILE}
+from penstock.http.app import create_app
+from penstock.inngest.client import listened_types
+create_app(functions=[greet_customer])
+print(sorted(listened_types()))"""
+    assert in_a_new_interpreter(code, INNGEST_DEV="1") == "['OrderPlaced']"
 
 
 def test_the_etl_runs_in_the_business_zone() -> None:

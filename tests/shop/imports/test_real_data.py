@@ -10,7 +10,7 @@ from penstock.ingest.files import advance_import, create_import, rejects_csv
 from penstock.settings import Settings
 
 ROOT = Path(__file__).parents[3]
-SAMPLE = ROOT / "penstock" / "sample" / "online_retail_2010-12.csv.gz"
+SAMPLE = ROOT / "shop" / "data" / "online_retail_2010-12.csv.gz"
 
 
 def test_december_2010(settings: Settings, connection: psycopg.Connection, tmp_path: Path) -> None:

@@ -9,19 +9,23 @@ from typing import Any
 
 import psycopg
 import pytest
-from shop.aggregates import INVENTORY, ORDER
-from shop.inputs import CancelOrder, CompleteOrder, DeliverOrder, ShipOrder
-from shop.queries import read_inventory, read_order
 
-from penstock import commands
-from penstock.commands import AdjustInventory, CommandContext, PayOrder, PlaceOrder
+from penstock.commands import CommandContext
 from penstock.errors import EventIdReused, ImpossibleStep, InsufficientStock, NotFound, PenstockError
-from penstock.event_store import read_events, read_stream
+from penstock.event_store import load_any, read_events, read_stream
 from penstock.postgres import pool as database
 from penstock.projections import advance_all
 from penstock.settings import Settings
+from shop.inventory.commands import adjust_inventory
+from shop.inventory.fold import FOLD as INVENTORY
+from shop.inventory.inputs import AdjustInventory
 from shop.inventory.inventory import Inventory
+from shop.inventory.queries import read_inventory
+from shop.orders import commands
+from shop.orders.fold import FOLD as ORDER
+from shop.orders.inputs import CancelOrder, CompleteOrder, DeliverOrder, PayOrder, PlaceOrder, ShipOrder
 from shop.orders.order import Order
+from shop.orders.queries import read_order
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 STEPS = {"pay": PayOrder, "ship": ShipOrder, "deliver": DeliverOrder, "complete": CompleteOrder, "cancel": CancelOrder}
@@ -47,12 +51,12 @@ def step(settings: Settings, order_id: str, name: str, key: str | None = None, *
 
 
 def adjust(settings: Settings, product_id: str, delta: int, key: str | None = None):
-    return commands.adjust_inventory(settings, product_id, AdjustInventory(delta=delta, reason="count"), context(key))
+    return adjust_inventory(settings, product_id, AdjustInventory(delta=delta, reason="count"), context(key))
 
 
 def stock(settings: Settings, product_id: str) -> tuple[int, int, int]:
     with database.connection(settings) as connection:
-        state = commands.load_any(connection, "inventory", product_id)[0].state
+        state = load_any(connection, "inventory", product_id)[0].state
     return state["on_hand"], state["reserved"], state["on_hand"] - state["reserved"]
 
 
@@ -242,8 +246,8 @@ def test_a_step_of_no_order_and_a_second_placing(settings: Settings) -> None:
 def test_states_then_and_now(settings: Settings, connection: psycopg.Connection) -> None:
     place(settings, ("MUG", 1), order_id="A-1")
     step(settings, "A-1", "pay")
-    now, fold = commands.load_any(connection, "order", "A-1")
-    then, _ = commands.load_any(connection, "order", "A-1", at_version=1)
+    now, fold = load_any(connection, "order", "A-1")
+    then, _ = load_any(connection, "order", "A-1", at_version=1)
     assert (fold, now.state["status"], now.version, then.state["status"], then.version) == (
         "order",
         "paid",
@@ -251,9 +255,9 @@ def test_states_then_and_now(settings: Settings, connection: psycopg.Connection)
         "placed",
         1,
     )
-    before, _ = commands.load_any(connection, "order", "A-1", at=datetime(2000, 1, 1, tzinfo=UTC))
+    before, _ = load_any(connection, "order", "A-1", at=datetime(2000, 1, 1, tzinfo=UTC))
     assert before.version == 0
-    by_time, _ = commands.load_any(connection, "order", "A-1", at=then.stored_at)
+    by_time, _ = load_any(connection, "order", "A-1", at=then.stored_at)
     assert by_time.version == 1
 
 
@@ -275,9 +279,9 @@ def test_a_long_stream_is_folded_to_its_end_with_snapshots_and_without(
 def test_states_survive_being_kept_as_json() -> None:
     state = Order(status="paid", total="1.50", items=({"product_id": "MUG"},))
     for kept in (state, Order()):
-        assert ORDER.restore(json.loads(json.dumps(ORDER.dump(kept)))) == kept
+        assert ORDER.reducer.restore(json.loads(json.dumps(ORDER.reducer.dump(kept)))) == kept
     for stock_kept in (Inventory(3, 1, {"A": 1}), Inventory()):
-        assert INVENTORY.restore(json.loads(json.dumps(INVENTORY.dump(stock_kept)))) == stock_kept
+        assert INVENTORY.reducer.restore(json.loads(json.dumps(INVENTORY.reducer.dump(stock_kept)))) == stock_kept
 
 
 def test_the_read_model_has_what_the_commands_did(settings: Settings, connection: psycopg.Connection) -> None:

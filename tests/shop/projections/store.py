@@ -8,11 +8,11 @@ import psycopg
 
 from penstock.event_store import NewEvent, append
 from penstock.postgres.pool import close_pools, connect
-from penstock.projections import PROJECTIONS
+from penstock.projections import projections
 from penstock.settings import Settings
 from tests import throwaway
 
-TABLES = {name: projection.tables for name, projection in PROJECTIONS.items()}
+TABLES = {name: projection.tables for name, projection in projections().items()}
 AT = {"occurred_at": "2010-12-01T08:26:00Z"}
 
 

@@ -13,7 +13,7 @@ import pytest
 from penstock.errors import NotFound, WaitTimedOut
 from penstock.event_store import RecordedEvent
 from penstock.postgres.pool import close_pools, connect
-from penstock.projections import PROJECTIONS, PythonProjection, advance, advance_all, rebuild, runner, wait_for
+from penstock.projections import PythonProjection, advance, advance_all, projections, rebuild, runner, wait_for
 from penstock.projections import projection as registry
 from penstock.settings import Settings
 from tests.shop.projections.store import letters, place, put, read_models, rows
@@ -364,7 +364,7 @@ def test_a_projection_in_python_has_the_same_promises(settings: Settings, connec
 
 
 def test_every_read_model_belongs_to_one_projection() -> None:
-    tables = [table for projection in PROJECTIONS.values() for table in projection.tables]
+    tables = [table for projection in projections().values() for table in projection.tables]
     assert len(tables) == len(set(tables)) == 7
 
 

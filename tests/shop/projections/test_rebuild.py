@@ -11,7 +11,7 @@ import pytest
 from penstock.errors import RebuildInProgress
 from penstock.event_store import read_checkpoint
 from penstock.postgres.pool import close_pools, connect
-from penstock.projections import PROJECTIONS, advance, advance_all, folding, rebuild, rebuilding
+from penstock.projections import advance, advance_all, folding, projections, rebuild, rebuilding
 from penstock.settings import Settings
 from tests.shop.projections.store import TABLES, letters, place, put, read_models, rows
 from tests.waiting import PATIENCE_SECONDS
@@ -109,7 +109,7 @@ def test_what_one_connection_cannot_read_is_undone_on_the_other(
     late = put(connection, "order/o3", "PaymentReceived", {}, occurred_at="now")
     place(connection, "o3", items=[{"product_id": "p1", "quantity": "x", "unit_price": "1"}])  # its order is fine
     place(connection, "o4")
-    assert rebuilding._Copy(settings, PROJECTIONS["orders"]).lanes == 2
+    assert rebuilding._Copy(settings, projections()["orders"]).lanes == 2
     assert rebuild(settings, "orders").parked == 3
     assert [row[0] for row in rows(connection, "orders")] == ["o1", "o4"]
     assert [row[0] for row in rows(connection, "order_items")] == ["o1", "o4"]
@@ -249,6 +249,6 @@ def _count(connection: psycopg.Connection) -> tuple[int, int]:
 
 
 def test_every_projection_names_tables_that_exist(connection: psycopg.Connection) -> None:
-    for projection in PROJECTIONS.values():
+    for projection in projections().values():
         for table in projection.tables:
             assert connection.execute("select to_regclass(%s) is not null", (f"public.{table}",)).fetchone() == (True,)

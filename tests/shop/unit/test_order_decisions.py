@@ -5,11 +5,11 @@ from decimal import Decimal
 
 import pytest
 from pydantic import ValidationError
-from shop.inputs import PlaceOrder
 
 from penstock.errors import ImpossibleStep, InvalidInput, NotFound
 from shop import events
 from shop.orders import order
+from shop.orders.inputs import PlaceOrder
 from shop.orders.order import Order
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)

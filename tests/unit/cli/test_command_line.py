@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from penstock.cli import main, parse, session
+from penstock.cli import main, session
+from penstock.cli import parse as parse_arguments
 from penstock.cli.import_arguments import reading_options
 from penstock.errors import SettingsError
 from penstock.local import PROJECT
+from shop import DOMAIN
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    return parse_arguments(arguments, DOMAIN.commands)
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +96,7 @@ def test_an_expected_version_is_a_word_or_a_number(text: str, expected: object) 
 def test_an_import_says_how_its_file_is_read() -> None:
     typed = ["--map", "a=b=order_id", "--map", "Remarks=", "--constant", "currency=EUR=", "--date", "at=%d/%m/%Y"]
     options = parse(["import", "f.csv", "--target", "orders", *typed, "--decimal", ",", "--no-header"])
-    assert (options.command, options.reject_limit, options.dry_run) == ("importing:import_file", None, False)
+    assert (options.file, options.reject_limit, options.dry_run) == ("f.csv", None, False)
     assert reading_options(options) == {
         "mapping": {"a=b": "order_id", "Remarks": None},
         "constants": {"currency": "EUR="},
@@ -99,8 +105,8 @@ def test_an_import_says_how_its_file_is_read() -> None:
         "header": False,
     }
     assert reading_options(parse(["import", "f.csv", "--target", "orders"])) == {}
-    assert parse(["import", "./undo", "--target", "orders"]).command == "importing:import_file"
-    assert parse(["import", "undo", "7"]).command == "importing:undo_import"
+    assert parse(["import", "./undo", "--target", "orders"]).file == "./undo"
+    assert parse(["import", "undo", "7"]).id == "7"
 
 
 def test_an_error_is_one_line_and_exit_code_1(

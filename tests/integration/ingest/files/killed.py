@@ -3,11 +3,13 @@
 from pathlib import Path
 from uuid import UUID
 
+from penstock.domain import install
 from penstock.ingest.files import advance_import, register, run
 from penstock.ingest.files.load import chunks
 from penstock.ingest.files.parse.types import Identifier, Integer, Text
 from penstock.ingest.files.target import Field, Table, Target
 from penstock.settings import Settings
+from shop import DOMAIN
 
 THINGS = Target(
     "killed_things",
@@ -17,6 +19,7 @@ THINGS = Target(
 
 
 def advance(database_url: str, folder: str, import_id: str) -> None:
+    install(DOMAIN)
     register(THINGS)
     chunks.CHUNK_BYTES = 16 << 10
     run.FACTS_A_STEP = 40

@@ -99,7 +99,7 @@ def test_the_same_command_goes_on_where_an_import_stopped(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(importing.imports, "advance_import", stop)
+        patch.setattr(importing.files, "advance_import", stop)
         assert main(list(CALL)) == 130
     assert "the same command goes on where it stopped" in capsys.readouterr().err
     real(importing.import_settings(), calls[0], seconds=0)  # its content is known by then
