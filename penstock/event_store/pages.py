@@ -12,7 +12,7 @@ from psycopg import Cursor
 from psycopg.rows import RowMaker
 
 from penstock import json_codec
-from penstock.paging import take
+from penstock.postgres.paging import take
 from penstock.postgres.pool import Connection
 
 

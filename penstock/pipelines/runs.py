@@ -17,8 +17,8 @@ from psycopg.types.json import Jsonb
 
 from penstock import json_codec
 from penstock.errors import PenstockError
-from penstock.paging import take
 from penstock.postgres import pool
+from penstock.postgres.paging import take
 from penstock.postgres.pool import Connection
 from penstock.redaction import error_text, redact
 from penstock.settings import Settings

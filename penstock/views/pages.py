@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from penstock import json_codec
 from penstock.errors import InvalidInput
-from penstock.paging import take
+from penstock.postgres.paging import take
 from penstock.postgres.pool import Connection
 from penstock.views.freshness import freshness
 from penstock.views.registry import Key, View, find_view

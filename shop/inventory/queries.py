@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 from penstock import json_codec
 from penstock.errors import NotFound
 from penstock.event_store import read_checkpoint
-from penstock.paging import take
+from penstock.postgres.paging import take
 from penstock.postgres.pool import Connection, translated
 
 

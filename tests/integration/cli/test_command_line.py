@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from penstock.cli import main
+from penstock.inngest import client
 from penstock.relay.outbox import APPENDED, OutgoingEvent
 from penstock.settings import Settings
 from tests import throwaway
@@ -152,7 +153,7 @@ def test_relay_goes_back_to_a_position_and_not_beyond_what_was_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sent: list[OutgoingEvent] = []
-    monkeypatch.setattr("penstock.cli.upper_floor._client", lambda settings: functions.client)
+    monkeypatch.setattr("penstock.cli.inngest._client", lambda settings: client)
     monkeypatch.setattr("penstock.inngest.client.get_settings", lambda: settings)
     monkeypatch.setattr("penstock.inngest.client.send", sent.extend)
     monkeypatch.setattr("penstock.inngest.client.listened_types", lambda: {"TicketOpened"})

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from penstock.http import shared_look
 from functions import FUNCTIONS
+from penstock.http import shared_look
 from penstock.http.app import create_app
 from penstock.http.metrics import exposition
 from penstock.http.openapi import _ERRORS
