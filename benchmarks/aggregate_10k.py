@@ -32,7 +32,7 @@ def run(bench: Bench) -> Iterator[Figure]:
         return number
 
     def without() -> int:
-        bench.execute("delete from ops.snapshots")
+        bench.execute("delete from penstock.snapshots")
         return loads("long", 1)
 
     bench.execute("vacuum analyze public.event_store")

@@ -9,7 +9,7 @@ FEW, MANY = 10_000, 5_000_000
 # In the owner's SQL, since filling five million through the functions would take an hour.
 _FILL = """
 select set_config('synchronous_commit', 'off', false);
-insert into public.streams (aggregate_id, aggregate_type, version)
+insert into penstock.streams (aggregate_id, aggregate_type, version)
 select 'filled-' || n, 'order', 10 from generate_series(1, {streams}) as n;
 insert into public.event_store
   (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
@@ -22,7 +22,7 @@ from generate_series(1, {streams}) as s cross join generate_series(1, 10) as v;
 def fill(bench: Bench, number: int) -> None:
     bench.execute(_FILL.format(streams=max(1, number // 10), payload=PAYLOAD, metadata=METADATA))
     bench.execute("vacuum (analyze) public.event_store")
-    bench.execute("vacuum (analyze) public.streams")
+    bench.execute("vacuum (analyze) penstock.streams")
     bench.execute("checkpoint")
 
 

@@ -115,7 +115,7 @@ class Watch:
 def check_rows(database: str, run_id: str, count: int) -> None:
     with psycopg.connect(database) as connection:
         row = connection.execute(
-            "select count(*) from public.orders where starts_with(order_id, %s)", (run_id,)
+            "select count(*) from shop.orders where starts_with(order_id, %s)", (run_id,)
         ).fetchone()
     if row != (count,):
         raise RuntimeError(f"{row} of {count} orders arrived")

@@ -16,7 +16,7 @@ def run(bench: Bench) -> Iterator[Figure]:
             # the store is append-only for everybody but a benchmark's superuser
             bench.execute(
                 """alter table public.event_store disable trigger user;
-                   truncate public.event_store, public.streams;
+                   truncate public.event_store, penstock.streams;
                    alter table public.event_store enable always trigger event_store_refuse_change;
                    alter table public.event_store enable always trigger event_store_refuse_truncate;
                    checkpoint"""

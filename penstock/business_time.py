@@ -1,7 +1,7 @@
 """What time means to the business: which times a fact may have, and at which hour the nightly run begins.
 
 Every entry asks `check_time`: HTTP, commands, webhooks, imports. Readers do not, for a fact that is stored is one.
-In SQL the same window is `ops.is_plausible_time`, whose earliest day `penstock migrate` writes.
+In SQL the same window is `penstock.is_plausible_time`, whose earliest day `penstock migrate` writes.
 """
 
 from collections.abc import Sequence

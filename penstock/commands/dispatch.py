@@ -179,7 +179,7 @@ def lock_streams(connection: Connection, streams: Collection[tuple[str, str]]) -
         return {}
     types, ids = zip(*streams, strict=True)
     with translated():
-        rows = connection.execute("select * from ops.lock_streams(%s, %s)", (list(types), list(ids)))
+        rows = connection.execute("select * from penstock.lock_streams(%s, %s)", (list(types), list(ids)))
         return {(aggregate_type, aggregate_id): version for aggregate_type, aggregate_id, version in rows}
 
 

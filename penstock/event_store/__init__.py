@@ -18,11 +18,11 @@ from penstock.event_store.events import (
 from penstock.event_store.folds import Fold, load_any
 from penstock.event_store.streams import append, append_one, read_stream
 from penstock.event_store.subscriptions import (
+    high_water_mark,
     lock_checkpoint,
     move_checkpoint,
     read_checkpoint,
     read_events,
-    safe_position,
 )
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "append",
     "append_bulk",
     "append_one",
+    "high_water_mark",
     "load_aggregate",
     "load_any",
     "lock_checkpoint",
@@ -49,6 +50,5 @@ __all__ = [
     "read_checkpoint",
     "read_events",
     "read_stream",
-    "safe_position",
     "uuid7",
 ]

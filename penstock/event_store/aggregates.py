@@ -21,8 +21,8 @@ S = TypeVar("S")
 
 SNAPSHOT_EVERY: Final = 100
 
-_READ: Final = "select * from ops.read_aggregate(%s, %s, %s, %s, %s, %s)"
-_SAVE: Final = "select ops.save_snapshot(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_READ: Final = "select * from penstock.read_aggregate(%s, %s, %s, %s, %s, %s)"
+_SAVE: Final = "select penstock.save_snapshot(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
 @dataclass(frozen=True)

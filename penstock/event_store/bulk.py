@@ -103,7 +103,7 @@ def _chunks(
 
 
 def _vet(event: NewEvent) -> None:
-    """What `ops.vet_event` refuses, since COPY does not ask it."""
+    """What `penstock.validate_event` refuses, since COPY does not ask it."""
     if not 1 <= len(event.event_type) <= 200:
         raise InvalidInput("has not 1 to 200 characters", field="event_type")
     if not isinstance(event.payload, dict):
@@ -153,7 +153,7 @@ def _open_streams(connection: Connection, chunk: _Chunk) -> tuple[dict[Stream, i
     fresh = chunk.expected.count(0) == len(numbers)
     with connection.cursor(binary=True) as cursor:
         row = cursor.execute(
-            "select * from ops.open_streams(%b::text[], %b::text[], %b::int[], %b)",
+            "select * from penstock.reserve_versions(%b::text[], %b::text[], %b::int[], %b)",
             (list(types), list(ids), list(numbers.values()), fresh),
         ).fetchone()
     assert row is not None
@@ -238,7 +238,7 @@ class _TailEncoder:
 
 
 class _RowEncoder:
-    """Rows of the store in COPY's binary form. Fills in metadata as `ops.vet_event` does."""
+    """Rows of the store in COPY's binary form. Fills in metadata as `penstock.validate_event` does."""
 
     def __init__(self, user: str, now: datetime) -> None:
         since = now - _EPOCH

@@ -1,6 +1,6 @@
 """Read the whole store in order, and remember how far a subscriber has come.
 
-A subscriber reads up to `safe_position` (never further: see 20261121000300_read_events.sql) and moves its checkpoint
+A subscriber reads up to `high_water_mark` (never further: see 20261121000300_penstock_read_events.sql) and moves its checkpoint
 in the transaction that holds what it wrote: exactly once inside Postgres.
 """
 
@@ -28,10 +28,10 @@ def read_events(
         return cursor.execute(_READ, (after, limit, wanted)).fetchall()
 
 
-def safe_position(connection: Connection) -> int:
+def high_water_mark(connection: Connection) -> int:
     """The position up to which later statements see everything."""
     with translated():
-        row = connection.execute("select ops.safe_position()").fetchone()
+        row = connection.execute("select penstock.high_water_mark()").fetchone()
     assert row is not None
     return int(row[0])
 

@@ -15,7 +15,9 @@ def exposition(measured: Measurements) -> str:
 def _families(measured: Measurements) -> Iterator[str]:
     subscriptions = [({"subscription": each.subscription}, each) for each in measured.subscriptions]
     yield _family("penstock_events_total", "counter", "Events in the store.", [({}, measured.events)])
-    yield _family("penstock_safe_position", "gauge", "Position that readers may go to.", [({}, measured.safe_position)])
+    yield _family(
+        "penstock_safe_position", "gauge", "Position that readers may go to.", [({}, measured.high_water_mark)]
+    )
     yield _family(
         "penstock_subscription_position",
         "gauge",

@@ -61,8 +61,8 @@ def _writes(connection: Connection) -> Check:
 
 
 def _timezone(connection: Connection, settings: Settings) -> Check:
-    stored = _value(connection, "select ops.business_timezone()")
-    earliest = _value(connection, "select c.earliest_day from ops.configuration as c")
+    stored = _value(connection, "select penstock.business_timezone()")
+    earliest = _value(connection, "select c.earliest_day from penstock.configuration as c")
     if stored == settings.timezone and earliest != settings.earliest_day:
         message = (
             f"PENSTOCK_EARLIEST_DAY is {settings.earliest_day}, the database has {earliest}: penstock migrate sets it"
@@ -76,7 +76,7 @@ def _timezone(connection: Connection, settings: Settings) -> Check:
 
 def _subscriptions(connection: Connection, settings: Settings) -> Check:
     """Late: behind the store, and no step forward for five minutes."""
-    safe = _value(connection, "select ops.safe_position()")
+    safe = _value(connection, "select penstock.high_water_mark()")
     rows = connection.execute(_LATE, {"safe": safe, "seconds": LATE_SECONDS}).fetchall()
     late = [f"{name} is at {position} of {safe}" for name, position in rows]
     return Check("subscriptions", not late, "; ".join(late) or f"all at or near position {safe}")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from psycopg.rows import dict_row
 
 from penstock.errors import DatabaseUnavailable, PenstockError
-from penstock.event_store import safe_position
+from penstock.event_store import high_water_mark
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection, translated
 from penstock.settings import Settings
@@ -32,7 +32,7 @@ class Subscription:
 class Measurements:
     """`runs` are those of the last day, by pipeline and status; `dead_letters` the open ones, by kind."""
 
-    safe_position: int
+    high_water_mark: int
     events: int
     subscriptions: list[Subscription]
     runs: list[tuple[str, str, int]]
@@ -40,7 +40,7 @@ class Measurements:
 
 
 def measure(connection: Connection) -> Measurements:
-    safe = safe_position(connection)
+    safe = high_water_mark(connection)
     with translated():
         runs = connection.execute(_RUNS).fetchall()
         letters = connection.execute(_DEAD_LETTERS).fetchall()
@@ -58,7 +58,7 @@ def subscriptions(connection: Connection, safe: int) -> list[Subscription]:
 
 def alerts(connection: Connection) -> list[dict[str, Any]]:
     """What needs a human, the most urgent kind first: failing pipelines, subscriptions that lag, open dead letters."""
-    safe = safe_position(connection)
+    safe = high_water_mark(connection)
     late = [each for each in subscriptions(connection, safe) if each.lag_seconds > LAG_SECONDS]
     with translated(), connection.cursor(row_factory=dict_row) as cursor:
         failing = cursor.execute(_FAILING).fetchall()
@@ -89,7 +89,7 @@ def what_is_missing(settings: Settings) -> list[str]:
             pending = pool.pending_migrations(connection)
             if pending:
                 return [f"{len(pending)} migrations are not applied, the first is {pending[0]}"]
-            row = connection.execute("select to_regprocedure('ops.safe_position()') is not null").fetchone()
+            row = connection.execute("select to_regprocedure('penstock.high_water_mark()') is not null").fetchone()
             return [] if row == (True,) else ["the database has no event store: apply the migrations"]
     except DatabaseUnavailable:
         return ["the database cannot be reached"]
@@ -105,7 +105,7 @@ def what_moves(connection: Connection) -> dict[str, Any]:
     return {"subscriptions": dict(rows), "views": views}
 
 
-_EVENTS = "select coalesce(sum(version), 0) from public.streams"
+_EVENTS = "select coalesce(sum(version), 0) from penstock.streams"
 _RUNS = """
 select pipeline, status, count(*) from ops.runs where started_at > now() - interval '1 day' group by 1, 2 order by 1, 2
 """

@@ -7,5 +7,5 @@ from penstock.settings import Settings
 def is_first_call(settings: Settings, call: str) -> bool:
     """Remember a verified call by its signature; False if it has come before, to whichever process."""
     with pool.connection(settings) as connection:
-        row = connection.execute("select ops.first_call(%s)", (call,)).fetchone()
+        row = connection.execute("select penstock.first_call(%s)", (call,)).fetchone()
     return row == (True,)

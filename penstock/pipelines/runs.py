@@ -105,7 +105,7 @@ def record_wake(
     if rows:
         with pool.connection(settings) as connection:
             wanted = Jsonb(dict(details or {}), dumps=json_codec.dumps)
-            connection.execute("select ops.record_wake(%s, %s, %s, %s)", (pipeline, started_at, rows, wanted))
+            connection.execute("select penstock.record_wake(%s, %s, %s, %s)", (pipeline, started_at, rows, wanted))
 
 
 def list_runs(

@@ -134,7 +134,7 @@ def migrate(
                     _apply(connection, path, version, name)
                     done.append(path.stem)
         connection.execute(
-            "update ops.configuration set timezone = %(zone)s, earliest_day = %(day)s"
+            "update penstock.configuration set timezone = %(zone)s, earliest_day = %(day)s"
             " where (timezone, earliest_day) <> (%(zone)s, %(day)s)",
             {"zone": timezone, "day": earliest_day},
         )

@@ -18,7 +18,7 @@ from typing import Final
 from psycopg import sql
 
 from penstock.errors import RebuildInProgress
-from penstock.event_store import lock_checkpoint, move_checkpoint, safe_position
+from penstock.event_store import high_water_mark, lock_checkpoint, move_checkpoint
 from penstock.postgres.pool import Connection, transaction
 from penstock.projections.folding import LIVE, Unreadable, fold_range, prepare
 from penstock.projections.projection import Projection, PythonProjection, find_projection
@@ -137,7 +137,7 @@ class _Copy:
         while not caught_up:
             with ExitStack() as transactions:
                 lanes = [transactions.enter_context(transaction(self.settings)) for _ in range(self.lanes)]
-                safe = safe_position(lanes[0])
+                safe = high_water_mark(lanes[0])
                 self._fold_next(lanes, safe)
             caught_up = self.position >= safe
 

@@ -1,4 +1,4 @@
-"""Advance projections: from the checkpoint to the safe position, rows and checkpoint in one transaction.
+"""Advance projections: from the checkpoint to the high-water mark, rows and checkpoint in one transaction.
 
 An event that a projection cannot read does not stop it. The range is halved until the event stands alone; then it
 becomes a dead letter (kind `event`, source = the projection, reference = its position), and the checkpoint goes on.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from penstock.errors import WaitTimedOut
-from penstock.event_store import lock_checkpoint, move_checkpoint, read_checkpoint, safe_position
+from penstock.event_store import high_water_mark, lock_checkpoint, move_checkpoint, read_checkpoint
 from penstock.postgres.pool import Connection, connection, transaction
 from penstock.projections.folding import LIVE, Unreadable, fold_range, prepare
 from penstock.projections.projection import Projection, find_projection, projections
@@ -82,7 +82,7 @@ class _Step:
 
 def _step(settings: Settings, projection: Projection, stride: int) -> _Step:
     with connection(settings) as borrowed:
-        position, safe = read_checkpoint(borrowed, projection.name), safe_position(borrowed)
+        position, safe = read_checkpoint(borrowed, projection.name), high_water_mark(borrowed)
     if position >= safe:
         return _Step(position, 0, caught_up=True, next_stride=stride)
     try:
@@ -95,7 +95,7 @@ def _step(settings: Settings, projection: Projection, stride: int) -> _Step:
 def _apply_next(connection: Connection, projection: Projection, stride: int) -> _Step:
     after = lock_checkpoint(connection, projection.name)
     # In a statement of its own, before the one that reads rows: only then are all up to it visible to that one.
-    safe = safe_position(connection)
+    safe = high_water_mark(connection)
     upto = min(safe, after + stride)
     if upto <= after:
         return _Step(after, 0, caught_up=True, next_stride=stride)

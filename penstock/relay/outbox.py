@@ -20,7 +20,7 @@ from psycopg.rows import class_row
 from penstock.errors import InvalidInput
 from penstock.event_store.events import RecordedEvent
 from penstock.event_store.streams import EVENT_COLUMNS
-from penstock.event_store.subscriptions import lock_checkpoint, move_checkpoint, safe_position
+from penstock.event_store.subscriptions import high_water_mark, lock_checkpoint, move_checkpoint
 from penstock.pipelines import dead_letters
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection, translated
@@ -71,7 +71,7 @@ class Relayed:
 
 
 def relay(settings: Settings, send: Send, listened_types: Collection[str], *, seconds: float = 20.0) -> Relayed:
-    """Tell `send` of everything up to the safe position, for about `seconds`.
+    """Tell `send` of everything up to the high-water mark, for about `seconds`.
 
     `listened_types` are event types, or prefixes that end with `*`. What `send` raises leaves the checkpoint where it
     was, so that the next relay sends the same again.
@@ -142,7 +142,7 @@ def _relay_range(connection: Connection, send: Send, names: Collection[str]) -> 
     """Tell of the next range, and say whether some type is behind it."""
     after = lock_checkpoint(connection, SUBSCRIPTION)
     listening = read_listening(connection, names, after)
-    safe = safe_position(connection)
+    safe = high_water_mark(connection)
     if safe <= after:
         return Relayed(0, 0, after), bool(listening.behind)
     to = min(safe, after + MAX_POSITIONS)

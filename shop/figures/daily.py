@@ -29,7 +29,7 @@ PORTION: Final = 1_000
 
 _EXTRACT_DUE = """
 select d.orders, d.days, d.from_day, d.to_day, d.more
-from staging.extract_due(%s::uuid, %s::date, %s::integer, %s::boolean, %s::date, %s::integer) as d
+from shop.extract_due(%s::uuid, %s::date, %s::integer, %s::boolean, %s::date, %s::integer) as d
 """
 
 
@@ -57,7 +57,7 @@ def extract(settings: Settings, from_day: date, to_day: date, *, batch_id: UUID 
         raise InvalidInput(f"{from_day} is after {to_day}", field="from")
     _catch_up(settings)
     batch = str(batch_id or uuid7())
-    (orders,) = _call(settings, "select staging.extract_daily(%s::uuid, %s, %s)", batch, from_day, to_day)
+    (orders,) = _call(settings, "select shop.extract_daily(%s::uuid, %s, %s)", batch, from_day, to_day)
     days = (to_day - from_day).days + 1
     return Portion(batch_id=batch, orders=orders, days=days, from_day=from_day, to_day=to_day, more=False)
 
@@ -83,7 +83,7 @@ def extract_due(
 
 def transform(settings: Settings, batch_id: UUID | str) -> Days:
     """Compute the figures of each day of the batch, beside it in staging. `NotFound` if it was not extracted."""
-    (days,) = _call(settings, "select staging.transform_daily(%s::uuid)", str(batch_id))
+    (days,) = _call(settings, "select shop.transform_daily(%s::uuid)", str(batch_id))
     return {"days": days}
 
 
@@ -92,7 +92,7 @@ def load(settings: Settings, batch_id: UUID | str) -> Days:
 
     A day that has changed since it was extracted stays marked.
     """
-    (days,) = _call(settings, "select staging.load_daily(%s::uuid)", str(batch_id))
+    (days,) = _call(settings, "select shop.load_daily(%s::uuid)", str(batch_id))
     return {"days": days}
 
 

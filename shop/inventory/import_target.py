@@ -9,7 +9,7 @@ from penstock.ingest.files.target import Facts, Field, Target
 _SELECT = """
 select
   r.ord as first_ord, 1::bigint as lines, 'inventory' as aggregate_type, r.product_id as aggregate_id,
-  staging.fact_id('inventory', r.product_id, 'InventoryAdjusted', coalesce(r.adjusted_at, 'epoch'),
+  penstock.imported_event_id('inventory', r.product_id, 'InventoryAdjusted', coalesce(r.adjusted_at, 'epoch'),
     coalesce(r.adjustment_id, concat({content}, '#', r.ord))) as id,
   'InventoryAdjusted' as event_type, array[]::text[] as more, 1 as schema_version,
   coalesce(r.adjusted_at, {begun_at}) as occurred_at, null::jsonb as metadata,

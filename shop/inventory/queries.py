@@ -34,10 +34,10 @@ def _latest_changes(cursor: Cursor[dict[str, Any]], product_id: str, changes: in
 
 
 _INVENTORY = """
-select product_id, on_hand, reserved, available, updated_at from public.inventory_current where product_id = %s
+select product_id, on_hand, reserved, available, updated_at from shop.inventory_current where product_id = %s
 """
 _HISTORY = """
 select position, event_type, on_hand_change, reserved_change, on_hand_after, reserved_after, reason, order_id,
   occurred_at
-from public.inventory_history where product_id = %s order by position desc limit %s
+from shop.inventory_history where product_id = %s order by position desc limit %s
 """

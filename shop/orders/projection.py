@@ -175,7 +175,7 @@ changes as (
 hours as (
   insert into revenue_by_hour as r (hour, placed_count, order_count, revenue)
   select
-    date_trunc('hour', c.placed_at, (select ops.business_timezone())),
+    date_trunc('hour', c.placed_at, (select penstock.business_timezone())),
     sum(c.placed), sum(c.completed), coalesce(sum(c.completed * c.total) filter (where c.completed <> 0), 0)
   from changes as c
   group by 1

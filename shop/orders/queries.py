@@ -26,9 +26,9 @@ def read_order(connection: Connection, order_id: str) -> dict[str, Any]:
 _ORDER = """
 select order_id, customer_id, status, currency, country, total, placed_at, paid_at, shipped_at, delivered_at,
   completed_at, cancelled_at, version
-from public.orders where order_id = %s
+from shop.orders where order_id = %s
 """
 _ITEMS = """
 select line, product_id, name, category, quantity, unit_price, amount
-from public.order_items where order_id = %s order by line
+from shop.order_items where order_id = %s order by line
 """

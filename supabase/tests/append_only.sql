@@ -7,7 +7,7 @@ grant analyst to current_user;
 grant usage on schema extensions to analyst;
 select no_plan();
 
-insert into public.streams (aggregate_id, aggregate_type, version) values ('tap', 'order', 0);
+insert into penstock.streams (aggregate_id, aggregate_type, version) values ('tap', 'order', 0);
 select lives_ok(
   $$ select public.append_event('order', 'tap', -1, gen_random_uuid(), 'OrderPlaced', '{}') $$,
   'the owner appends through the SQL function'
@@ -39,7 +39,7 @@ select throws_ok(
   '42501', null, 'service_role: an insert past append_event is refused'
 );
 select throws_ok(
-  $$ update public.streams set version = 7 $$, '42501', null, 'service_role: a forged stream head is refused'
+  $$ update penstock.streams set version = 7 $$, '42501', null, 'service_role: a forged stream head is refused'
 );
 select throws_ok(
   $$ select setval('public.event_store_position_seq', 1) $$, '42501', null,

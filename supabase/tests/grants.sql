@@ -75,7 +75,7 @@ select is_empty(
   'service_role may read every table and view'
 );
 select set_eq(
-  $$ select privilege from granted where role = 'service_role' and name in ('public.event_store', 'public.streams') $$,
+  $$ select privilege from granted where role = 'service_role' and name in ('public.event_store', 'penstock.streams') $$,
   array['select'],
   'service_role may only read the event store''s tables'
 );

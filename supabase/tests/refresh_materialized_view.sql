@@ -30,9 +30,9 @@ select throws_ok(
 );
 reset role;
 
-insert into public.orders (order_id, customer_id, status, total, placed_at, version, placed_position, position)
+insert into shop.orders (order_id, customer_id, status, total, placed_at, version, placed_position, position)
 values ('tap-1', 'tap', 'completed', 10.250, '2010-12-24T12:00:00Z', 1, 1, 1);
-insert into public.order_items (order_id, line, product_id, name, category, quantity, unit_price, amount)
+insert into shop.order_items (order_id, line, product_id, name, category, quantity, unit_price, amount)
 values ('tap-1', 1, 'tap-p', 'Tap', 'Taps', 1, 10.250, 10.250);
 
 set local role service_role;
@@ -58,7 +58,7 @@ select throws_ok(
   format('select public.refresh_materialized_view(%L)', name), 'PK007', null, format('%L is refused', name)
 )
 from unnest(array[
-  'orders', 'event_store', 'public.monthly_revenue', 'MONTHLY_REVENUE', '', 'monthly_revenue; drop table public.orders',
+  'orders', 'event_store', 'public.monthly_revenue', 'MONTHLY_REVENUE', '', 'monthly_revenue; drop table shop.orders',
   'monthly_revenue with no data', null
 ]) as name;
 select throws_ok(

@@ -45,7 +45,7 @@ def test_a_file_becomes_figures(stack: Stack) -> None:
     status_url = f"{stack.app_url}/v1/imports/{answer.json()['import_id']}"
     imported = wait_for(lambda: (found := httpx.get(status_url).json())["state"] == "completed" and found, 30, "import")
     assert (imported["read"], imported["loaded"], imported["rejected"]) == (3, 2, 1)
-    stack.wait_for_value("select total::text from public.orders where order_id = '536365'", "35.640")
+    stack.wait_for_value("select total::text from shop.orders where order_id = '536365'", "35.640")
     stack.send("views/refresh.requested", {})
     rows = wait_for(lambda: view(stack, "monthly_revenue"), 20, "the view")
     assert (rows[0]["month"], rows[0]["revenue"], rows[0]["order_count"]) == ("2010-12-01", "35.640", 1)
@@ -68,7 +68,8 @@ def test_a_delivery_becomes_one_event_however_often_it_comes(stack: Stack) -> No
     count = f"select count(*) from public.event_store where aggregate_id = '{thing}'"
     stack.wait_for_value(count, 1)
     stack.wait_for_value(
-        "select count(*) from ops.subscriptions where position = ops.safe_position() and subscription = 'orders'", 1
+        "select count(*) from ops.subscriptions where position = penstock.high_water_mark() and subscription = 'orders'",
+        1,
     )
     assert stack.value(count) == 1
 

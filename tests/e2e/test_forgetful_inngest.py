@@ -47,7 +47,7 @@ def test_events_wait_for_a_restarted_server_until_it_has_the_app(stack: Stack) -
     assert stack.value("select position <= 1 from ops.subscriptions where subscription = 'inngest'") is True
     register(stack)
     stack.wait_for_value(TOLD, 11)
-    stack.wait_for_value("select count(*) from public.orders", 11)
+    stack.wait_for_value("select count(*) from shop.orders", 11)
 
 
 def test_what_was_taken_and_not_run_is_told_again(stack: Stack) -> None:
@@ -74,4 +74,4 @@ def test_what_was_taken_and_not_run_is_told_again(stack: Stack) -> None:
             stop.set()
     total = stack.value("select count(*) from public.event_store")
     stack.wait_for_value(TOLD, total)
-    stack.wait_for_value("select count(*) from public.orders", total)
+    stack.wait_for_value("select count(*) from shop.orders", total)

@@ -41,7 +41,7 @@ def place(stack: Stack, order_id: str, *, day: str = "2010-12-01") -> dict[str, 
 
 
 def count_of(*order_ids: str) -> str:
-    return f"select count(*) from public.orders where order_id in ({', '.join(repr(i) for i in order_ids)})"
+    return f"select count(*) from shop.orders where order_id in ({', '.join(repr(i) for i in order_ids)})"
 
 
 def told_of(*order_ids: str) -> str:
@@ -52,7 +52,7 @@ def told_of(*order_ids: str) -> str:
 def test_an_append_reaches_the_read_models_and_its_listener(stack: Stack) -> None:
     order_id = uuid4().hex
     appended = place(stack, order_id)
-    stack.wait_for_value(f"select status from public.orders where order_id = '{order_id}'", "completed")
+    stack.wait_for_value(f"select status from shop.orders where order_id = '{order_id}'", "completed")
     told = f"from public.told where event_id = '{appended['ids'][0]}'"
     stack.wait_for_value(f"select count(*) {told}", 1)
     data: Any = stack.value(f"select data {told}")
@@ -84,7 +84,7 @@ def test_the_daily_etl_on_request(stack: Stack) -> None:
 
 def test_views_on_request(stack: Stack) -> None:
     place(stack, uuid4().hex, day="2011-03-15")
-    stack.wait_for_value("select count(*) from public.orders where placed_at >= '2011-03-01'", 1)
+    stack.wait_for_value("select count(*) from shop.orders where placed_at >= '2011-03-01'", 1)
     stack.send("views/refresh.requested", {"views": ["monthly_revenue"]})
     stack.wait_for_value("select revenue::text from public.monthly_revenue where month = '2011-03-01'", "5.100")
 

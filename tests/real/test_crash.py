@@ -122,7 +122,7 @@ def finish_import(client: Client, name: str) -> None:
 
 
 PENDING = "select delivery_id from raw.webhook_inbox where status = 'pending'"
-BEHIND = "select subscription from ops.subscriptions where position < ops.safe_position()"
+BEHIND = "select subscription from ops.subscriptions where position < penstock.high_water_mark()"
 UNHEARD = """
 select 'everything', e.id from public.event_store as e
 where not exists (select from public.told as t where t.event_id = e.id and t.listener = 'everything')
@@ -159,7 +159,7 @@ group by 1, 2 having min(version) <> 1 or max(version) <> count(*) or count(dist
 OTHER_HEADS = """
 select * from (
   select aggregate_type, aggregate_id, max(version) as version from public.event_store group by 1, 2
-) as e full join public.streams as s using (aggregate_type, aggregate_id)
+) as e full join penstock.streams as s using (aggregate_type, aggregate_id)
 where e.version is distinct from s.version
 """
 

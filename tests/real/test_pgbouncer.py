@@ -53,7 +53,7 @@ def test_everything_works_behind_it(clusters: tuple[Cluster, Cluster], settings:
         read_and_compute(api, settings)
     with psycopg.connect(direct.dsn("penstock")) as connection:
         assert connection.execute("select count(*) from public.event_store").fetchone() == (240 * 4 + 4,)
-        assert connection.execute("select count(*) from public.orders").fetchone() == (242,)
+        assert connection.execute("select count(*) from shop.orders").fetchone() == (242,)
     (check,) = (check for check in run_checks(settings) if check.name == "database")
     assert "through a pooler" in check.message
 

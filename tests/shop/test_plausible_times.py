@@ -119,7 +119,7 @@ def test_what_is_stored_already_is_read(settings: Settings, connection: psycopg.
     placed = NewEvent("OrderPlaced", {"placed_at": "1950-01-01T00:00:00Z", "total": "5", "items": []})
     append(connection, "order", "O-1", "any", [placed])
     advance(settings, "orders")
-    assert connection.execute("select extract(year from placed_at) from public.orders").fetchone() == (1950,)
+    assert connection.execute("select extract(year from placed_at) from shop.orders").fetchone() == (1950,)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Los_Angeles"])
@@ -132,7 +132,7 @@ def test_sql_and_python_have_one_rule(
     edges = [datetime(2005, 3, 1, tzinfo=UTC) + timedelta(hours=hours) for hours in range(-24, 25)]
     edges += [datetime.now(UTC) + timedelta(days=1, minutes=minutes) for minutes in (-5, 5)]
     for edge in edges:
-        assert connection.execute("select ops.is_plausible_time(%s)", (edge,)).fetchone() == (_is_plausible(edge),)
+        assert connection.execute("select penstock.is_plausible_time(%s)", (edge,)).fetchone() == (_is_plausible(edge),)
 
 
 def _is_plausible(moment: datetime) -> bool:

@@ -23,7 +23,7 @@ _SELECT = """
 select
   r.ord as first_ord, 1::bigint as lines, r.aggregate_type, r.aggregate_id,
   case when r.id ~ '^[0-9a-fA-F]{{8}}-([0-9a-fA-F]{{4}}-){{3}}[0-9a-fA-F]{{12}}$' then r.id::uuid
-    else staging.fact_id(r.aggregate_type, r.aggregate_id, r.event_type, coalesce(r.occurred_at, 'epoch'),
+    else penstock.imported_event_id(r.aggregate_type, r.aggregate_id, r.event_type, coalesce(r.occurred_at, 'epoch'),
       coalesce(r.id, concat({content}, '#', r.ord)))
   end as id,
   r.event_type, array[]::text[] as more, r.schema_version,

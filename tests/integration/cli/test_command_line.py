@@ -131,7 +131,7 @@ def test_migrate_applies_what_is_missing_and_then_nothing(
     with throwaway.fresh_database() as url:
         monkeypatch.setenv("DATABASE_URL", url)
         assert main(["migrate"]) == 0
-        assert "applied 20261121000100_event_store\n" in capsys.readouterr().out
+        assert "applied 20261121000100_penstock_event_store\n" in capsys.readouterr().out
         assert main(["migrate"]) == 0
         assert capsys.readouterr().out == "nothing to apply\n"
 

@@ -107,7 +107,7 @@ class Writer:
 
 @dataclass
 class Reader:
-    """Follows the store from position 0 by the published floors."""
+    """Follows the store from position 0 by the append floors."""
 
     database_url: str
     seen: list[tuple[int, UUID]] = field(default_factory=list)
@@ -138,7 +138,7 @@ class OneStatementReader(Reader):
 
     def page(self, connection: Connection, after: int) -> list[tuple[int, UUID]]:
         query = (
-            "select position, id from public.event_store where position > %s and position <= ops.safe_position()"
+            "select position, id from public.event_store where position > %s and position <= penstock.high_water_mark()"
             " order by position limit %s"
         )
         return connection.execute(query, (after, PAGE)).fetchall()

@@ -28,9 +28,11 @@ def stage_facts(connection: psycopg.Connection, streams: Iterable[tuple[str, str
     return table
 
 
-def append_births(connection: psycopg.Connection, table: str) -> None:
-    connection.execute("select staging.append_births(gen_random_uuid(), %s::regclass, 0, 1000)", (table,))
+def append_new_streams(connection: psycopg.Connection, table: str) -> None:
+    connection.execute("select penstock.append_new_streams(gen_random_uuid(), %s::regclass, 0, 1000)", (table,))
 
 
-def append_facts(connection: psycopg.Connection, table: str) -> None:
-    connection.execute("select staging.append_facts(gen_random_uuid(), %s::regclass, 0, 1000, 'id')", (table,))
+def append_imported_events(connection: psycopg.Connection, table: str) -> None:
+    connection.execute(
+        "select penstock.append_imported_events(gen_random_uuid(), %s::regclass, 0, 1000, 'id')", (table,)
+    )

@@ -73,10 +73,10 @@ def test_a_session_in_replica_mode_changes_no_event(store: psycopg.Connection, s
     [
         "insert into public.event_store select 99, gen_random_uuid(), 'a', 'b', 'c', '{}', '{}', 1, 1, now()",
         "copy public.event_store from stdin",
-        "insert into public.streams values ('thing', '1', 7)",
-        "update public.streams set version = 0",
-        "delete from public.streams",
-        "truncate public.streams",
+        "insert into penstock.streams values ('thing', '1', 7)",
+        "update penstock.streams set version = 0",
+        "delete from penstock.streams",
+        "truncate penstock.streams",
         "select setval('public.event_store_position_seq', 1)",
         "select nextval('public.event_store_position_seq')",
         "alter table public.event_store disable trigger all",
@@ -121,8 +121,8 @@ group by 1, 2 order by 1, 2
 
 def test_grants_on_the_relations_are_exactly_these(connection: psycopg.Connection) -> None:
     relations = [
-        *("public.event_store", "public.streams", "public.event_store_position_seq", "public.current_events"),
-        *("ops.subscriptions", "ops.listened_types", "ops.upcasters", "staging.events"),
+        *("public.event_store", "penstock.streams", "public.event_store_position_seq", "public.current_events"),
+        *("ops.subscriptions", "ops.listened_types", "penstock.upcasters", "staging.events"),
     ]
     assert connection.execute(RELATION_GRANTS, (relations,)).fetchall() == [
         ("current_events", "analyst", ["select"]),
@@ -151,16 +151,16 @@ where a.grantee <> p.proowner and p.proname = any(%s) order by 1, 2
 
 def test_functions_are_granted_by_name(connection: psycopg.Connection) -> None:
     functions = [
-        *("append_event", "append_events", "append_staged_events", "read_stream", "read_events", "safe_position"),
+        *("append_event", "append_events", "append_staged_events", "read_stream", "read_events", "high_water_mark"),
         *(
-            "vet_event",
-            "answer_retry",
+            "validate_event",
+            "resolve_duplicate",
             "refuse_change",
-            "hold_floor",
+            "publish_floor",
             "refuse_position",
             "raise_positions",
             "refuse_version",
-            "open_streams",
+            "reserve_versions",
         ),
         *("append_fresh_events", "drop_stored_events", "rewrite_current_events", "register_upcaster"),
     ]
@@ -172,8 +172,8 @@ def test_functions_are_granted_by_name(connection: psycopg.Connection) -> None:
         ("read_events", "service_role"),
         ("read_stream", "analyst"),
         ("read_stream", "service_role"),
-        ("safe_position", "analyst"),
-        ("safe_position", "service_role"),
+        ("high_water_mark", "analyst"),
+        ("high_water_mark", "service_role"),
     ]
     known = connection.execute("select count(distinct proname) from pg_proc where proname = any(%s)", (functions,))
     assert known.fetchone() == (len(functions),)

@@ -53,7 +53,7 @@ def connection() -> Iterator[Connection]:
 
 
 def stored(connection: Connection) -> object:
-    query = "select (select count(*) from public.event_store), count(*), sum(version) from public.streams"
+    query = "select (select count(*) from public.event_store), count(*), sum(version) from penstock.streams"
     return connection.execute(query).fetchone()
 
 
@@ -85,7 +85,7 @@ def test_it_is_refused(connection: Connection, what: str, way: Way, expected: Ex
     with pytest.raises(errors.InvalidInput, match=what.split()[0]):
         way(connection, *stream, expected, BAD.get(what, GOOD))
     assert connection.execute(
-        "select (select count(*) from public.event_store), count(*) from public.streams"
+        "select (select count(*) from public.event_store), count(*) from penstock.streams"
     ).fetchone() == (0, 0)
 
 

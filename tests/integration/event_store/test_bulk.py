@@ -31,7 +31,7 @@ def versions(connection: Connection, aggregate_id: str) -> list[int]:
 
 def head(connection: Connection, aggregate_id: str) -> int | None:
     row = connection.execute(
-        "select version from public.streams where aggregate_type = 'thing' and aggregate_id = %s", (aggregate_id,)
+        "select version from penstock.streams where aggregate_type = 'thing' and aggregate_id = %s", (aggregate_id,)
     ).fetchone()
     return row[0] if row else None
 
@@ -175,7 +175,7 @@ class TestBothForms:
 def test_the_service_role_may_append_in_bulk_through_staging_only(connection: Connection) -> None:
     connection.execute("set role service_role")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute("select * from ops.open_streams('{thing}', '{a}', '{1}', true)")
+        connection.execute("select * from penstock.reserve_versions('{thing}', '{a}', '{1}', true)")
     assert append_bulk(connection, [item("a", event())]).appended == 1
 
 

@@ -14,12 +14,12 @@ from penstock import errors
 from penstock.event_store import (
     NewEvent,
     append,
+    high_water_mark,
     load_aggregate,
     lock_checkpoint,
     move_checkpoint,
     read_checkpoint,
     read_events,
-    safe_position,
 )
 from penstock.local.postgres import EmbeddedPostgres, installation
 from penstock.postgres import pool
@@ -60,7 +60,7 @@ def fill(connection: Connection) -> NewEvent:
     """A stream with a snapshot, an upcaster, and a checkpoint in the middle; returns the stream's last event."""
     connection.execute(
         "create function public.lift(p jsonb) returns jsonb language sql immutable set search_path = '' as"
-        " $$ select p || '{\"lifted\": true}' $$; select ops.register_upcaster('Old', 1, 'public.lift(jsonb)')"
+        " $$ select p || '{\"lifted\": true}' $$; select penstock.register_upcaster('Old', 1, 'public.lift(jsonb)')"
     )
     events = [NewEvent("Old", {"n": n}) for n in range(250)]
     append(connection, "thing", "a", "no_stream", events)
@@ -88,7 +88,7 @@ def test_a_restored_server_goes_on_where_the_old_one_was(
         assert stored is not None
         number, highest = stored
         assert number >= 250
-        assert safe_position(restored) >= highest
+        assert high_water_mark(restored) >= highest
         assert read_checkpoint(restored, "mine") == read_checkpoint(connection, "mine")
 
         appended = append(restored, "thing", "a", 250, made())
@@ -105,7 +105,7 @@ def test_a_restored_server_goes_on_where_the_old_one_was(
         with pytest.raises(errors.PartialRepeat):
             append(restored, "thing", "a", "any", [last, *made()])
         gaps = restored.execute(
-            "select count(*) from public.streams as s where s.version <> (select count(*) from public.event_store as e"
+            "select count(*) from penstock.streams as s where s.version <> (select count(*) from public.event_store as e"
             " where e.aggregate_id = s.aggregate_id and e.aggregate_type = s.aggregate_type)"
         ).fetchone()
         assert gaps == (0,)

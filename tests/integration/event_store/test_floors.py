@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from penstock import errors
-from penstock.event_store import append, read_events, safe_position
+from penstock.event_store import append, high_water_mark, read_events
 from penstock.local.postgres import EmbeddedPostgres
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
@@ -35,7 +35,7 @@ def test_a_reader_stays_below_an_append_in_flight(database_url: str, connection:
         assert 3 < early < late
         seen = [event.position for event in read_events(connection)]
         assert seen == [1, 2, 3]
-        assert safe_position(connection) < early
+        assert high_water_mark(connection) < early
         slow.commit()
     assert [event.position for event in read_events(connection, after=3)] == [early, late]
 
@@ -45,7 +45,7 @@ def test_an_append_in_flight_in_another_database_holds_nobody_up(connection: Con
     with throwaway.cloned_database() as other, psycopg.connect(other) as slow:
         one(slow, [("thing", "slow")])
         position = append(connection, "thing", "quick", "any", made()).position
-        assert safe_position(connection) == position
+        assert high_water_mark(connection) == position
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def standby() -> Iterator[str]:
 
 def test_a_standby_is_refused(standby: str) -> None:
     with pool.connect(standby) as connection, pytest.raises(errors.InvalidInput, match="primary"):
-        safe_position(connection)
+        high_water_mark(connection)
 
 
 @contextmanager
@@ -92,10 +92,10 @@ def test_locks_of_an_analyst_stop_no_reader(database_url: str, connection: Conne
     append(connection, "thing", "a", "any", made(3))
     with login_of_analyst(database_url) as analyst:
         analyst.execute("begin")
-        analyst.execute("select count(*) from public.streams")
+        analyst.execute("select count(*) from penstock.streams")
         analyst.execute(f"select pg_advisory_lock{kind}({FLOOR_KEY} | 1)".encode())
-        assert safe_position(connection) == 3
-        assert safe_position(analyst) == 3
+        assert high_water_mark(connection) == 3
+        assert high_water_mark(analyst) == 3
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
@@ -109,14 +109,14 @@ def test_locks_of_an_analyst_stop_no_append_and_lose_no_event(
         slow.commit()
         way(slow, [("thing", "slow")])
         append(connection, "thing", "quick", "any", made())
-        assert safe_position(connection) == 0
+        assert high_water_mark(connection) == 0
         slow.commit()
         assert len(read_events(connection)) == 2
 
 
 def test_an_analyst_gets_no_lock_that_makes_a_floor(database_url: str) -> None:
     with login_of_analyst(database_url) as analyst:
-        for table in ("public.streams", "public.event_store"):
+        for table in ("penstock.streams", "public.event_store"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 analyst.execute(f"begin; lock table {table} in row exclusive mode".encode())
             analyst.execute("rollback")

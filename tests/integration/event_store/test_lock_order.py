@@ -75,7 +75,9 @@ def by_command(connection: psycopg.Connection, streams: list[Stream]) -> None:
 
 def heads(connection: psycopg.Connection, stream: Stream) -> list[tuple[int]]:
     """The stream's head, unless another transaction has it."""
-    query = "select version from public.streams where (aggregate_type, aggregate_id) = (%s, %s) for update skip locked"
+    query = (
+        "select version from penstock.streams where (aggregate_type, aggregate_id) = (%s, %s) for update skip locked"
+    )
     return connection.execute(query, stream).fetchall()
 
 

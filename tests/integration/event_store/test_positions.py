@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from penstock import errors
-from penstock.event_store import append, append_bulk, lock_checkpoint, move_checkpoint, read_events, safe_position
+from penstock.event_store import append, append_bulk, high_water_mark, lock_checkpoint, move_checkpoint, read_events
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from tests.integration.event_store.racing import made, together, wait_until
@@ -33,7 +33,7 @@ def test_nothing_is_appended_at_or_below_what_is_stored(connection: Connection, 
             way(connection, [("thing", "b"), ("thing", "c")])
         assert refused.value.details == {"sequence": reached, "stored": 7}
     assert [event.position for event in read_events(connection)] == [n for n in (1, 2, 3, 7) if n <= reached]
-    assert connection.execute("select count(*) from public.streams").fetchone() == (1,)
+    assert connection.execute("select count(*) from penstock.streams").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
@@ -65,7 +65,7 @@ def test_raised_positions_pass_all_that_was_stored_or_read(connection: Connectio
     connection.execute(SET_BACK, (2,))
     assert connection.execute("select ops.raise_positions()").fetchone() == (20,)
     assert append(connection, "thing", "a", 4, made()).position == 21
-    assert safe_position(connection) == 21
+    assert high_water_mark(connection) == 21
     assert connection.execute("select ops.raise_positions(40)").fetchone() == (40,)
     assert connection.execute("select ops.raise_positions(7)").fetchone() == (40,)
     assert append(connection, "thing", "a", 5, made()).position == 41

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from penstock import errors
-from penstock.event_store import append, read_events, safe_position
+from penstock.event_store import append, high_water_mark, read_events
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from tests.integration.event_store.racing import (
@@ -41,7 +41,7 @@ def test_versions_have_no_gaps_after_the_race(database_url: str, connection: Con
     race(writers, [Reader(database_url)])
     row = connection.execute(
         "select bool_and(s.version = e.number and e.first = 1 and e.last = e.number), count(*)"
-        " from public.streams as s left join (select aggregate_id, aggregate_type, count(*) as number,"
+        " from penstock.streams as s left join (select aggregate_id, aggregate_type, count(*) as number,"
         " min(version) as first, max(version) as last from public.event_store group by 1, 2) as e"
         " using (aggregate_id, aggregate_type)"
     ).fetchone()
@@ -59,7 +59,7 @@ def test_a_reader_waits_for_an_append_in_flight_and_then_sees_it_first(
             late = append(connection, "thing", "quick", "any", made()).position
             assert early < late
             assert read_events(connection) == []
-            assert safe_position(connection) < early
+            assert high_water_mark(connection) < early
         assert [e.position for e in read_events(connection)] == [early, late]
 
 
@@ -88,7 +88,7 @@ def test_a_rolled_back_savepoint_takes_the_floor_and_the_next_append_publishes_a
 def test_a_setting_left_in_the_session_does_not_silence_the_floor(database_url: str, connection: Connection) -> None:
     with pool.connect(database_url) as slow:
         for left in ("1", "true", "7"):
-            slow.execute(f"set penstock.floor_held = '{left}'".encode())
+            slow.execute(f"set penstock.floor_published = '{left}'".encode())
             before = len(read_events(connection))
             with slow.transaction():
                 append(slow, "thing", "slow", "any", made())
@@ -114,14 +114,14 @@ def test_a_fixed_snapshot_is_refused(connection: Connection, level: str) -> None
     with connection.transaction():
         connection.execute(f"set transaction isolation level {level}".encode())
         with pytest.raises(errors.InvalidInput, match="read committed"):
-            safe_position(connection)
+            high_water_mark(connection)
 
 
 def follow_for(database_url: str, seconds: float) -> list[float]:
     """Append once in a while and return how long a reader took to see each event after its commit."""
     lags = []
     with pool.connect(database_url) as writer, pool.connect(database_url) as reader:
-        checkpoint = safe_position(reader)
+        checkpoint = high_water_mark(reader)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             position = append(writer, "thing", "followed", "any", made()).position

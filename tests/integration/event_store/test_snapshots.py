@@ -41,13 +41,13 @@ def load(connection: Connection, reducer: Reducer[State] = COUNTER, **when: Any)
 
 
 def snapshots(connection: Connection) -> list[tuple[int, ...]]:
-    query = "select version, reducer_version, generation from ops.snapshots order by 2, 3, 1"
+    query = "select version, reducer_version, generation from penstock.snapshots order by 2, 3, 1"
     return connection.execute(query).fetchall()
 
 
 def without_snapshots(connection: Connection, **when: Any) -> Loaded[State]:
     with connection.transaction(force_rollback=True):
-        connection.execute("delete from ops.snapshots")
+        connection.execute("delete from penstock.snapshots")
         return load(connection, **when)
 
 
@@ -122,7 +122,7 @@ def test_a_clock_that_went_back_changes_no_answer(connection: Connection) -> Non
 def test_a_snapshot_of_an_older_reducer_is_not_used_and_is_replaced(connection: Connection) -> None:
     fill(connection, 210)
     load(connection)
-    connection.execute('update ops.snapshots set state = \'{"events": 0, "sum": -1000, "kinds": {}}\'')
+    connection.execute('update penstock.snapshots set state = \'{"events": 0, "sum": -1000, "kinds": {}}\'')
     assert load(connection).state["sum"] < -900
     newer = replace(COUNTER, version=2)
     assert load(connection, newer) == without_snapshots(connection)
@@ -146,7 +146,7 @@ def test_a_new_upcaster_puts_snapshots_aside(connection: Connection) -> None:
         " $$ select jsonb_build_object('n', 10 * (p ->> 'n')::int) $$"
     )
     for kind in ("Kind0", "Kind1", "Kind2"):
-        connection.execute("select ops.register_upcaster(%s, 1, 'public.tenfold(jsonb)')", (kind,))
+        connection.execute("select penstock.register_upcaster(%s, 1, 'public.tenfold(jsonb)')", (kind,))
     assert load(connection).state["sum"] == 10 * sum(numbers)
     assert snapshots(connection) == [(100, 1, 3)]
 
@@ -213,7 +213,7 @@ def test_any_state_comes_back_as_it_was() -> None:
         @settings(max_examples=100, deadline=None)
         def check(value: Any) -> None:
             holder = replace(COUNTER, evolve=lambda state, event: {"value": value})
-            connection.execute("delete from ops.snapshots")
+            connection.execute("delete from penstock.snapshots")
             first, again = load(connection, holder), load(connection, holder)
             assert again == first
             assert repr(again.state) == repr(first.state)

@@ -62,7 +62,7 @@ def version_of(connection: psycopg.Connection, aggregate_id: str) -> int:
     """The head's version, after a look at the stream: without gaps, and ending where the head says."""
     versions = [e.version for e in read_stream(connection, "thing", aggregate_id)]
     assert versions == list(range(1, len(versions) + 1))
-    row = connection.execute("select version from public.streams where aggregate_id = %s", (aggregate_id,)).fetchone()
+    row = connection.execute("select version from penstock.streams where aggregate_id = %s", (aggregate_id,)).fetchone()
     assert (row[0] if row else 0) == len(versions)
     return len(versions)
 

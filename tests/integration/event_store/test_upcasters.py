@@ -36,7 +36,7 @@ def store(connection: Connection) -> Connection:
 
 def register(connection: Connection, version: int, function: str, event_type: str = "Named") -> None:
     with pool.translated():
-        connection.execute("select ops.register_upcaster(%s, %s, %s)", (event_type, version, function))
+        connection.execute("select penstock.register_upcaster(%s, %s, %s)", (event_type, version, function))
 
 
 def register_both(connection: Connection) -> None:
@@ -83,7 +83,7 @@ def test_a_changed_upcaster_takes_the_place_of_the_old_one(store: Connection) ->
     )
     register(store, 1, "public.other_name(jsonb)")
     assert read_stream(store, "person", "1")[0].payload["last"] == "Ada"
-    generations = store.execute("select generation from ops.upcasters order by schema_version").fetchall()
+    generations = store.execute("select generation from penstock.upcasters order by schema_version").fetchall()
     assert generations == [(3,), (2,)]
 
 
@@ -112,7 +112,7 @@ def test_what_is_no_upcaster_or_leaves_a_gap_is_refused(store: Connection, versi
     if version in (0, 2, 4):
         register(store, 1, "public.split_name(jsonb)") if version != 2 else None
     if version == 2:
-        store.execute("select ops.register_upcaster('Named', 5, 'public.split_name(jsonb)')")
+        store.execute("select penstock.register_upcaster('Named', 5, 'public.split_name(jsonb)')")
     with pytest.raises(errors.InvalidInput):
         register(store, version, function)
 
@@ -122,7 +122,7 @@ def test_names_with_quotes_are_no_way_in(store: Connection) -> None:
         'create schema "odd schema"; create function "odd schema"."f\'x"(p jsonb) returns jsonb '
         "language sql immutable as $$ select '{\"odd\": true}'::jsonb $$"
     )
-    hostile = "x' then e.payload end; drop table public.streams; --"
+    hostile = "x' then e.payload end; drop table penstock.streams; --"
     append(store, "person", "3", "any", [NewEvent(hostile, {})])
     register(store, 1, '"odd schema"."f\'x"(jsonb)', hostile)
     store.execute('grant usage on schema "odd schema" to service_role')
@@ -133,7 +133,7 @@ def test_only_the_owner_registers(store: Connection) -> None:
     for role in ("service_role", "analyst", "anon", "authenticated"):
         store.execute(f"set role {role}")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            store.execute("select ops.register_upcaster('Named', 1, 'public.split_name(jsonb)')")
+            store.execute("select penstock.register_upcaster('Named', 1, 'public.split_name(jsonb)')")
         store.execute("reset role")
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import psycopg
 
-from tests.integration.event_store.staged_facts import append_births, append_facts, stage_facts
+from tests.integration.event_store.staged_facts import append_imported_events, append_new_streams, stage_facts
 
 Stream: TypeAlias = tuple[str, str]
 Append: TypeAlias = Callable[[psycopg.Connection, Iterable[Stream]], None]
@@ -43,7 +43,7 @@ def _opened(connection: psycopg.Connection, streams: Iterable[Stream], fresh: bo
     types, ids = zip(*streams, strict=True)
     with connection.cursor() as cursor:
         cursor.execute(
-            "select * from ops.open_streams(%s, %s, %s, %s)", (list(types), list(ids), [1] * len(ids), fresh)
+            "select * from penstock.reserve_versions(%s, %s, %s, %s)", (list(types), list(ids), [1] * len(ids), fresh)
         )
         versions, positions, _ = cursor.fetchone() or ([], [], None)
         cursor.executemany(
@@ -61,11 +61,11 @@ def opened_fresh(connection: psycopg.Connection, streams: Iterable[Stream]) -> N
 
 
 def imported_births(connection: psycopg.Connection, streams: Iterable[Stream]) -> None:
-    append_births(connection, stage_facts(connection, streams))
+    append_new_streams(connection, stage_facts(connection, streams))
 
 
 def imported(connection: psycopg.Connection, streams: Iterable[Stream]) -> None:
-    append_facts(connection, stage_facts(connection, streams))
+    append_imported_events(connection, stage_facts(connection, streams))
 
 
 WAYS: Mapping[str, Append] = {

@@ -210,7 +210,7 @@ def settled(api: Api) -> Iterator[Api]:
 def written(settings: Settings) -> tuple:
     with psycopg.connect(settings.database_url) as connection:
         return connection.execute(
-            "select (select count(*) from public.event_store), (select sum(version) from public.streams),"
+            "select (select count(*) from public.event_store), (select sum(version) from penstock.streams),"
             " (select count(*) from raw.imports), (select count(*) from raw.webhook_inbox)"
         ).fetchone()
 

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from penstock import paging
 from penstock.event_store.pages import page_of_store, page_of_stream
+from penstock.postgres import paging
 from penstock.settings import Settings
 from tests.integration.http.conftest import Api
 
@@ -99,11 +99,11 @@ def test_the_last_page_says_that_it_is_the_last(api: Api, connection: psycopg.Co
 
 def test_a_view_is_cut_at_four_megabytes(api: Api, connection: psycopg.Connection) -> None:
     connection.execute(
-        "insert into public.orders (order_id, status, total, placed_at, version, placed_position, position)"
+        "insert into shop.orders (order_id, status, total, placed_at, version, placed_position, position)"
         " values ('A-1', 'completed', 1, now(), 1, 1, 1)"
     )
     connection.execute(
-        "insert into public.order_items (order_id, line, product_id, name, quantity, unit_price, amount)"
+        "insert into shop.order_items (order_id, line, product_id, name, quantity, unit_price, amount)"
         " select 'A-1', n, 'P-' || n, repeat('x', 1500000), 1, n, n from generate_series(1, 5) as n"
     )
     api.http.post("/v1/views/product_performance/refresh")

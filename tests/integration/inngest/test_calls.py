@@ -45,7 +45,7 @@ def test_a_projection_catches_up_in_one_call(connection: psycopg.Connection) -> 
     outcome = run("project-orders", {"name": APPENDED, "data": {"from": 1, "to": position}})
     assert (outcome.status, outcome.body) == (200, {"position": position, "events": 2, "caught_up": True})
     assert outcome.steps == {}
-    assert connection.execute("select order_id, status, total from public.orders").fetchall() == [
+    assert connection.execute("select order_id, status, total from shop.orders").fetchall() == [
         ("536365", "completed", Decimal("15.300"))
     ]
 
@@ -63,7 +63,7 @@ def test_a_projection_far_behind_goes_on_by_steps(
     assert outcome.body["caught_up"] is True
     assert list(outcome.steps) == [f"advance-{number}" for number in range(1, len(outcome.steps) + 1)]
     assert outcome.steps
-    assert connection.execute("select count(*) from public.orders").fetchone() == (4,)
+    assert connection.execute("select count(*) from shop.orders").fetchone() == (4,)
 
 
 def test_wakes_within_a_minute_share_a_run_and_idle_ones_leave_none(connection: psycopg.Connection) -> None:

@@ -58,7 +58,7 @@ def test_a_migration_that_was_edited_after_it_was_applied_is_refused_by_name(
 
 def test_the_timezone_of_the_settings_reaches_sql(connection: psycopg.Connection) -> None:
     pool.migrate(connection, timezone="Europe/Paris")
-    assert connection.execute("select ops.business_timezone()").fetchone() == ("Europe/Paris",)
+    assert connection.execute("select penstock.business_timezone()").fetchone() == ("Europe/Paris",)
 
 
 def test_a_database_that_cannot_be_reached_is_named_without_its_password() -> None:

@@ -122,7 +122,7 @@ def test_going_back_tells_again_from_that_position(connection: psycopg.Connectio
     assert checkpoint(connection) == 3
     assert told(settings, "Noted") == [("Noted", 4), ("Noted", 5)]
     go_back(settings, 100)
-    assert checkpoint(connection) == event_store.safe_position(connection) == 6
+    assert checkpoint(connection) == event_store.high_water_mark(connection) == 6
 
 
 def test_going_back_takes_a_type_that_is_behind_along(

@@ -61,7 +61,7 @@ def test_one_coalesced_event_tells_of_a_range(connection: psycopg.Connection, se
     last = append(connection, "Erased", 2)[-1]
     outbox = Outbox()
     relayed = relay(settings, outbox, ())
-    safe = event_store.safe_position(connection)
+    safe = event_store.high_water_mark(connection)
     assert [event.name for event in outbox.events] == [APPENDED]
     assert outbox.appended == [{"from": 1, "to": safe, "count": 5, "event_types": ["Erased", "Noted"]}]
     assert outbox.events[0].id == f"appended-{last.id}"
@@ -86,7 +86,7 @@ def test_a_range_of_gaps_alone_moves_the_checkpoint_without_a_send(
     outbox = Outbox()
     relay(settings, outbox, ("*",))
     assert outbox.sends == []
-    assert checkpoint(connection) == event_store.safe_position(connection) == 1
+    assert checkpoint(connection) == event_store.high_water_mark(connection) == 1
 
 
 def test_events_go_out_for_listened_types_alone(connection: psycopg.Connection, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Days are cut by ops.day_start and ops.business_day: in every zone each instant belongs to exactly one day."""
+"""Days are cut by penstock.day_start and penstock.business_day: in every zone each instant belongs to exactly one day."""
 
 from datetime import UTC, date, datetime
 
@@ -38,7 +38,7 @@ select shown.name, array_agg(distinct shown.noon) from shown group by shown.name
 _WRONG = """
 with clock as (
   select
-    change.noon, half.hour as at, ops.business_day(half.hour) as day,
+    change.noon, half.hour as at, penstock.business_day(half.hour) as day,
     max((half.hour at time zone %(zone)s)::date) over (partition by change.noon order by half.hour) as latest
   from unnest(%(noons)s::timestamptz[]) as change (noon)
   cross join lateral
@@ -47,7 +47,7 @@ with clock as (
 ), edge as (
   select
     clock.day, min(clock.at) as first, max(clock.at) as last,
-    ops.day_start(clock.day) as start, ops.day_start(clock.day + 1) as next
+    penstock.day_start(clock.day) as start, penstock.day_start(clock.day + 1) as next
   from clock
   group by clock.noon, clock.day
 )
@@ -55,15 +55,15 @@ select 'latest date', clock.at::text, clock.day, clock.latest from clock where c
 union all
 select 'day_start', edge.first::text, edge.day, null from edge where edge.first < edge.start or edge.last >= edge.next
 union all
-select 'the moment before', edge.start::text, edge.day, ops.business_day(edge.start - interval '1 microsecond')
+select 'the moment before', edge.start::text, edge.day, penstock.business_day(edge.start - interval '1 microsecond')
 from edge
-where ops.business_day(edge.start) <> edge.day or ops.business_day(edge.start - interval '1 microsecond') >= edge.day
+where penstock.business_day(edge.start) <> edge.day or penstock.business_day(edge.start - interval '1 microsecond') >= edge.day
 limit 3
 """
 
 
 def _in_zone(connection: psycopg.Connection, zone: str) -> None:
-    connection.execute("update ops.configuration set timezone = %s", (zone,))
+    connection.execute("update penstock.configuration set timezone = %s", (zone,))
 
 
 def test_each_instant_belongs_to_one_day_in_every_zone(connection: psycopg.Connection) -> None:
@@ -99,7 +99,7 @@ def test_a_day_begins_when_the_clocks_first_show_it(
 ) -> None:
     _in_zone(connection, zone)
     row = connection.execute(
-        "select ops.day_start(%s), extract(epoch from ops.day_start(%s + 1) - ops.day_start(%s)) / 3600",
+        "select penstock.day_start(%s), extract(epoch from penstock.day_start(%s + 1) - penstock.day_start(%s)) / 3600",
         (day, day, day),
     ).fetchone()
     assert row == (start, hours)
@@ -119,7 +119,7 @@ def test_nothing_else_cuts_days(connection: psycopg.Connection) -> None:
           and pg_get_viewdef(c.oid) ~* 'at time zone|timezone\\('
         """
     ).fetchall()
-    assert {name for (name,) in rows} == {"ops.day_start(date)", "ops.business_day(timestamp with time zone)"}
+    assert {name for (name,) in rows} == {"penstock.day_start(date)", "penstock.business_day(timestamp with time zone)"}
 
 
 def test_an_order_of_the_hour_that_comes_twice_is_in_one_day_and_month(

@@ -57,7 +57,7 @@ def test_the_top_five_categories_of_the_week(week: psycopg.Connection) -> None:
     rows = week.execute(
         """
         select i.category, sum(i.amount), sum(i.quantity), count(distinct i.order_id)
-        from public.order_items as i group by i.category order by 2 desc limit 5
+        from shop.order_items as i group by i.category order by 2 desc limit 5
         """
     ).fetchall()
     assert rows == [
@@ -69,15 +69,15 @@ def test_the_top_five_categories_of_the_week(week: psycopg.Connection) -> None:
 def test_the_items_add_up_to_their_orders_and_keep_their_category(week: psycopg.Connection) -> None:
     unequal = week.execute(
         """
-        select o.order_id from public.orders as o
-        join (select order_id, sum(amount) as amount from public.order_items group by order_id) as i using (order_id)
+        select o.order_id from shop.orders as o
+        join (select order_id, sum(amount) as amount from shop.order_items group by order_id) as i using (order_id)
         where o.total <> i.amount
         """
     ).fetchall()
     assert unequal == []
     astray = week.execute(
         """
-        select i.* from public.order_items as i left join public.products as p using (product_id)
+        select i.* from shop.order_items as i left join shop.products as p using (product_id)
         where i.category is distinct from p.category
         """
     ).fetchall()

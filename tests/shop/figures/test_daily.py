@@ -68,7 +68,7 @@ def test_a_day_of_orders_none_of_which_completed_is_zeros(settings: Settings, co
 
 def test_days_begin_where_the_business_is(settings: Settings, connection: psycopg.Connection) -> None:
     """Also on the day that daylight saving makes an hour shorter."""
-    connection.execute("update ops.configuration set timezone = 'America/New_York'")
+    connection.execute("update penstock.configuration set timezone = 'America/New_York'")
     sell(connection, "a", "2024-03-10T04:59:59Z")
     sell(connection, "b", "2024-03-10T05:00:00Z")
     sell(connection, "c", "2024-03-11T03:59:59Z")
@@ -113,7 +113,7 @@ def test_categories_of_equal_revenue_come_by_name(settings: Settings, connection
 
 def test_orders_outside_the_days_are_not_extracted(settings: Settings, connection: psycopg.Connection) -> None:
     """Neither an instant before the first day nor at the end of the last; in New York here."""
-    connection.execute("update ops.configuration set timezone = 'America/New_York'")
+    connection.execute("update penstock.configuration set timezone = 'America/New_York'")
     for number, placed_at in enumerate(("04:59:59.999999", "05:00:00", "23:00:00")):
         sell(connection, f"first{number}", f"2024-03-01T{placed_at}Z")
     for number, placed_at in enumerate(("2024-03-02T04:59:59.999999Z", "2024-03-02T05:00:00Z", "2024-05-01T00:00:00Z")):

@@ -113,7 +113,7 @@ def test_an_order_after_the_first_marks_its_own_day_alone(settings: Settings, co
 
 
 def test_days_are_marked_where_the_business_is(settings: Settings, connection: psycopg.Connection) -> None:
-    connection.execute("update ops.configuration set timezone = 'Asia/Kolkata'")
+    connection.execute("update penstock.configuration set timezone = 'Asia/Kolkata'")
     sell(connection, "a", "2024-03-01T18:29:59Z")
     assert project(settings, connection) == ["2024-03-01"]
     sell(connection, "b", "2024-03-01T18:30:00Z")
@@ -123,9 +123,9 @@ def test_days_are_marked_where_the_business_is(settings: Settings, connection: p
 def test_another_zone_makes_every_computed_day_due(settings: Settings, connection: psycopg.Connection) -> None:
     sell(connection, "a", "2024-05-30T23:30:00Z")
     compute(settings)
-    connection.execute("update ops.configuration set timezone = 'UTC'")
+    connection.execute("update penstock.configuration set timezone = 'UTC'")
     assert due(connection) == []
-    connection.execute("update ops.configuration set timezone = 'Europe/Paris'")
+    connection.execute("update penstock.configuration set timezone = 'Europe/Paris'")
     assert due(connection) == ["2024-05-30", "2024-05-31"]
     compute(settings)
     assert figures(connection, "order_count") == [("2024-05-30", 0), ("2024-05-31", 1)]
@@ -164,7 +164,7 @@ def test_changes_by_hand_mark_their_days(settings: Settings, connection: psycopg
 
 def test_marks_of_a_transaction_that_is_rolled_back_are_none(connection: psycopg.Connection) -> None:
     with connection.transaction(force_rollback=True):
-        connection.execute("select ops.mark_due_days(array['2024-03-01'::timestamptz], array[null])")
+        connection.execute("select shop.mark_due_days(array['2024-03-01'::timestamptz], array[null])")
         assert due(connection) == ["2024-03-01"]
     assert due(connection) == []
 
@@ -222,7 +222,7 @@ def test_a_run_waits_for_no_mark_that_somebody_holds(settings: Settings, connect
     with connect(settings.database_url) as slow, slow.transaction():
         slow.execute("update orders set total = 7 where order_id = 'o2'")
         connection.execute("set lock_timeout = '20s'")
-        connection.execute("select staging.load_daily(%s::uuid)", (batch,))
+        connection.execute("select shop.load_daily(%s::uuid)", (batch,))
         assert due(connection) == ["2024-03-02"]
         slow.execute("update orders set total = 7 where order_id = 'o1'")
     assert due(connection) == ["2024-03-01", "2024-03-02"]
@@ -299,7 +299,7 @@ def test_days_equal_months_and_a_computation_of_all_days_after_random_histories(
     settings: Settings, connection: psycopg.Connection, seed: int
 ) -> None:
     chance = random.Random(seed)
-    connection.execute("update ops.configuration set timezone = %s", (chance.choice(("UTC", "America/New_York")),))
+    connection.execute("update penstock.configuration set timezone = %s", (chance.choice(("UTC", "America/New_York")),))
     actions: list[Any] = [
         lambda: project(settings, connection),
         lambda: advance_all(settings),

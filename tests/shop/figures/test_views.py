@@ -93,7 +93,7 @@ def test_cohorts_count_who_came_back_and_for_how_much(shop: psycopg.Connection) 
 
 
 def test_months_begin_where_the_business_is(settings: Settings, connection: psycopg.Connection) -> None:
-    connection.execute("update ops.configuration set timezone = 'Pacific/Auckland'")
+    connection.execute("update penstock.configuration set timezone = 'Pacific/Auckland'")
     put(connection, "order/a", "OrderPlaced", {"placed_at": "2010-11-30T11:00:00Z", "total": "1"})
     put(connection, "order/a", "OrderCompleted", {})
     advance_all(settings)
@@ -105,7 +105,7 @@ def test_months_begin_where_the_business_is(settings: Settings, connection: psyc
 
 def test_cohorts_begin_where_the_business_is(settings: Settings, connection: psycopg.Connection) -> None:
     """Both orders are of December in Auckland; by UTC the first would be of November and the second a return."""
-    connection.execute("update ops.configuration set timezone = 'Pacific/Auckland'")
+    connection.execute("update penstock.configuration set timezone = 'Pacific/Auckland'")
     for order_id, placed_at in (("a", "2010-11-30T11:00:00Z"), ("b", "2010-12-30T11:00:00Z")):
         put(connection, f"order/{order_id}", "OrderPlaced", {"placed_at": placed_at, "total": "1", "customer_id": "c"})
         put(connection, f"order/{order_id}", "OrderCompleted", {})

@@ -168,7 +168,7 @@ def test_one_connection_or_two_form_the_same_events_in_the_order_of_the_file(
     rows = connection.execute(
         """select e.aggregate_id, e.payload ->> 'customer_id', e.metadata ->> 'causation_id',
              (select string_agg(i ->> 'product_id', ' ') from jsonb_array_elements(e.payload -> 'items') as i),
-             e.id = staging.fact_id(e.aggregate_type, e.aggregate_id, e.event_type,
+             e.id = penstock.imported_event_id(e.aggregate_type, e.aggregate_id, e.event_type,
                (e.metadata ->> 'occurred_at')::timestamptz, null)
            from public.event_store as e order by e.position"""
     ).fetchall()

@@ -40,7 +40,7 @@ STOCK = st.one_of(
         st.just("StockReserved"), st.fixed_dictionaries({}, optional={"quantity": CHANGES, "order_id": ORDER_IDS})
     ),
 )
-_STOCK = "select i.on_hand, i.reserved from public.inventory_current as i where i.product_id = %s"
+_STOCK = "select i.on_hand, i.reserved from shop.inventory_current as i where i.product_id = %s"
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ ITEM = st.fixed_dictionaries(
 PLACED = st.fixed_dictionaries({}, optional={"total": MONEY, "items": st.lists(ITEM, max_size=3)})
 STEPS = ("PaymentReceived", "OrderShipped", "OrderDelivered", "OrderCompleted", "OrderCancelled")
 ORDERS = st.one_of(st.tuples(st.just("OrderPlaced"), PLACED), st.tuples(st.sampled_from(STEPS), st.just({})))
-_ORDER = "select o.status, o.total from public.orders as o where o.order_id = %s"
+_ORDER = "select o.status, o.total from shop.orders as o where o.order_id = %s"
 _PARKED = "select exists (select from ops.dead_letters as d where d.payload ->> 'aggregate_id' = %s)"
 
 

@@ -270,9 +270,9 @@ def test_a_long_stream_is_folded_to_its_end_with_snapshots_and_without(
     )
     assert stock(settings, "MUG") == (2500, 0, 2500)
     place(settings, ("MUG", 7), order_id="A-1")
-    assert connection.execute("select count(*) from ops.snapshots").fetchone()[0] > 0
+    assert connection.execute("select count(*) from penstock.snapshots").fetchone()[0] > 0
     with_snapshots = stock(settings, "MUG")
-    connection.execute("delete from ops.snapshots")
+    connection.execute("delete from penstock.snapshots")
     assert stock(settings, "MUG") == with_snapshots == (2500, 7, 2493)
 
 

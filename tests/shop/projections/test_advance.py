@@ -30,7 +30,7 @@ def _closed_pools() -> Iterator[None]:
 
 def order(connection: psycopg.Connection, order_id: str = "o1") -> dict[str, Any]:
     cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
-    row = cursor.execute("select * from public.orders where order_id = %s", (order_id,)).fetchone()
+    row = cursor.execute("select * from shop.orders where order_id = %s", (order_id,)).fetchone()
     assert row is not None
     return row
 
@@ -229,7 +229,7 @@ def test_an_order_moves_forward_and_its_revenue_with_it(
 
 
 def test_hours_begin_where_the_business_is(settings: Settings, connection: psycopg.Connection) -> None:
-    connection.execute("update ops.configuration set timezone = 'Asia/Kolkata'")
+    connection.execute("update penstock.configuration set timezone = 'Asia/Kolkata'")
     place(connection)
     advance(settings, "orders")
     assert rows(connection, "revenue_by_hour")[0][0] == datetime(2010, 12, 1, 7, 30, tzinfo=UTC)
@@ -308,7 +308,7 @@ def test_an_old_event_is_projected_in_its_newest_shape(settings: Settings, conne
         " set search_path = ''"
         " as $$ select payload - 'amount' || pg_catalog.jsonb_build_object('total', payload -> 'amount') $$"
     )
-    connection.execute("select ops.register_upcaster('OrderPlaced', 1, 'public.total_from_amount(jsonb)')")
+    connection.execute("select penstock.register_upcaster('OrderPlaced', 1, 'public.total_from_amount(jsonb)')")
     put(connection, "order/o1", "OrderPlaced", {"amount": "8.25"})
     advance(settings, "orders")
     assert order(connection)["total"] == Decimal("8.25")
@@ -319,7 +319,7 @@ def test_an_upcaster_that_refuses_parks_the_event(settings: Settings, connection
         "create function public.refuse(payload jsonb) returns jsonb language plpgsql immutable set search_path = ''"
         " as $$ begin raise exception 'not this one'; end $$"
     )
-    connection.execute("select ops.register_upcaster('OrderPlaced', 1, 'public.refuse(jsonb)')")
+    connection.execute("select penstock.register_upcaster('OrderPlaced', 1, 'public.refuse(jsonb)')")
     place(connection)
     assert advance(settings, "orders").caught_up
     assert connection.execute("select reason from ops.dead_letters").fetchall() == [("not this one",)]

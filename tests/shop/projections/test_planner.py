@@ -69,7 +69,7 @@ def plan(connection: psycopg.Connection, settings: dict[str, str]) -> None:
 def folded(settings: Settings, connection: psycopg.Connection) -> tuple[Any, Any]:
     """The rows and dead letters of everything, from the start."""
     tables = ", ".join(f"public.{table}" for table in read_models(connection))
-    connection.execute("alter table public.inventory_history disable trigger all")
+    connection.execute("alter table shop.inventory_history disable trigger all")
     connection.execute(f"truncate {tables}, ops.subscriptions, ops.dead_letters".encode())
     connection.execute("analyze")  # the planner knows that the tables are empty, and looks into them first
     close_pools()

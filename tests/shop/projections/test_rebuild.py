@@ -79,7 +79,7 @@ def _catalog(connection: psycopg.Connection) -> list[tuple[Any, ...]]:
 
 
 def test_views_on_a_rebuilt_table_go_on_with_it(settings: Settings, shop: psycopg.Connection) -> None:
-    shop.execute("create view public.mine as select count(*) as n from public.orders")
+    shop.execute("create view public.mine as select count(*) as n from shop.orders")
     shop.execute("truncate orders, order_items, revenue_by_hour")
     rebuild(settings, "orders")
     assert shop.execute("select n from mine").fetchone() == (3,)
@@ -95,7 +95,7 @@ def test_what_was_parked_and_can_be_read_now_is_resolved(settings: Settings, con
         " as $$ select payload || pg_catalog.jsonb_build_object('total',"
         " coalesce(payload -> 'total' -> 'amount', payload -> 'total')) $$"
     )
-    connection.execute("select ops.register_upcaster('OrderPlaced', 1, 'public.unwrap(jsonb)')")
+    connection.execute("select penstock.register_upcaster('OrderPlaced', 1, 'public.unwrap(jsonb)')")
     assert rebuild(settings, "orders").parked == 1
     assert letters(connection) == [("orders", str(healed), False), ("orders", str(hopeless), True)]
     assert [row[0] for row in rows(connection, "orders")] == ["o1"]

@@ -21,7 +21,7 @@ def shop() -> Iterator[Shop]:
     with store() as opened:
         # each example begins with an empty store, which only here is a thing that may happen
         opened[1].execute("alter table public.event_store disable trigger all")
-        opened[1].execute("alter table public.inventory_history disable trigger all")
+        opened[1].execute("alter table shop.inventory_history disable trigger all")
         yield opened
 
 
@@ -119,6 +119,6 @@ def _advance_all(settings: Settings) -> None:
 
 def _empty(connection: psycopg.Connection) -> None:
     tables = [f"public.{table}" for tables in TABLES.values() for table in tables]
-    everything = ", ".join([*tables, "public.event_store", "public.streams", "ops.subscriptions", "ops.dead_letters"])
+    everything = ", ".join([*tables, "public.event_store", "penstock.streams", "ops.subscriptions", "ops.dead_letters"])
     connection.execute(f"truncate {everything}".encode())
     connection.execute("alter sequence public.event_store_position_seq restart")

@@ -28,9 +28,9 @@ _STYLES = {"YMD": "YMD", "DMY": "DMY", "MDY": "MDY"}
 COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, {}'; set local statement_timeout = 0"
 
 _APPEND_BIRTHS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-  from staging.append_births(%s, %s::regclass, %s, %s)"""
+  from penstock.append_new_streams(%s, %s::regclass, %s, %s)"""
 _APPEND_FACTS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-  from staging.append_facts(%s, %s::regclass, %s, %s, %s)"""
+  from penstock.append_imported_events(%s, %s::regclass, %s, %s, %s)"""
 
 _ANOTHER_CONTENT: Final = "concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with another content')"
 _ID_TAKEN: Final = "concat('its id ', c.id, ' belongs to another event')"
@@ -174,7 +174,7 @@ class Staging:
                    select f.n, f.first_ord, f.lines, f.aggregate_type, f.aggregate_id, f.id, f.event_type, f.more,
                      f.schema_version, f.occurred_at, f.payload,
                      case when f.metadata is null then f.known
-                       else staging.event_metadata(f.known, f.metadata) end as event_metadata,
+                       else penstock.event_metadata(f.known, f.metadata) end as event_metadata,
                      null::text as fate
                    from (
                      select f.first_ord as n, f.*, (
@@ -229,10 +229,11 @@ class Staging:
         name = f"staging.{self._base}_facts"
         connection.execute("set local enable_nestloop = off")
         connection.execute(
-            "select staging.judge_facts(%s, %s::regclass, 0, %s, %s)", (self._import_id, name, staged, facts.repeat)
+            "select penstock.classify_imported_events(%s, %s::regclass, 0, %s, %s)",
+            (self._import_id, name, staged, facts.repeat),
         )
         row = connection.execute(
-            "select lines_loaded, lines_duplicate, lines_in_conflict from staging.count_fates(%s::regclass, 0, %s)",
+            "select lines_loaded, lines_duplicate, lines_in_conflict from penstock.count_outcomes(%s::regclass, 0, %s)",
             (name, staged),
         ).fetchone()
         assert row is not None
@@ -244,7 +245,7 @@ class Staging:
             return [{name: value for name, value in row.items() if name != "ord"} for row in cursor.fetchall()]
 
     def append(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> "dict[str, int]":
-        """Append a range of facts; gives the counts of `staging.append_facts`."""
+        """Append a range of facts; gives the counts of `penstock.append_imported_events`."""
         connection.execute("set local statement_timeout = 0")
         values = (imported.id, f"staging.{self._base}_facts", after, upto)
         if facts.repeat == "stream":

@@ -1,13 +1,13 @@
 -- Reading, and the rule by which no reader ever skips an event.
 --   read_stream   one stream by version       read_events   the whole store by position
 -- Positions are drawn before the commit, so a lower one can become visible after a higher one: a reader that trusts
--- `position > checkpoint` loses events. The rule here, "published floors": before it draws a position, an append takes
+-- `position > checkpoint` loses events. The rule here, "append floors": before it draws a position, an append takes
 -- a shared advisory lock whose key carries the sequence value that it saw; its positions will all lie above that value.
--- A reader takes the sequence value, then the lowest published floor, and reads no further than the lower of the two.
+-- A reader takes the sequence value, then the lowest append floor, and reads no further than the lower of the two.
 -- Appends never wait for each other or for readers, and readers stall behind nothing but an append in flight.
 -- Both read public.current_events, so that old payloads arrive in their newest version.
 
-create function ops.safe_position() returns bigint
+create function penstock.high_water_mark() returns bigint
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -16,11 +16,11 @@ declare
   lowest_floor bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'safe_position needs read committed: a fixed snapshot is older than the locks it would look at'
+    raise exception 'high_water_mark needs read committed: a fixed snapshot is older than the locks it would look at'
       using errcode = 'PK004';
   end if;
   if pg_is_in_recovery() then
-    raise exception 'safe_position needs the primary: a standby does not know which appends are in flight'
+    raise exception 'high_water_mark needs the primary: a standby does not know which appends are in flight'
       using errcode = 'PK004';
   end if;
   -- the order matters: an append that this misses among the locks draws its positions above `highest`
@@ -36,17 +36,17 @@ begin
       and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
       and (
         (l.locktype = 'advisory' and l.objsubid = 1 and (l.classid::bigint >> 16) = 20563)
-        or (l.locktype = 'relation' and l.relation = 'public.streams'::regclass and l.mode = 'RowExclusiveLock')
+        or (l.locktype = 'relation' and l.relation = 'penstock.streams'::regclass and l.mode = 'RowExclusiveLock')
       )
     group by l.pid, l.virtualtransaction -- a prepared transaction has no pid
     having bool_or(l.locktype = 'relation')
   ) as h;
   return greatest(0, least(highest, lowest_floor));
 end $$;
-comment on function ops.safe_position() is
+comment on function penstock.high_water_mark() is
   'The position up to which everything is visible to statements that start after this one. Call it in a statement of its own.';
-revoke execute on function ops.safe_position() from public, anon, authenticated;
-grant execute on function ops.safe_position() to service_role, analyst;
+revoke execute on function penstock.high_water_mark() from public, anon, authenticated;
+grant execute on function penstock.high_water_mark() to service_role, analyst;
 
 create function public.read_stream(
   aggregate_type text, aggregate_id text, after_version integer default 0, max_count integer default 1000
@@ -72,7 +72,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  safe constant bigint := ops.safe_position();
+  safe constant bigint := penstock.high_water_mark();
 begin
   -- a statement of its own, so that its snapshot is younger than the floors; in one statement events get lost
   return query

@@ -1,10 +1,10 @@
 -- Daily figures: SQL functions for the three steps of the nightly run, which pass a batch's id and nothing else.
---   staging.extract_daily     what the days from one to another consist of, materialised under the batch's id
---   staging.extract_due       the same for the days that are due, a portion at a time
---   staging.transform_daily   the figures of each day, beside it
---   staging.load_daily        into public.daily_analytics, by date
+--   shop.extract_daily     what the days from one to another consist of, materialised under the batch's id
+--   shop.extract_due       the same for the days that are due, a portion at a time
+--   shop.transform_daily   the figures of each day, beside it
+--   shop.load_daily        into public.daily_analytics, by date
 -- Each may run again with the same batch and ends the same. The days are arguments: nothing here asks what day it is.
--- An order belongs to the ops.business_day of the time at which it was placed.
+-- An order belongs to the penstock.business_day of the time at which it was placed.
 -- No change is lost between a run and what happens meanwhile: a batch takes the marks of its days (ops.due_days) before it
 -- reads the orders, and when it is loaded only those very marks go.
 
@@ -88,7 +88,7 @@ from public, anon, authenticated;
 grant select on staging.daily_batches, staging.daily_days, staging.daily_orders, staging.daily_figures to service_role;
 
 -- One extract at a time: the later its `extracted_at`, the newer are the orders that it reads.
-create function staging.open_daily_batch(batch_id uuid) returns void
+create function shop.open_daily_batch(batch_id uuid) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -99,10 +99,10 @@ begin
   where b.batch_id = batch_id or b.extracted_at < clock_timestamp() - interval '2 days';
   insert into staging.daily_batches (batch_id, extracted_at) values (batch_id, clock_timestamp());
 end $$;
-comment on function staging.open_daily_batch(uuid) is 'Begin a batch without days, in place of one of the same id.';
+comment on function shop.open_daily_batch(uuid) is 'Begin a batch without days, in place of one of the same id.';
 
 -- A scan of the index of `orders` for each day: few days far apart must not cost a look at all orders between them.
-create function staging.extract_daily_orders(batch_id uuid) returns bigint
+create function shop.extract_daily_orders(batch_id uuid) returns bigint
 language plpgsql volatile
 set search_path = ''
 set enable_seqscan = off
@@ -113,7 +113,7 @@ declare
   orders bigint;
 begin
   with bounds as materialized (
-    select d.day, ops.day_start(d.day) as begins, ops.day_start(d.day + 1) as ends
+    select d.day, penstock.day_start(d.day) as begins, penstock.day_start(d.day + 1) as ends
     from staging.daily_days as d
     where d.batch_id = batch_id
   )
@@ -121,14 +121,14 @@ begin
   select batch_id, o.order_id, b.day, o.customer_id, o.status = 'completed', o.total, o.placed_at
   from bounds as b
   cross join lateral (
-    select o.* from public.orders as o where o.placed_at >= b.begins and o.placed_at < b.ends offset 0
+    select o.* from shop.orders as o where o.placed_at >= b.begins and o.placed_at < b.ends offset 0
   ) as o;
   get diagnostics orders = row_count;
   return orders;
 end $$;
-comment on function staging.extract_daily_orders(uuid) is 'Materialise the orders of a batch''s days. Call it in a statement after the one that took the days'' marks.';
+comment on function shop.extract_daily_orders(uuid) is 'Materialise the orders of a batch''s days. Call it in a statement after the one that took the days'' marks.';
 
-create function staging.extract_daily(batch_id uuid, from_day date, to_day date) returns bigint
+create function shop.extract_daily(batch_id uuid, from_day date, to_day date) returns bigint
 language plpgsql volatile
 security definer
 set search_path = ''
@@ -138,17 +138,17 @@ begin
   if from_day is null or to_day is null or from_day > to_day or to_day - from_day >= 36600 then
     raise exception 'from_day % and to_day % must span 1 to 36,600 days', from_day, to_day using errcode = 'PK004';
   end if;
-  perform staging.open_daily_batch(batch_id);
+  perform shop.open_daily_batch(batch_id);
   insert into staging.daily_days (batch_id, day, mark)
   select batch_id, s.day, m.mark
   from (select from_day + s.number as day from generate_series(0, to_day - from_day) as s (number)) as s
   left join ops.due_days as m on m.day = s.day;
-  return staging.extract_daily_orders(batch_id);
+  return shop.extract_daily_orders(batch_id);
 end $$;
-comment on function staging.extract_daily(uuid, date, date) is
+comment on function shop.extract_daily(uuid, date, date) is
   'Step 1 of the daily ETL: materialise the orders of the days, both included, under the batch''s id. Returns how many.';
 
-create function staging.extract_due(
+create function shop.extract_due(
   batch_id uuid, today date, overlap_days integer, marked_only boolean, before_day date, at_most integer,
   out orders bigint, out days bigint, out from_day date, out to_day date, out more boolean
 )
@@ -161,7 +161,7 @@ begin
   if at_most < 1 then
     raise exception 'a portion must be of at least one day, not %', at_most using errcode = 'PK004';
   end if;
-  perform staging.open_daily_batch(batch_id);
+  perform shop.open_daily_batch(batch_id);
 
   with due as (
     select m.day from ops.due_days as m
@@ -169,7 +169,7 @@ begin
     select today - 1 - s.number from generate_series(0, overlap_days) as s (number) where not marked_only
     union
     select first.day + s.number
-    from (select ops.business_day(min(o.placed_at)) as day from public.orders as o) as first
+    from (select penstock.business_day(min(o.placed_at)) as day from shop.orders as o) as first
     cross join lateral generate_series(0, today - 1 - first.day) as s (number)
     where not marked_only
       and not exists (select from public.daily_analytics as a where a.day = first.day + s.number)
@@ -192,12 +192,12 @@ begin
     );
   end if;
   select min(d.day), max(d.day) into from_day, to_day from staging.daily_days as d where d.batch_id = batch_id;
-  orders := staging.extract_daily_orders(batch_id);
+  orders := shop.extract_daily_orders(batch_id);
 end $$;
-comment on function staging.extract_due(uuid, date, integer, boolean, date, integer) is
+comment on function shop.extract_due(uuid, date, integer, boolean, date, integer) is
   'Step 1 of the daily ETL for the newest `at_most` days that are due before `today` and `before_day` (null: no bound): days that are marked and, unless `marked_only`, yesterday and `overlap_days` before it, and every day since the first order that was never computed. `more` says that older ones are due; ask for them with `before_day` = from_day. Also answers with 0 days.';
 
-create function staging.transform_daily(batch_id uuid) returns bigint
+create function shop.transform_daily(batch_id uuid) returns bigint
 language plpgsql volatile
 security definer
 set search_path = ''
@@ -231,7 +231,7 @@ begin
     select f.day, count(*) as new_users
     from first_orders as f
     where not exists (
-      select from public.orders as o
+      select from shop.orders as o
       where o.customer_id = f.customer_id and o.status = 'completed' and o.placed_at < f.placed_at
     )
     group by f.day
@@ -241,8 +241,8 @@ begin
       o.day, coalesce(i.category, p.category, 'uncategorized') as category,
       sum(i.amount) as revenue, sum(i.quantity) as units
     from staging.daily_orders as o
-    inner join public.order_items as i on i.order_id = o.order_id
-    left join public.products as p on p.product_id = i.product_id
+    inner join shop.order_items as i on i.order_id = o.order_id
+    left join shop.products as p on p.product_id = i.product_id
     where o.batch_id = batch_id and o.completed
     group by 1, 2
   ),
@@ -277,10 +277,10 @@ begin
   get diagnostics days = row_count;
   return days;
 end $$;
-comment on function staging.transform_daily(uuid) is
+comment on function shop.transform_daily(uuid) is
   'Step 2 of the daily ETL: the figures of each day of the batch, days without orders included. Returns how many days.';
 
-create function staging.load_daily(batch_id uuid) returns bigint
+create function shop.load_daily(batch_id uuid) returns bigint
 language plpgsql volatile
 security definer
 set search_path = ''
@@ -327,11 +327,11 @@ begin
   select count(*) into days from staging.daily_figures as f where f.batch_id = batch_id;
   return days;
 end $$;
-comment on function staging.load_daily(uuid) is
+comment on function shop.load_daily(uuid) is
   'Step 3 of the daily ETL: put the batch''s figures into public.daily_analytics, by date, and take away the marks that it has seen. Returns how many days.';
 
 -- `security definer`, because a role that may set the zone need not have any right to the marks.
-create function ops.mark_all_days() returns trigger
+create function shop.mark_all_days() returns trigger
 language plpgsql
 security definer
 set search_path = ''
@@ -341,18 +341,18 @@ begin
   on conflict on constraint due_days_pkey do update set mark = excluded.mark;
   return null;
 end $$;
-comment on function ops.mark_all_days() is 'Mark every day that has figures: in another zone each consists of other orders.';
-create trigger configuration_mark_all_days after update on ops.configuration
-for each row when (old.timezone is distinct from new.timezone) execute function ops.mark_all_days();
+comment on function shop.mark_all_days() is 'Mark every day that has figures: in another zone each consists of other orders.';
+create trigger configuration_mark_all_days after update on penstock.configuration
+for each row when (old.timezone is distinct from new.timezone) execute function shop.mark_all_days();
 
-revoke execute on function staging.open_daily_batch(uuid) from public, anon, authenticated;
-revoke execute on function staging.extract_daily_orders(uuid) from public, anon, authenticated;
-revoke execute on function ops.mark_all_days() from public, anon, authenticated;
-revoke execute on function staging.extract_daily(uuid, date, date) from public, anon, authenticated;
-revoke execute on function staging.extract_due(uuid, date, integer, boolean, date, integer) from public, anon, authenticated;
-revoke execute on function staging.transform_daily(uuid) from public, anon, authenticated;
-revoke execute on function staging.load_daily(uuid) from public, anon, authenticated;
-grant execute on function staging.extract_daily(uuid, date, date) to service_role;
-grant execute on function staging.extract_due(uuid, date, integer, boolean, date, integer) to service_role;
-grant execute on function staging.transform_daily(uuid) to service_role;
-grant execute on function staging.load_daily(uuid) to service_role;
+revoke execute on function shop.open_daily_batch(uuid) from public, anon, authenticated;
+revoke execute on function shop.extract_daily_orders(uuid) from public, anon, authenticated;
+revoke execute on function shop.mark_all_days() from public, anon, authenticated;
+revoke execute on function shop.extract_daily(uuid, date, date) from public, anon, authenticated;
+revoke execute on function shop.extract_due(uuid, date, integer, boolean, date, integer) from public, anon, authenticated;
+revoke execute on function shop.transform_daily(uuid) from public, anon, authenticated;
+revoke execute on function shop.load_daily(uuid) from public, anon, authenticated;
+grant execute on function shop.extract_daily(uuid, date, date) to service_role;
+grant execute on function shop.extract_due(uuid, date, integer, boolean, date, integer) to service_role;
+grant execute on function shop.transform_daily(uuid) to service_role;
+grant execute on function shop.load_daily(uuid) to service_role;

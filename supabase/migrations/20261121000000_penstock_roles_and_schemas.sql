@@ -41,36 +41,36 @@ revoke all on schema raw, staging, ops from public;
 grant usage on schema raw, staging, ops to service_role;
 grant usage on schema public to service_role, analyst;
 
-create table ops.configuration (
+create table penstock.configuration (
   singleton boolean not null default true,
   timezone text not null default 'UTC',
   earliest_day date not null default '1990-01-01',
   constraint configuration_pkey primary key (singleton),
   constraint configuration_one_row check (singleton)
 );
-comment on table ops.configuration is 'One row: what SQL must know of the settings. Written by `penstock migrate` from the environment.';
-alter table ops.configuration enable row level security;
-grant select, update on ops.configuration to service_role;
-insert into ops.configuration default values;
+comment on table penstock.configuration is 'One row: what SQL must know of the settings. Written by `penstock migrate` from the environment.';
+alter table penstock.configuration enable row level security;
+grant select, update on penstock.configuration to service_role;
+insert into penstock.configuration default values;
 
-create function ops.business_timezone() returns text
+create function penstock.business_timezone() returns text
 language sql stable
 set search_path = ''
-as $$ select c.timezone from ops.configuration as c $$;
-comment on function ops.business_timezone() is 'The IANA zone in which days and months begin (PENSTOCK_TIMEZONE).';
-revoke execute on function ops.business_timezone() from public, anon, authenticated;
-grant execute on function ops.business_timezone() to service_role, analyst;
+as $$ select c.timezone from penstock.configuration as c $$;
+comment on function penstock.business_timezone() is 'The IANA zone in which days and months begin (PENSTOCK_TIMEZONE).';
+revoke execute on function penstock.business_timezone() from public, anon, authenticated;
+grant execute on function penstock.business_timezone() to service_role, analyst;
 grant usage on schema ops to analyst;
 
 -- Days are cut by these two functions alone: [day_start(day), day_start(day + 1)) is the day, so that each instant
 -- belongs to exactly one. Clocks may show midnight twice (Havana), go back over it when the new day is a minute old
 -- (St John's), skip midnight (Asuncion) or a whole day (Apia: that one is empty). A day that has begun goes on.
-create function ops.day_start(day date) returns timestamptz
+create function penstock.day_start(day date) returns timestamptz
 language plpgsql stable
 set search_path = ''
 as $$
 declare
-  zone constant text := ops.business_timezone();
+  zone constant text := penstock.business_timezone();
   midnight constant timestamp := day;
   guess constant timestamptz := midnight at time zone zone;
   -- how far UTC is behind the zone's clocks, a day before and a day after
@@ -89,40 +89,40 @@ begin
     where minute.start at time zone zone >= midnight
   );
 end $$;
-comment on function ops.day_start(date) is
-  'The first instant of a day in ops.business_timezone(): when its clocks first show that date, or a later one.';
+comment on function penstock.day_start(date) is
+  'The first instant of a day in penstock.business_timezone(): when its clocks first show that date, or a later one.';
 
-create function ops.business_day(instant timestamptz) returns date
+create function penstock.business_day(instant timestamptz) returns date
 language plpgsql stable
 set search_path = ''
 as $$
 declare
-  zone constant text := ops.business_timezone();
+  zone constant text := penstock.business_timezone();
   clock constant timestamp := instant at time zone zone;
 begin
   -- only within a day after the clocks went back can they show a date that was over already
   if clock - (instant - interval '24 hours') at time zone zone < interval '24 hours'
-    and ops.day_start(clock::date + 1) <= instant then
+    and penstock.day_start(clock::date + 1) <= instant then
     return clock::date + 1;
   end if;
   return clock::date;
 end $$;
-comment on function ops.business_day(timestamptz) is
-  'The day, in ops.business_timezone(), to which an instant belongs: the last whose day_start it has reached.';
+comment on function penstock.business_day(timestamptz) is
+  'The day, in penstock.business_timezone(), to which an instant belongs: the last whose day_start it has reached.';
 
-create function ops.is_plausible_time(instant timestamptz) returns boolean
+create function penstock.is_plausible_time(instant timestamptz) returns boolean
 language sql stable
 set search_path = ''
 as $$
-  select instant >= ops.day_start(c.earliest_day) and instant <= clock_timestamp() + interval '24 hours'
-  from ops.configuration as c
+  select instant >= penstock.day_start(c.earliest_day) and instant <= clock_timestamp() + interval '24 hours'
+  from penstock.configuration as c
 $$;
-comment on function ops.is_plausible_time(timestamptz) is
+comment on function penstock.is_plausible_time(timestamptz) is
   'Whether a fact may have this time: from PENSTOCK_EARLIEST_DAY to a day from now. For what comes in, not for what is stored.';
 
-revoke execute on function ops.day_start(date) from public, anon, authenticated;
-revoke execute on function ops.business_day(timestamptz) from public, anon, authenticated;
-revoke execute on function ops.is_plausible_time(timestamptz) from public, anon, authenticated;
-grant execute on function ops.is_plausible_time(timestamptz) to service_role, analyst;
-grant execute on function ops.day_start(date) to service_role, analyst;
-grant execute on function ops.business_day(timestamptz) to service_role, analyst;
+revoke execute on function penstock.day_start(date) from public, anon, authenticated;
+revoke execute on function penstock.business_day(timestamptz) from public, anon, authenticated;
+revoke execute on function penstock.is_plausible_time(timestamptz) from public, anon, authenticated;
+grant execute on function penstock.is_plausible_time(timestamptz) to service_role, analyst;
+grant execute on function penstock.day_start(date) to service_role, analyst;
+grant execute on function penstock.business_day(timestamptz) to service_role, analyst;

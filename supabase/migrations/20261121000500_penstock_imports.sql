@@ -108,7 +108,7 @@ grant select, insert, update, delete on raw.import_changes to service_role;
 -- The id of an imported event follows from what it says, so that the same fact has the same id in every run. It
 -- begins with the time of the fact (as UUIDv7 does), which keeps the ids of a file together in the index; the rest
 -- is a hash. Version 8: the layout is ours.
-create function staging.fact_id(aggregate_type text, aggregate_id text, event_type text, occurred_at timestamptz, salt text)
+create function penstock.imported_event_id(aggregate_type text, aggregate_id text, event_type text, occurred_at timestamptz, salt text)
 returns uuid
 language sql immutable parallel safe
 set search_path = ''
@@ -119,13 +119,13 @@ as $$
   )::uuid
   from md5(concat_ws(E'\x1f', aggregate_type, aggregate_id, event_type, coalesce(salt, ''))) as hash
 $$;
-comment on function staging.fact_id(text, text, text, timestamptz, text) is 'The id of an imported event: the same fact, the same id.';
-revoke execute on function staging.fact_id(text, text, text, timestamptz, text) from public, anon, authenticated;
-grant execute on function staging.fact_id(text, text, text, timestamptz, text) to service_role;
+comment on function penstock.imported_event_id(text, text, text, timestamptz, text) is 'The id of an imported event: the same fact, the same id.';
+revoke execute on function penstock.imported_event_id(text, text, text, timestamptz, text) from public, anon, authenticated;
+grant execute on function penstock.imported_event_id(text, text, text, timestamptz, text) to service_role;
 
 -- Whoever writes a file must not forge the trail from a figure back to its cause: what the system knows of an event
 -- counts, and what the file says instead is kept beside it, recognisable as a claim.
-create function staging.event_metadata(known jsonb, given jsonb)
+create function penstock.event_metadata(known jsonb, given jsonb)
 returns jsonb
 language sql immutable parallel safe
 set search_path = ''
@@ -137,7 +137,7 @@ as $$
     where g.key = 'claimed' or (known ? g.key and known -> g.key is distinct from g.value)
   ) as c
 $$;
-comment on function staging.event_metadata(jsonb, jsonb) is
+comment on function penstock.event_metadata(jsonb, jsonb) is
   'The metadata of an imported event: what the system knows, and what else the file gives; where the two differ, the file''s value is under `claimed`.';
-revoke execute on function staging.event_metadata(jsonb, jsonb) from public, anon, authenticated;
-grant execute on function staging.event_metadata(jsonb, jsonb) to service_role;
+revoke execute on function penstock.event_metadata(jsonb, jsonb) from public, anon, authenticated;
+grant execute on function penstock.event_metadata(jsonb, jsonb) to service_role;

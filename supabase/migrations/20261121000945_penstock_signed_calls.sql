@@ -1,5 +1,5 @@
 -- Signed calls that have come, so that a call that somebody recorded runs nothing a second time.
---   ops.first_call   remembers a call, and says whether it is the first with that signature
+--   penstock.first_call   remembers a call, and says whether it is the first with that signature
 -- A signature is valid for five minutes on either side of its time, so fifteen minutes are long enough to remember it.
 
 create table ops.signed_calls (
@@ -10,13 +10,13 @@ create table ops.signed_calls (
 );
 create index signed_calls_seen_idx on ops.signed_calls (seen_at);
 
-comment on table ops.signed_calls is 'Verified calls of the last minutes. ops.first_call forgets older ones by itself.';
+comment on table ops.signed_calls is 'Verified calls of the last minutes. penstock.first_call forgets older ones by itself.';
 comment on column ops.signed_calls.call is 'The signature, and what the call names beside the signed body.';
 alter table ops.signed_calls enable row level security;
 revoke all on ops.signed_calls from public, anon, authenticated;
 grant select, insert, update, delete on ops.signed_calls to service_role;
 
-create function ops.first_call(call text) returns boolean
+create function penstock.first_call(call text) returns boolean
 language sql volatile
 set search_path = ''
 as $$
@@ -34,6 +34,6 @@ as $$
   )
   select exists (select from remembered)
 $$;
-comment on function ops.first_call(text) is 'Remember a verified call; false if it has come before.';
-revoke execute on function ops.first_call(text) from public, anon, authenticated;
-grant execute on function ops.first_call(text) to service_role;
+comment on function penstock.first_call(text) is 'Remember a verified call; false if it has come before.';
+revoke execute on function penstock.first_call(text) from public, anon, authenticated;
+grant execute on function penstock.first_call(text) to service_role;

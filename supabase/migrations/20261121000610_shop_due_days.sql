@@ -17,7 +17,7 @@ revoke all on ops.due_days from public, anon, authenticated;
 grant select on ops.due_days to service_role;
 
 -- One plan for any size: index probes of `orders`, however the caller has set up the planner.
-create function ops.mark_due_days(placed_at timestamptz[], customer_ids text[]) returns void
+create function shop.mark_due_days(placed_at timestamptz[], customer_ids text[]) returns void
 language plpgsql volatile
 set search_path = ''
 set enable_seqscan = off
@@ -42,14 +42,14 @@ begin
     from buyers as b
     cross join lateral (
       select o.placed_at
-      from public.orders as o
+      from shop.orders as o
       where o.customer_id = b.customer_id and o.status = 'completed' and o.placed_at >= b.first_at
       order by o.placed_at
       limit b.orders + 1
     ) as o
     where (
       select true
-      from public.orders as o
+      from shop.orders as o
       where o.customer_id = b.customer_id and o.status = 'completed' and o.placed_at < b.first_at
       limit 1
     ) is null
@@ -60,7 +60,7 @@ begin
     from (select c.placed_at from changed as c union all select f.placed_at from firsts as f) as m
   )
   insert into ops.due_days (day)
-  select distinct ops.business_day(e.moment)
+  select distinct penstock.business_day(e.moment)
   from quarters as q
   cross join lateral (
     values (q.begins), (q.begins + interval '15 minutes' - interval '1 microsecond')
@@ -68,31 +68,31 @@ begin
   order by 1
   on conflict on constraint due_days_pkey do update set mark = excluded.mark;
 end $$;
-comment on function ops.mark_due_days(timestamptz[], text[]) is
+comment on function shop.mark_due_days(timestamptz[], text[]) is
   'Mark the days of changed orders, given by time and, for those that are or were completed, customer (else null); and the days whose `new_users` change with them. Call it after the change, in its transaction.';
 
 -- In arrays of some 100,000, since a rebuild may add millions at once; all orders of a customer are in one of them.
-create function ops.mark_days_of_orders() returns trigger
+create function shop.mark_days_of_orders() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
-  perform ops.mark_due_days(
+  perform shop.mark_due_days(
     array_agg(c.placed_at), array_agg(case when c.status = 'completed' then c.customer_id end)
   )
   from changed as c
   group by hashtext(coalesce(c.customer_id, c.order_id)) % (select 1 + count(*) / 100000 from changed);
   return null;
 end $$;
-comment on function ops.mark_days_of_orders() is 'Mark the days of orders that were added or deleted: the rows of `changed`.';
+comment on function shop.mark_days_of_orders() is 'Mark the days of orders that were added or deleted: the rows of `changed`.';
 
 -- By grouping and not by joining before and after: no plan of it is quadratic.
-create function ops.mark_days_of_moved_orders() returns trigger
+create function shop.mark_days_of_moved_orders() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
-  perform ops.mark_due_days(array_agg(c.placed_at), array_agg(case when c.completed then c.customer_id end))
+  perform shop.mark_due_days(array_agg(c.placed_at), array_agg(case when c.completed then c.customer_id end))
   from (
     select o.order_id, o.placed_at, o.customer_id, o.total, o.completed
     from (
@@ -106,41 +106,41 @@ begin
   group by hashtext(coalesce(c.customer_id, c.order_id)) % (select 1 + count(*) / 100000 from after);
   return null;
 end $$;
-comment on function ops.mark_days_of_moved_orders() is
+comment on function shop.mark_days_of_moved_orders() is
   'Mark the days of updated orders whose figures differ in `before` and `after`; most steps of an order change none.';
 
-create function ops.mark_days_of_items() returns trigger
+create function shop.mark_days_of_items() returns trigger
 language plpgsql
 set search_path = ''
 set enable_seqscan = off
 set enable_nestloop = on
 as $$
 begin
-  perform ops.mark_due_days(array_agg(o.placed_at), array_agg(null::text))
+  perform shop.mark_due_days(array_agg(o.placed_at), array_agg(null::text))
   from (select distinct c.order_id from changed as c) as i
-  inner join public.orders as o on o.order_id = i.order_id
+  inner join shop.orders as o on o.order_id = i.order_id
   group by hashtext(o.order_id) % (select 1 + count(*) / 100000 from changed);
   return null;
 end $$;
-comment on function ops.mark_days_of_items() is 'Mark the days of the orders whose lines are in `changed`.';
+comment on function shop.mark_days_of_items() is 'Mark the days of the orders whose lines are in `changed`.';
 
-create trigger orders_mark_inserted after insert on public.orders
-referencing new table as changed for each statement execute function ops.mark_days_of_orders();
-create trigger orders_mark_updated after update on public.orders
-referencing old table as before new table as after for each statement execute function ops.mark_days_of_moved_orders();
-create trigger orders_mark_deleted after delete on public.orders
-referencing old table as changed for each statement execute function ops.mark_days_of_orders();
+create trigger orders_mark_inserted after insert on shop.orders
+referencing new table as changed for each statement execute function shop.mark_days_of_orders();
+create trigger orders_mark_updated after update on shop.orders
+referencing old table as before new table as after for each statement execute function shop.mark_days_of_moved_orders();
+create trigger orders_mark_deleted after delete on shop.orders
+referencing old table as changed for each statement execute function shop.mark_days_of_orders();
 
 -- The projection adds the lines of orders that it is about to add, and those mark the day; a rebuild may add lines alone.
-create trigger order_items_mark_inserted after insert on public.order_items
+create trigger order_items_mark_inserted after insert on shop.order_items
 referencing new table as changed for each statement
-when (current_setting('penstock.rebuilding', true) = 'on') execute function ops.mark_days_of_items();
-create trigger order_items_mark_updated after update on public.order_items
-referencing new table as changed for each statement execute function ops.mark_days_of_items();
-create trigger order_items_mark_deleted after delete on public.order_items
-referencing old table as changed for each statement execute function ops.mark_days_of_items();
+when (current_setting('penstock.rebuilding', true) = 'on') execute function shop.mark_days_of_items();
+create trigger order_items_mark_updated after update on shop.order_items
+referencing new table as changed for each statement execute function shop.mark_days_of_items();
+create trigger order_items_mark_deleted after delete on shop.order_items
+referencing old table as changed for each statement execute function shop.mark_days_of_items();
 
-revoke execute on function ops.mark_due_days(timestamptz[], text[]) from public, anon, authenticated;
-revoke execute on function ops.mark_days_of_orders() from public, anon, authenticated;
-revoke execute on function ops.mark_days_of_moved_orders() from public, anon, authenticated;
-revoke execute on function ops.mark_days_of_items() from public, anon, authenticated;
+revoke execute on function shop.mark_due_days(timestamptz[], text[]) from public, anon, authenticated;
+revoke execute on function shop.mark_days_of_orders() from public, anon, authenticated;
+revoke execute on function shop.mark_days_of_moved_orders() from public, anon, authenticated;
+revoke execute on function shop.mark_days_of_items() from public, anon, authenticated;

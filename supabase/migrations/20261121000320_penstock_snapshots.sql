@@ -2,7 +2,7 @@
 -- A cache and nothing more: delete any of it at any time. A snapshot counts for one reducer in one version, and for one
 -- generation of upcasters, since both decide what a fold comes to.
 
-create table ops.snapshots (
+create table penstock.snapshots (
   aggregate_type text not null,
   aggregate_id text not null,
   reducer text not null,
@@ -14,15 +14,15 @@ create table ops.snapshots (
   state json not null,
   constraint snapshots_pkey primary key (aggregate_id, aggregate_type, reducer, reducer_version, generation, version)
 );
-comment on table ops.snapshots is 'Cached states of aggregates, every hundred events. May be deleted at any time.';
-comment on column ops.snapshots.generation is 'The newest registration in ops.upcasters when the events were read.';
-comment on column ops.snapshots.stored_at is 'The latest created_at among the events that the state holds.';
-comment on column ops.snapshots.state is 'As json, not jsonb: a state must come back as it was, the order of its keys included.';
-alter table ops.snapshots enable row level security;
-create policy snapshots_of_service on ops.snapshots to service_role using (true) with check (true);
-grant select, insert, delete on ops.snapshots to service_role;
+comment on table penstock.snapshots is 'Cached states of aggregates, every hundred events. May be deleted at any time.';
+comment on column penstock.snapshots.generation is 'The newest registration in penstock.upcasters when the events were read.';
+comment on column penstock.snapshots.stored_at is 'The latest created_at among the events that the state holds.';
+comment on column penstock.snapshots.state is 'As json, not jsonb: a state must come back as it was, the order of its keys included.';
+alter table penstock.snapshots enable row level security;
+create policy snapshots_of_service on penstock.snapshots to service_role using (true) with check (true);
+grant select, insert, delete on penstock.snapshots to service_role;
 
-create function ops.read_aggregate(
+create function penstock.read_aggregate(
   aggregate_type text, aggregate_id text, reducer text, reducer_version integer,
   at_version integer default null, at timestamptz default null
 ) returns table (
@@ -33,10 +33,10 @@ language sql stable
 set search_path = ''
 as $$
   with present as materialized (
-    select coalesce(max(u.generation), 0) as generation from ops.upcasters as u
+    select coalesce(max(u.generation), 0) as generation from penstock.upcasters as u
   ), snapshot as materialized (
     select s.*
-    from ops.snapshots as s
+    from penstock.snapshots as s
     where s.aggregate_id = read_aggregate.aggregate_id and s.aggregate_type = read_aggregate.aggregate_type
       and s.reducer = read_aggregate.reducer and s.reducer_version = read_aggregate.reducer_version
       and s.generation = (select p.generation from present as p)
@@ -59,13 +59,13 @@ as $$
     limit 1000
   )
 $$;
-comment on function ops.read_aggregate(text, text, text, integer, integer, timestamptz) is
+comment on function penstock.read_aggregate(text, text, text, integer, integer, timestamptz) is
   'The newest snapshot that counts (state is not null), if any, then the first events after it.';
-revoke execute on function ops.read_aggregate(text, text, text, integer, integer, timestamptz)
+revoke execute on function penstock.read_aggregate(text, text, text, integer, integer, timestamptz)
   from public, anon, authenticated;
-grant execute on function ops.read_aggregate(text, text, text, integer, integer, timestamptz) to service_role;
+grant execute on function penstock.read_aggregate(text, text, text, integer, integer, timestamptz) to service_role;
 
-create function ops.save_snapshot(
+create function penstock.save_snapshot(
   aggregate_type text, aggregate_id text, reducer text, reducer_version integer, generation integer,
   version integer, "position" bigint, stored_at timestamptz, state json
 ) returns void
@@ -82,17 +82,17 @@ begin
     return;
   end if;
   -- of older code and older upcasters; not of newer, which may run beside this during a deployment
-  delete from ops.snapshots as s
+  delete from penstock.snapshots as s
   where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type and s.reducer = reducer
     and (s.reducer_version < reducer_version or s.generation < generation);
-  insert into ops.snapshots values (
+  insert into penstock.snapshots values (
     aggregate_type, aggregate_id, reducer, reducer_version, generation, version, "position", stored_at, state
   )
   on conflict on constraint snapshots_pkey do nothing;
 end $$;
-comment on function ops.save_snapshot(text, text, text, integer, integer, integer, bigint, timestamptz, json) is
+comment on function penstock.save_snapshot(text, text, text, integer, integer, integer, bigint, timestamptz, json) is
   'Remember a state. Replaces those of older reducers and upcasters.';
-revoke execute on function ops.save_snapshot(text, text, text, integer, integer, integer, bigint, timestamptz, json)
+revoke execute on function penstock.save_snapshot(text, text, text, integer, integer, integer, bigint, timestamptz, json)
   from public, anon, authenticated;
-grant execute on function ops.save_snapshot(text, text, text, integer, integer, integer, bigint, timestamptz, json)
+grant execute on function penstock.save_snapshot(text, text, text, integer, integer, integer, bigint, timestamptz, json)
   to service_role;

@@ -1,9 +1,9 @@
 -- Recording work that comes many times a second without a row for each.
---   ops.record_wake   adds a wake of a pipeline to its row of this minute, or begins one
+--   penstock.record_wake   adds a wake of a pipeline to its row of this minute, or begins one
 -- The rows stand in ops.runs beside all other runs; `details.wakes` counts what they hold together, and
 -- `details.busy_ms` is the time worked, since started_at to finished_at spans pauses too.
 
-create function ops.record_wake(
+create function penstock.record_wake(
   pipeline text, started_at timestamptz, rows_in bigint, details jsonb default '{}'
 ) returns void
 language plpgsql
@@ -31,7 +31,7 @@ begin
       details || jsonb_build_object('wakes', 1, 'busy_ms', busy));
   end if;
 end $$;
-comment on function ops.record_wake(text, timestamptz, bigint, jsonb) is
+comment on function penstock.record_wake(text, timestamptz, bigint, jsonb) is
   'Adds one short run of a pipeline to its row of this minute in ops.runs, or begins one.';
-revoke execute on function ops.record_wake(text, timestamptz, bigint, jsonb) from public, anon, authenticated;
-grant execute on function ops.record_wake(text, timestamptz, bigint, jsonb) to service_role;
+revoke execute on function penstock.record_wake(text, timestamptz, bigint, jsonb) from public, anon, authenticated;
+grant execute on function penstock.record_wake(text, timestamptz, bigint, jsonb) to service_role;

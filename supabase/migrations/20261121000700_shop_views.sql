@@ -1,37 +1,37 @@
 -- Materialized views: figures over all orders, as fresh as their last refresh, and the one function that refreshes them.
--- Revenue is the total of orders whose status is `completed`; months begin in ops.business_timezone().
+-- Revenue is the total of orders whose status is `completed`; months begin in penstock.business_timezone().
 -- Each has a plain unique index and is populated here, so that every refresh can be concurrent: readers never wait.
--- ops.months() is asked for once for a refresh, and each row looks its month up: a call for each would cost seconds.
+-- shop.months() is asked for once for a refresh, and each row looks its month up: a call for each would cost seconds.
 
-create function ops.months(out months date[], out starts timestamptz[])
+create function shop.months(out months date[], out starts timestamptz[])
 language sql stable
 set search_path = ''
 as $$
-  select array_agg(m.month order by m.month), array_agg(ops.day_start(m.month) order by m.month)
+  select array_agg(m.month order by m.month), array_agg(penstock.day_start(m.month) order by m.month)
   from (
     select month.day::date as month
     from (
-      select ops.business_day(min(o.placed_at)) as first, ops.business_day(max(o.placed_at)) as last
-      from public.orders as o
+      select penstock.business_day(min(o.placed_at)) as first, penstock.business_day(max(o.placed_at)) as last
+      from shop.orders as o
     ) as span
     cross join lateral generate_series(
       date_trunc('month', span.first::timestamp), span.last::timestamp, interval '1 month'
     ) as month (day)
   ) as m
 $$;
-comment on function ops.months() is
+comment on function shop.months() is
   'The months in which orders were placed, from the first to the last, and when each begins: months[width_bucket(placed_at, starts)].';
-revoke execute on function ops.months() from public, anon, authenticated;
-grant execute on function ops.months() to service_role, analyst;
+revoke execute on function shop.months() from public, anon, authenticated;
+grant execute on function shop.months() to service_role, analyst;
 
 create materialized view public.monthly_revenue as
 select
-  (select m.months from ops.months() as m)[width_bucket(o.placed_at, (select m.starts from ops.months() as m))] as month,
+  (select m.months from shop.months() as m)[width_bucket(o.placed_at, (select m.starts from shop.months() as m))] as month,
   count(*) as order_count,
   sum(o.total) as revenue,
   round(sum(o.total) / count(*), 6) as avg_order_value,
   count(distinct o.customer_id) as unique_customers
-from public.orders as o
+from shop.orders as o
 where o.status = 'completed'
 group by 1
 with data;
@@ -43,9 +43,9 @@ create materialized view public.user_cohorts as
 with monthly as (
   select
     o.customer_id,
-    (select m.months from ops.months() as m)[width_bucket(o.placed_at, (select m.starts from ops.months() as m))] as month,
+    (select m.months from shop.months() as m)[width_bucket(o.placed_at, (select m.starts from shop.months() as m))] as month,
     sum(o.total) as revenue
-  from public.orders as o
+  from shop.orders as o
   where o.status = 'completed' and o.customer_id is not null
   group by 1, 2
 ),
@@ -73,8 +73,8 @@ with sold as (
     i.product_id, i.order_id, o.placed_at,
     max(i.name) as name, max(i.category) as category,
     sum(i.quantity) as units, sum(i.amount) as revenue
-  from public.order_items as i
-  inner join public.orders as o on o.order_id = i.order_id
+  from shop.order_items as i
+  inner join shop.orders as o on o.order_id = i.order_id
   where o.status = 'completed'
   group by i.product_id, i.order_id, o.placed_at
 )
@@ -87,7 +87,7 @@ select
   count(*) as order_count,
   max(s.placed_at) as last_sold_at
 from sold as s
-left join public.products as p on p.product_id = s.product_id
+left join shop.products as p on p.product_id = s.product_id
 group by s.product_id
 with data;
 create unique index product_performance_product_id_key on public.product_performance (product_id);

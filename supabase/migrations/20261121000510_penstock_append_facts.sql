@@ -1,13 +1,13 @@
 -- From staged facts to events, many streams in one call. A fact is one row of a table staging.import_<id>_facts, which
 -- has its events' metadata already.
---   staging.judge_facts    what each fact is: fresh, a duplicate, or in conflict with what is stored
---   staging.append_births  append facts each of which begins a stream; judge only those whose stream was there
---   staging.append_facts   judge a range of facts of any streams, then append the fresh ones
+--   penstock.classify_imported_events    what each fact is: fresh, a duplicate, or in conflict with what is stored
+--   penstock.append_new_streams  append facts each of which begins a stream; judge only those whose stream was there
+--   penstock.append_imported_events   judge a range of facts of any streams, then append the fresh ones
 -- The heads of streams are taken before anything is judged: whoever inserts a head has won the stream, and two imports
 -- of one file at once cannot both append an order. Heads are taken in the one order
--- of 20261121000920_lock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
+-- of 20261121000920_penstock_lock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
 
-create function staging.lock_heads(facts regclass, after bigint, upto bigint) returns void
+create function penstock.lock_imported_streams(facts regclass, after bigint, upto bigint) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -15,16 +15,16 @@ begin
   -- `where false`: a head that exists is locked and left as it is. Two statements, one for new heads and one for the
   -- others, would take them in two orders.
   execute format(
-    'insert into public.streams as s (aggregate_id, aggregate_type, version)
+    'insert into penstock.streams as s (aggregate_id, aggregate_type, version)
      select f.aggregate_id, f.aggregate_type, 0 from %s as f where f.n > $1 and f.n <= $2
      group by f.aggregate_id, f.aggregate_type
      order by f.aggregate_id collate "C", f.aggregate_type collate "C"
      on conflict on constraint streams_pkey do update set version = s.version where false', facts) using after, upto;
 end $$;
-comment on function staging.lock_heads(regclass, bigint, bigint) is 'Take the heads of the streams of a range of facts; new streams get a head at version 0.';
-revoke execute on function staging.lock_heads(regclass, bigint, bigint) from public, anon, authenticated;
+comment on function penstock.lock_imported_streams(regclass, bigint, bigint) is 'Take the heads of the streams of a range of facts; new streams get a head at version 0.';
+revoke execute on function penstock.lock_imported_streams(regclass, bigint, bigint) from public, anon, authenticated;
 
-create function staging.without_catalogue(payload jsonb) returns jsonb
+create function penstock.without_catalogue(payload jsonb) returns jsonb
 language sql immutable parallel safe
 set search_path = ''
 as $$
@@ -34,10 +34,10 @@ as $$
       from jsonb_array_elements(payload -> 'items') with ordinality as i (item, place)))
   else payload end
 $$;
-comment on function staging.without_catalogue(jsonb) is 'An order without the names and categories that the catalogue may have changed since.';
-revoke execute on function staging.without_catalogue(jsonb) from public, anon, authenticated;
+comment on function penstock.without_catalogue(jsonb) is 'An order without the names and categories that the catalogue may have changed since.';
+revoke execute on function penstock.without_catalogue(jsonb) from public, anon, authenticated;
 
-create function staging.judge_facts(import_id uuid, facts regclass, after bigint, upto bigint, repeat text)
+create function penstock.classify_imported_events(import_id uuid, facts regclass, after bigint, upto bigint, repeat text)
 returns void
 language plpgsql
 set search_path = ''
@@ -50,12 +50,12 @@ begin
        set fate = case
          when coalesce(s.version, 0) = 0 then ''fresh''
          when e.event_type = f.event_type and (
-           e.payload = f.payload or staging.without_catalogue(e.payload) = staging.without_catalogue(f.payload))
+           e.payload = f.payload or penstock.without_catalogue(e.payload) = penstock.without_catalogue(f.payload))
          then case when e.metadata ->> ''correlation_id'' = $3 then ''loaded'' else ''duplicate'' end
          else ''conflict''
        end
        from %1$s as g
-       left join public.streams as s on s.aggregate_id = g.aggregate_id and s.aggregate_type = g.aggregate_type
+       left join penstock.streams as s on s.aggregate_id = g.aggregate_id and s.aggregate_type = g.aggregate_type
        left join public.event_store as e
          on e.aggregate_id = g.aggregate_id and e.version = 1 and e.aggregate_type = g.aggregate_type
        where g.n > $1 and g.n <= $2 and f.n = g.n'
@@ -70,7 +70,7 @@ begin
        from (
          select h.n,
            (select e.version from public.event_store as e
-            where e.id = staging.fact_id(h.aggregate_type, h.aggregate_id, h.event_type, h.occurred_at,
+            where e.id = penstock.imported_event_id(h.aggregate_type, h.aggregate_id, h.event_type, h.occurred_at,
               concat_ws(''/'', $3, h.first_ord, 1))) as stored, coalesce(
            lag(h.payload) over (partition by h.aggregate_type, h.aggregate_id order by h.n),
            (select e.payload from public.event_store as e
@@ -107,11 +107,11 @@ begin
        where f.n = g.n'
   end, facts) using after, upto, import_id::text;
 end $$;
-comment on function staging.judge_facts(uuid, regclass, bigint, bigint, text) is
+comment on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text) is
   'Set `fate` of a range of facts: fresh, loaded (by this import, before a crash), duplicate or conflict.';
-revoke execute on function staging.judge_facts(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;
+revoke execute on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;
 
-create function staging.count_fates(
+create function penstock.count_outcomes(
   facts regclass, after bigint, upto bigint,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
@@ -130,10 +130,10 @@ begin
      from %s as f where f.n > $1 and f.n <= $2', facts)
   into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events using after, upto;
 end $$;
-comment on function staging.count_fates(regclass, bigint, bigint) is 'What became of the lines of a range of judged facts.';
-revoke execute on function staging.count_fates(regclass, bigint, bigint) from public, anon, authenticated;
+comment on function penstock.count_outcomes(regclass, bigint, bigint) is 'What became of the lines of a range of judged facts.';
+revoke execute on function penstock.count_outcomes(regclass, bigint, bigint) from public, anon, authenticated;
 
-create function staging.append_births(
+create function penstock.append_new_streams(
   import_id uuid, facts regclass, after bigint, upto bigint,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
@@ -147,7 +147,7 @@ set work_mem = '64MB'
 as $$
 declare
   take_heads constant text := format(
-    'insert into public.streams (aggregate_id, aggregate_type, version)
+    'insert into penstock.streams (aggregate_id, aggregate_type, version)
      select f.aggregate_id, f.aggregate_type, 1 + cardinality(f.more)
      from %s as f where f.n > $1 and f.n <= $2
      order by f.aggregate_id collate "C", f.aggregate_type collate "C"', facts);
@@ -155,7 +155,7 @@ declare
   join_won text := '';
   events_wanted bigint;
 begin
-  perform ops.hold_floor();
+  perform penstock.publish_floor();
   execute format(
     'select coalesce(sum(f.lines), 0), count(*), coalesce(sum(1 + cardinality(f.more)), 0)
      from %s as f where f.n > $1 and f.n <= $2', facts)
@@ -174,7 +174,7 @@ begin
      insert into public.event_store
        (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
      select nextval(''public.event_store_position_seq''),
-       -- what staging.fact_id gives, which costs three times as much to call
+       -- what penstock.imported_event_id gives, which costs three times as much to call
        (g.id_begin || overlay(left(md5(
          concat_ws(E''\x1f'', g.aggregate_type, g.aggregate_id, t.event_type, '''')), 18) placing ''8'' from 4 for 0)
        )::uuid,
@@ -198,17 +198,17 @@ begin
   lines_duplicate := 0;
   lines_in_conflict := 0;
   if events < events_wanted then
-    perform staging.judge_facts(import_id, facts, after, upto, 'stream');
+    perform penstock.classify_imported_events(import_id, facts, after, upto, 'stream');
     select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded, c.events
     into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-    from staging.count_fates(facts, after, upto) as c;
+    from penstock.count_outcomes(facts, after, upto) as c;
   end if;
 end $$;
-comment on function staging.append_births(uuid, regclass, bigint, bigint) is
+comment on function penstock.append_new_streams(uuid, regclass, bigint, bigint) is
   'Append a range of staged facts each of which begins a stream, exactly once; counts what became of their lines.';
-revoke execute on function staging.append_births(uuid, regclass, bigint, bigint) from public, anon, authenticated;
+revoke execute on function penstock.append_new_streams(uuid, regclass, bigint, bigint) from public, anon, authenticated;
 
-create function staging.append_facts(
+create function penstock.append_imported_events(
   import_id uuid, facts regclass, after bigint, upto bigint, repeat text,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
@@ -221,10 +221,10 @@ set enable_mergejoin = off
 set work_mem = '64MB'
 as $$
 begin
-  perform staging.lock_heads(facts, after, upto);
+  perform penstock.lock_imported_streams(facts, after, upto);
   -- a statement of its own: its snapshot must be younger than the locks
-  perform staging.judge_facts(import_id, facts, after, upto, repeat);
-  perform ops.hold_floor();
+  perform penstock.classify_imported_events(import_id, facts, after, upto, repeat);
+  perform penstock.publish_floor();
 
   execute format(
     'with fresh as (
@@ -232,7 +232,7 @@ begin
          sum(1 + cardinality(f.more)) over (partition by f.aggregate_type, f.aggregate_id order by f.n) as reaches
        from %1$s as f where f.n > $1 and f.n <= $2 and f.fate = ''fresh''
      ), heads as (
-       update public.streams as s set version = s.version + added.size
+       update penstock.streams as s set version = s.version + added.size
        from (select g.aggregate_id, g.aggregate_type, sum(g.size)::integer as size from fresh as g group by 1, 2) as added
        where s.aggregate_id = added.aggregate_id and s.aggregate_type = added.aggregate_type
        returning s.aggregate_id, s.aggregate_type, s.version - added.size as before
@@ -243,7 +243,7 @@ begin
        q.payload, q.metadata, q.version, q.schema_version
      from (
        select
-         case when t.place = 1 and g.id is not null then g.id else staging.fact_id(g.aggregate_type, g.aggregate_id,
+         case when t.place = 1 and g.id is not null then g.id else penstock.imported_event_id(g.aggregate_type, g.aggregate_id,
            t.event_type, g.occurred_at, case when $4 <> ''stream'' then concat_ws(''/'', $3, g.first_ord, t.place) end)
          end as id,
          g.aggregate_type, g.aggregate_id, t.event_type,
@@ -259,14 +259,14 @@ begin
 
   -- heads taken for facts that were all in conflict
   execute format(
-    'delete from public.streams as s using %s as f
+    'delete from penstock.streams as s using %s as f
      where f.n > $1 and f.n <= $2 and s.aggregate_id = f.aggregate_id and s.aggregate_type = f.aggregate_type
        and s.version = 0', facts) using after, upto;
 
   select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded, c.events
   into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-  from staging.count_fates(facts, after, upto) as c;
+  from penstock.count_outcomes(facts, after, upto) as c;
 end $$;
-comment on function staging.append_facts(uuid, regclass, bigint, bigint, text) is
+comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text) is
   'Append a range of staged facts to their streams, exactly once, in the order of the file; counts what became of their lines.';
-revoke execute on function staging.append_facts(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;
+revoke execute on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;

@@ -1,23 +1,23 @@
 -- Whoever writes to several streams takes their heads in one order, by (aggregate_id, aggregate_type) as bytes, so that
--- no two wait for each other in a ring: bulk (open_streams, append_staged_events), imports (staging.append_births,
--- staging.append_facts), and commands, which lock here what they decide over. As bytes (`collate "C"`), since an order
+-- no two wait for each other in a ring: bulk (reserve_versions, append_staged_events), imports (penstock.append_new_streams,
+-- penstock.append_imported_events), and commands, which lock here what they decide over. As bytes (`collate "C"`), since an order
 -- by the database's collation in one place and by bytes in another are two orders wherever the collation is not C.
 -- `security definer`: a row lock needs the right to update, and nobody but the owner may update a stream's version.
 
-create function ops.lock_streams(aggregate_types text[], aggregate_ids text[])
+create function penstock.lock_streams(aggregate_types text[], aggregate_ids text[])
 returns table (aggregate_type text, aggregate_id text, version integer)
 language sql volatile
 security definer
 set search_path = ''
 as $$
   select s.aggregate_type, s.aggregate_id, s.version
-  from public.streams as s
+  from penstock.streams as s
   where (s.aggregate_id, s.aggregate_type) in (
     select w.aggregate_id, w.aggregate_type from unnest(aggregate_types, aggregate_ids) as w (aggregate_type, aggregate_id))
   order by s.aggregate_id collate "C", s.aggregate_type collate "C"
   for no key update of s
 $$;
-comment on function ops.lock_streams(text[], text[]) is
+comment on function penstock.lock_streams(text[], text[]) is
   'Lock the heads of those streams that exist until the transaction ends, in the one order; returns their versions.';
-revoke execute on function ops.lock_streams(text[], text[]) from public, anon, authenticated;
-grant execute on function ops.lock_streams(text[], text[]) to service_role;
+revoke execute on function penstock.lock_streams(text[], text[]) from public, anon, authenticated;
+grant execute on function penstock.lock_streams(text[], text[]) to service_role;

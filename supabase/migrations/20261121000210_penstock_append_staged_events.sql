@@ -1,7 +1,7 @@
 -- Bulk: events of many streams in one transaction, all or nothing, under the same rules as an append.
 --   staging.events                 where the rows of a batch wait
 --   public.append_staged_events    moves a batch into the store
---   ops.open_streams               the first half of the fast form, for the owner alone: it moves the heads and
+--   penstock.reserve_versions               the first half of the fast form, for the owner alone: it moves the heads and
 --                                  reserves positions, and the caller COPYs the events in the same transaction
 -- A row's `expected_version` says how its stream stands just before it: -1 anything, 0 or n exactly that version, -2 at
 -- least one event. A row that is stored already, with the same content, is a duplicate and skipped; so a batch may be
@@ -32,7 +32,7 @@ alter table staging.events enable row level security;
 create policy events_of_batches on staging.events to service_role using (true) with check (true);
 grant select, insert, delete on staging.events to service_role;
 
-create function ops.refuse_version(aggregate_type text, aggregate_id text, expected integer, actual integer)
+create function penstock.refuse_version(aggregate_type text, aggregate_id text, expected integer, actual integer)
 returns integer
 language plpgsql
 set search_path = ''
@@ -43,10 +43,10 @@ begin
     using errcode = 'PK001', detail = jsonb_build_object(
       'expected', expected, 'actual', actual, 'aggregate_type', aggregate_type, 'aggregate_id', aggregate_id);
 end $$;
-comment on function ops.refuse_version(text, text, integer, integer) is 'Raises PK001, from within an expression.';
-revoke execute on function ops.refuse_version(text, text, integer, integer) from public, anon, authenticated;
+comment on function penstock.refuse_version(text, text, integer, integer) is 'Raises PK001, from within an expression.';
+revoke execute on function penstock.refuse_version(text, text, integer, integer) from public, anon, authenticated;
 
-create function ops.open_streams(
+create function penstock.reserve_versions(
   aggregate_types text[], aggregate_ids text[], numbers integer[], fresh boolean,
   out first_versions integer[], out positions bigint[], out opened_at timestamptz
 )
@@ -62,12 +62,12 @@ begin
   where w.aggregate_type = '' or length(w.aggregate_type) > 100 or w.aggregate_id = '' or length(w.aggregate_id) > 200
   limit 1;
   if found then
-    perform ops.vet_event(fault.aggregate_type, fault.aggregate_id, null, null, null, null, null);
+    perform penstock.validate_event(fault.aggregate_type, fault.aggregate_id, null, null, null, null, null);
   end if;
 
-  -- The one order of locks (20261121000920_lock_streams.sql), so that two batches cannot deadlock.
+  -- The one order of locks (20261121000920_penstock_lock_streams.sql), so that two batches cannot deadlock.
   if fresh then -- to hope costs half of what it costs to ask
-    insert into public.streams (aggregate_id, aggregate_type, version)
+    insert into penstock.streams (aggregate_id, aggregate_type, version)
     select w.aggregate_id, w.aggregate_type, w.number
     from unnest(aggregate_types, aggregate_ids, numbers) as w (aggregate_type, aggregate_id, number)
     order by w.aggregate_id collate "C", w.aggregate_type collate "C";
@@ -78,7 +78,7 @@ begin
       from unnest(aggregate_types, aggregate_ids, numbers)
         with ordinality as w (aggregate_type, aggregate_id, number, place)
     ), moved as (
-      insert into public.streams as s (aggregate_id, aggregate_type, version)
+      insert into penstock.streams as s (aggregate_id, aggregate_type, version)
       select w.aggregate_id, w.aggregate_type, w.number
       from wanted as w
       order by w.aggregate_id collate "C", w.aggregate_type collate "C"
@@ -91,16 +91,16 @@ begin
     join moved as m on m.aggregate_id = w.aggregate_id and m.aggregate_type = w.aggregate_type;
   end if;
 
-  perform ops.hold_floor();
+  perform penstock.publish_floor();
   select array_agg(nextval('public.event_store_position_seq')) into positions
   from generate_series(1, (select sum(n) from unnest(numbers) as n));
   opened_at := clock_timestamp();
 end $$;
-comment on function ops.open_streams(text[], text[], integer[], boolean) is
+comment on function penstock.reserve_versions(text[], text[], integer[], boolean) is
   'Move the heads of many streams and reserve positions. The caller must insert those very events in this transaction or roll back. `fresh`: none of the streams exists, or a unique violation says so.';
-revoke execute on function ops.open_streams(text[], text[], integer[], boolean) from public, anon, authenticated;
+revoke execute on function penstock.reserve_versions(text[], text[], integer[], boolean) from public, anon, authenticated;
 
-create function ops.append_fresh_events(batch uuid, out appended bigint, out last_position bigint)
+create function penstock.append_new_events(batch uuid, out appended bigint, out last_position bigint)
 language plpgsql
 set search_path = ''
 -- a batch has no statistics: guesses would end in nested loops
@@ -110,7 +110,7 @@ set work_mem = '64MB'
 as $$
 #variable_conflict use_variable
 begin
-  perform ops.hold_floor();
+  perform penstock.publish_floor();
   with numbered as materialized (
     select nextval('public.event_store_position_seq') as "position", n.place, n.aggregate_type, n.aggregate_id, n.number
     from (
@@ -126,7 +126,7 @@ begin
     from numbered as n
     group by n.aggregate_id, n.aggregate_type
   ), moved as materialized (
-    insert into public.streams as s (aggregate_id, aggregate_type, version)
+    insert into penstock.streams as s (aggregate_id, aggregate_type, version)
     select w.aggregate_id, w.aggregate_type, w.number
     from wanted as w
     order by w.aggregate_id collate "C", w.aggregate_type collate "C"
@@ -143,13 +143,13 @@ begin
       n.position, s.id, s.aggregate_type, s.aggregate_id, s.event_type, s.payload,
       case
         when s.metadata ?& '{correlation_id,causation_id,actor,source,occurred_at}' then s.metadata
-        else ops.vet_event(s.aggregate_type, s.aggregate_id, s.event_type, s.payload, s.metadata, s.schema_version, s.id)
+        else penstock.validate_event(s.aggregate_type, s.aggregate_id, s.event_type, s.payload, s.metadata, s.schema_version, s.id)
       end,
       case
         when s.expected_version = -1 or s.expected_version = b.version + n.number - 1
           or (s.expected_version = -2 and b.version + n.number > 1)
         then b.version + n.number
-        else ops.refuse_version(s.aggregate_type, s.aggregate_id, s.expected_version, b.version + n.number - 1)
+        else penstock.refuse_version(s.aggregate_type, s.aggregate_id, s.expected_version, b.version + n.number - 1)
       end,
       s.schema_version
     from staging.events as s
@@ -160,11 +160,11 @@ begin
   )
   select count(*), max(i.position) into appended, last_position from inserted as i;
 end $$;
-comment on function ops.append_fresh_events(uuid) is
+comment on function penstock.append_new_events(uuid) is
   'Append a batch of which nothing is stored. Raises PK001, or a unique violation if something is.';
-revoke execute on function ops.append_fresh_events(uuid) from public, anon, authenticated;
+revoke execute on function penstock.append_new_events(uuid) from public, anon, authenticated;
 
-create function ops.drop_stored_events(batch uuid, out dropped bigint, out last_position bigint)
+create function penstock.drop_stored_events(batch uuid, out dropped bigint, out last_position bigint)
 language plpgsql
 set search_path = ''
 set enable_mergejoin = off
@@ -200,9 +200,9 @@ begin
   )
   select count(*), max(d.position) into dropped, last_position from stored as d;
 end $$;
-comment on function ops.drop_stored_events(uuid) is
+comment on function penstock.drop_stored_events(uuid) is
   'Take the rows that the store has already out of a batch. Raises PK002 for an id with another content.';
-revoke execute on function ops.drop_stored_events(uuid) from public, anon, authenticated;
+revoke execute on function penstock.drop_stored_events(uuid) from public, anon, authenticated;
 
 create function public.append_staged_events(
   batch uuid, out appended bigint, out duplicates bigint, out last_position bigint
@@ -220,12 +220,12 @@ begin
   loop
     begin
       -- Hope for the best: to ask the store for each id first would cost as much as a third of the append.
-      select f.appended, f.last_position into appended, last_position from ops.append_fresh_events(batch) as f;
+      select f.appended, f.last_position into appended, last_position from penstock.append_new_events(batch) as f;
       exit;
     exception when unique_violation or sqlstate 'PK001' then
       -- Something is stored already, by an earlier call or by one that ran beside this one. Each turn takes rows out,
       -- so this ends.
-      select d.dropped, d.last_position into dropped from ops.drop_stored_events(batch) as d;
+      select d.dropped, d.last_position into dropped from penstock.drop_stored_events(batch) as d;
       if dropped.dropped = 0 then
         raise;
       end if;

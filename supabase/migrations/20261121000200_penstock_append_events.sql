@@ -9,7 +9,7 @@
 --   PK008 the sequence of positions is behind what is stored
 -- `security definer`: nobody but the owner may insert into the store, so that versions and positions cannot be forged.
 
-create function ops.vet_event(
+create function penstock.validate_event(
   aggregate_type text, aggregate_id text, event_type text, payload jsonb, metadata jsonb, schema_version integer,
   event_id uuid
 ) returns jsonb
@@ -33,11 +33,11 @@ begin
     'correlation_id', event_id, 'causation_id', null, 'actor', session_user, 'source', 'sql', 'occurred_at', now()
   ) || coalesce(metadata, '{}');
 end $$;
-comment on function ops.vet_event(text, text, text, jsonb, jsonb, integer, uuid) is
+comment on function penstock.validate_event(text, text, text, jsonb, jsonb, integer, uuid) is
   'Refuse what is no event (PK004), else give its metadata with what every event carries filled in. The hot path asks only in doubt.';
-revoke execute on function ops.vet_event(text, text, text, jsonb, jsonb, integer, uuid) from public, anon, authenticated;
+revoke execute on function penstock.validate_event(text, text, text, jsonb, jsonb, integer, uuid) from public, anon, authenticated;
 
-create function ops.answer_retry(
+create function penstock.resolve_duplicate(
   aggregate_type text, aggregate_id text, expected_version integer, appended integer,
   ids uuid[], event_types text[], payloads jsonb[], schema_versions integer[],
   out version integer, out positions bigint[]
@@ -74,7 +74,7 @@ begin
   stored := stored - coalesce(appended, 0);
 
   if stored = 0 then
-    select s.version into actual from public.streams as s
+    select s.version into actual from penstock.streams as s
     where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type;
     raise exception 'stream %/% is at version %, not at the expected %', aggregate_type, aggregate_id, coalesce(actual, 0),
       case expected_version when 0 then 'no_stream' when -2 then 'stream_exists' else expected_version::text end
@@ -88,16 +88,16 @@ begin
   end if;
 
   if appended is not null then -- the head was moved before the repeated ids were seen: move it back
-    update public.streams as s set version = s.version - number
+    update penstock.streams as s set version = s.version - number
     where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type;
   end if;
 end $$;
-comment on function ops.answer_retry(text, text, integer, integer, uuid[], text[], jsonb[], integer[]) is
+comment on function penstock.resolve_duplicate(text, text, integer, integer, uuid[], text[], jsonb[], integer[]) is
   'The cold path of an append: answers a repeated call as the first time, or raises what stands in the way. `appended`: null if the head row was not moved.';
-revoke execute on function ops.answer_retry(text, text, integer, integer, uuid[], text[], jsonb[], integer[])
+revoke execute on function penstock.resolve_duplicate(text, text, integer, integer, uuid[], text[], jsonb[], integer[])
   from public, anon, authenticated;
 
-create function ops.refuse_position() returns bigint
+create function penstock.refuse_position() returns bigint
 language plpgsql
 set search_path = ''
 as $$
@@ -110,8 +110,8 @@ begin
     using errcode = 'PK008', hint = 'As the owner: select ops.raise_positions();',
       detail = jsonb_build_object('sequence', reached, 'stored', highest);
 end $$;
-comment on function ops.refuse_position() is 'Raises PK008, from within an expression: readers may have passed the next position already.';
-revoke execute on function ops.refuse_position() from public, anon, authenticated;
+comment on function penstock.refuse_position() is 'Raises PK008, from within an expression: readers may have passed the next position already.';
+revoke execute on function penstock.refuse_position() from public, anon, authenticated;
 
 create function ops.raise_positions(above bigint default 0) returns bigint
 language plpgsql
@@ -121,7 +121,7 @@ as $$
 declare
   passed bigint;
 begin
-  lock table public.streams in share row exclusive mode; -- waits for appends in flight, and keeps others out
+  lock table penstock.streams in share row exclusive mode; -- waits for appends in flight, and keeps others out
   select greatest(
     above, 0,
     (select max(e.position) from public.event_store as e),
@@ -137,7 +137,7 @@ comment on function ops.raise_positions(bigint) is
   'Set the sequence of positions above all that is stored, all that a checkpoint has passed, and `above`; never lowers it. After a failover or a restore.';
 revoke execute on function ops.raise_positions(bigint) from public, anon, authenticated;
 
-create function ops.hold_floor() returns void
+create function penstock.publish_floor() returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -149,23 +149,23 @@ begin
     where e.position > (select coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0))
     order by e.position limit 1
   ) is not null then
-    perform ops.refuse_position();
+    perform penstock.refuse_position();
   end if;
   -- Once a transaction, or a long one would run out of locks. The mark names the transaction, so that a setting left in
   -- a session is no mark; a rolled back savepoint takes lock and mark back together.
-  if current_setting('penstock.floor_held', true) is distinct from pg_current_xact_id()::text then
+  if current_setting('penstock.floor_published', true) is distinct from pg_current_xact_id()::text then
     -- readers count a floor only beside this lock, which nobody gets who may not append
-    lock table public.streams in row exclusive mode;
+    lock table penstock.streams in row exclusive mode;
     floor := coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0);
     -- Never wait: anybody may hold this key exclusively. A lower floor is as true, and nobody can hold all of them.
     while not pg_try_advisory_xact_lock_shared((20563::bigint << 48) | (floor & ((1::bigint << 48) - 1))) loop
       floor := floor - 1 - floor(random() * 1000000)::bigint;
     end loop;
-    perform set_config('penstock.floor_held', pg_current_xact_id()::text, true);
+    perform set_config('penstock.floor_published', pg_current_xact_id()::text, true);
   end if;
 end $$;
-comment on function ops.hold_floor() is 'Publish the floor below which this transaction draws no position, or raise PK008 if the sequence is behind. Call it before nextval.';
-revoke execute on function ops.hold_floor() from public, anon, authenticated;
+comment on function penstock.publish_floor() is 'Publish the floor below which this transaction draws no position, or raise PK008 if the sequence is behind. Call it before nextval.';
+revoke execute on function penstock.publish_floor() from public, anon, authenticated;
 
 -- A named type, because a list of OUT parameters is resolved anew at each call.
 create type public.appended as (version integer, "position" bigint, duplicate boolean);
@@ -187,25 +187,25 @@ declare
 begin
   -- 1. the head row: the only lock on which two appends can meet, and only on one stream
   if expected_version > 0 then
-    update public.streams as s set version = s.version + 1
+    update penstock.streams as s set version = s.version + 1
     where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type and s.version = expected_version
     returning s.version into version;
   elsif expected_version = 0 then
     if not (length(aggregate_id) between 1 and 200 and length(aggregate_type) between 1 and 100) then
-      perform ops.vet_event(aggregate_type, aggregate_id, null, null, null, null, null);
+      perform penstock.validate_event(aggregate_type, aggregate_id, null, null, null, null, null);
     end if;
-    insert into public.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, 1)
+    insert into penstock.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, 1)
     on conflict on constraint streams_pkey do nothing
     returning s.version into version;
   elsif expected_version = -1 then
     if not (length(aggregate_id) between 1 and 200 and length(aggregate_type) between 1 and 100) then
-      perform ops.vet_event(aggregate_type, aggregate_id, null, null, null, null, null);
+      perform penstock.validate_event(aggregate_type, aggregate_id, null, null, null, null, null);
     end if;
-    insert into public.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, 1)
+    insert into penstock.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, 1)
     on conflict on constraint streams_pkey do update set version = s.version + 1
     returning s.version into version;
   elsif expected_version = -2 then
-    update public.streams as s set version = s.version + 1
+    update penstock.streams as s set version = s.version + 1
     where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type
     returning s.version into version;
   else
@@ -215,7 +215,7 @@ begin
 
   if version is not null then
     -- 2. In one condition, since plpgsql sets up each anew in a transaction: publish the floor before drawing a position
-    -- (20261121000300_read_events.sql says why), and look for what check constraints would. `@> '{}'` says that it is an
+    -- (20261121000300_penstock_read_events.sql says why), and look for what check constraints would. `@> '{}'` says that it is an
     -- object, with one call less than jsonb_typeof. Where the transaction has begun before, or in doubt, ask in full.
     if not (
       new_transaction and pg_try_advisory_xact_lock_shared(
@@ -223,8 +223,8 @@ begin
       and metadata ?& '{correlation_id,causation_id,actor,source,occurred_at}' and metadata @> '{}' and payload @> '{}'
       and length(event_type) between 1 and 200 and schema_version > 0
     ) then
-      perform ops.hold_floor();
-      metadata := ops.vet_event(aggregate_type, aggregate_id, event_type, payload, metadata, schema_version, id);
+      perform penstock.publish_floor();
+      metadata := penstock.validate_event(aggregate_type, aggregate_id, event_type, payload, metadata, schema_version, id);
     end if;
 
     -- 3. The event. What is stored above the sequence's value, which is read after the snapshot, says that the sequence
@@ -237,7 +237,7 @@ begin
         select stored.position from public.event_store as stored
         where stored.position > (select coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0))
         order by stored.position limit 1
-      ) is null then nextval('public.event_store_position_seq') else ops.refuse_position() end,
+      ) is null then nextval('public.event_store_position_seq') else penstock.refuse_position() end,
       id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version
     )
     on conflict on constraint event_store_id_key do nothing
@@ -248,7 +248,7 @@ begin
   end if;
 
   select r.version, r.positions[1] into version, "position"
-  from ops.answer_retry(aggregate_type, aggregate_id, expected_version, case when version is not null then 0 end,
+  from penstock.resolve_duplicate(aggregate_type, aggregate_id, expected_version, case when version is not null then 0 end,
     array[id], array[event_type], array[payload], array[schema_version]) as r;
   return row(version, "position", true)::public.appended;
 end $$;
@@ -284,25 +284,25 @@ begin
   end if;
 
   if expected_version > 0 then
-    update public.streams as s set version = s.version + number
+    update penstock.streams as s set version = s.version + number
     where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type and s.version = expected_version
     returning s.version into version;
   elsif expected_version = 0 then
     if not (length(aggregate_id) between 1 and 200 and length(aggregate_type) between 1 and 100) then
-      perform ops.vet_event(aggregate_type, aggregate_id, null, null, null, null, null);
+      perform penstock.validate_event(aggregate_type, aggregate_id, null, null, null, null, null);
     end if;
-    insert into public.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, number)
+    insert into penstock.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, number)
     on conflict on constraint streams_pkey do nothing
     returning s.version into version;
   elsif expected_version = -1 then
     if not (length(aggregate_id) between 1 and 200 and length(aggregate_type) between 1 and 100) then
-      perform ops.vet_event(aggregate_type, aggregate_id, null, null, null, null, null);
+      perform penstock.validate_event(aggregate_type, aggregate_id, null, null, null, null, null);
     end if;
-    insert into public.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, number)
+    insert into penstock.streams as s (aggregate_id, aggregate_type, version) values (aggregate_id, aggregate_type, number)
     on conflict on constraint streams_pkey do update set version = s.version + number
     returning s.version into version;
   elsif expected_version = -2 then
-    update public.streams as s set version = s.version + number
+    update penstock.streams as s set version = s.version + number
     where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type
     returning s.version into version;
   else
@@ -311,7 +311,7 @@ begin
   end if;
 
   if version is not null then
-    perform ops.hold_floor();
+    perform penstock.publish_floor();
     with inserted as (
       insert into public.event_store as e
         (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
@@ -322,7 +322,7 @@ begin
             and sent.metadata @> '{}' and sent.payload @> '{}' and length(sent.event_type) between 1 and 200
             and coalesce(sent.schema_version, 1) > 0
           then sent.metadata
-          else ops.vet_event(aggregate_type, aggregate_id, sent.event_type, sent.payload, sent.metadata,
+          else penstock.validate_event(aggregate_type, aggregate_id, sent.event_type, sent.payload, sent.metadata,
             sent.schema_version, sent.id)
         end,
         version - number + sent.place, coalesce(sent.schema_version, 1)
@@ -342,7 +342,7 @@ begin
 
   duplicate := true;
   select r.version, r.positions into version, positions
-  from ops.answer_retry(aggregate_type, aggregate_id, expected_version, appended, ids, event_types, payloads,
+  from penstock.resolve_duplicate(aggregate_type, aggregate_id, expected_version, appended, ids, event_types, payloads,
     coalesce(schema_versions, array_fill(1, array[number]))) as r;
 end $$;
 comment on function public.append_events(text, text, integer, uuid[], text[], jsonb[], jsonb[], integer[]) is

@@ -1,11 +1,11 @@
 -- Upcasters: old payloads read as new ones, while the stored bytes stay as they are.
---   ops.upcasters           which SQL function lifts a payload of (event_type, schema_version) to the next version
---   ops.register_upcaster   the way in; it writes the chain into the view
+--   penstock.upcasters           which SQL function lifts a payload of (event_type, schema_version) to the next version
+--   penstock.register_upcaster   the way in; it writes the chain into the view
 --   public.current_events   the store as of today: read_stream, read_events, projections and the relay read it
 -- With nothing registered the view is the bare table, so that it costs nothing; with a chain, the calls stand in its
 -- text, and only events of the types in question pay.
 
-create table ops.upcasters (
+create table penstock.upcasters (
   event_type text not null,
   schema_version integer not null,
   upcaster text not null,
@@ -13,12 +13,12 @@ create table ops.upcasters (
   constraint upcasters_pkey primary key (event_type, schema_version),
   constraint upcasters_schema_version_check check (schema_version > 0)
 );
-comment on table ops.upcasters is 'The SQL function that turns a payload of this type and version into one of the next version.';
-comment on column ops.upcasters.upcaster is 'Its name with schema and argument: a column of type regprocedure would stop pg_upgrade.';
-comment on column ops.upcasters.generation is 'Grows with each registration; a snapshot of another generation is not used.';
-alter table ops.upcasters enable row level security;
-create policy upcasters_read on ops.upcasters for select to service_role, analyst using (true);
-grant select on ops.upcasters to service_role, analyst;
+comment on table penstock.upcasters is 'The SQL function that turns a payload of this type and version into one of the next version.';
+comment on column penstock.upcasters.upcaster is 'Its name with schema and argument: a column of type regprocedure would stop pg_upgrade.';
+comment on column penstock.upcasters.generation is 'Grows with each registration; a snapshot of another generation is not used.';
+alter table penstock.upcasters enable row level security;
+create policy upcasters_read on penstock.upcasters for select to service_role, analyst using (true);
+grant select on penstock.upcasters to service_role, analyst;
 
 create view public.current_events with (security_invoker = true) as
 select
@@ -29,7 +29,7 @@ comment on view public.current_events is 'Every event with its payload in the ne
 revoke all on public.current_events from public, anon, authenticated, service_role;
 grant select on public.current_events to service_role, analyst;
 
-create function ops.rewrite_current_events() returns void
+create function penstock.rewrite_current_events() returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -43,9 +43,9 @@ begin
       u.event_type, u.schema_version,
       (select string_agg(format('%s(', n.upcaster::regprocedure::oid::regproc), '' order by n.schema_version desc)
         || 'e.payload' || repeat(')', count(*)::integer)
-      from ops.upcasters as n
+      from penstock.upcasters as n
       where n.event_type = u.event_type and n.schema_version >= u.schema_version) as call
-    from ops.upcasters as u
+    from penstock.upcasters as u
   ), branches as (
     select
       c.event_type,
@@ -70,10 +70,10 @@ begin
     coalesce('case e.event_type' || versions || ' else e.schema_version end', 'e.schema_version')
   );
 end $$;
-comment on function ops.rewrite_current_events() is 'Write the chains of ops.upcasters into public.current_events.';
-revoke execute on function ops.rewrite_current_events() from public, anon, authenticated;
+comment on function penstock.rewrite_current_events() is 'Write the chains of penstock.upcasters into public.current_events.';
+revoke execute on function penstock.rewrite_current_events() from public, anon, authenticated;
 
-create function ops.register_upcaster(event_type text, schema_version integer, upcaster regprocedure) returns void
+create function penstock.register_upcaster(event_type text, schema_version integer, upcaster regprocedure) returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -95,20 +95,20 @@ begin
       using errcode = 'PK004';
   end if;
 
-  lock table ops.upcasters in exclusive mode;
+  lock table penstock.upcasters in exclusive mode;
   select min(u.schema_version), max(u.schema_version) into lowest, highest
-  from ops.upcasters as u where u.event_type = event_type;
+  from penstock.upcasters as u where u.event_type = event_type;
   if schema_version not between lowest - 1 and highest + 1 then
     raise exception 'the chain of % goes from % to %: version % would leave a gap', event_type, lowest, highest, schema_version
       using errcode = 'PK004';
   end if;
 
-  insert into ops.upcasters as u (event_type, schema_version, upcaster, generation)
-  select event_type, schema_version, upcaster::text, coalesce(max(g.generation), 0) + 1 from ops.upcasters as g
+  insert into penstock.upcasters as u (event_type, schema_version, upcaster, generation)
+  select event_type, schema_version, upcaster::text, coalesce(max(g.generation), 0) + 1 from penstock.upcasters as g
   on conflict on constraint upcasters_pkey do update set upcaster = excluded.upcaster, generation = excluded.generation;
   execute format('grant execute on function %s to service_role, analyst', upcaster);
-  perform ops.rewrite_current_events();
+  perform penstock.rewrite_current_events();
 end $$;
-comment on function ops.register_upcaster(text, integer, regprocedure) is
+comment on function penstock.register_upcaster(text, integer, regprocedure) is
   'Let `upcaster(payload jsonb) returns jsonb` lift events of this type from `schema_version` to the next. Register again after changing it.';
-revoke execute on function ops.register_upcaster(text, integer, regprocedure) from public, anon, authenticated;
+revoke execute on function penstock.register_upcaster(text, integer, regprocedure) from public, anon, authenticated;
