@@ -1,7 +1,7 @@
 """Read the whole store in order, and remember how far a subscriber has come.
 
-A subscriber reads up to `high_water_mark` (never further: see 20261121000300_penstock_read_events.sql) and moves its checkpoint
-in the transaction that holds what it wrote: exactly once inside Postgres.
+A subscriber reads up to `high_water_mark` (never further: see 20261121000300_penstock_read_events.sql) and moves its
+checkpoint in the transaction that holds what it wrote: exactly once inside Postgres.
 """
 
 from collections.abc import Sequence

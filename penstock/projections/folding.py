@@ -16,10 +16,8 @@ from penstock.errors import InvalidInput
 from penstock.event_store import RecordedEvent
 from penstock.event_store.streams import EVENT_COLUMNS
 from penstock.postgres.pool import Connection
-from penstock.projections.projection import Projection, PythonProjection
+from penstock.projections.projection import Projection, PythonProjection, schemas_of
 from penstock.redaction import error_text, redact
-
-LIVE: Final = "public"
 
 # Data (22), a constraint (23), more than a row can hold (54), an upcaster's refusal (P0): the event's fault. Else not.
 _UNREADABLE_CLASSES: Final = frozenset({"22", "23", "54", "P0"})
@@ -72,10 +70,10 @@ class Unreadable(Exception):
     """Somewhere in the range is an event that the projection cannot read; nothing of the range was applied."""
 
 
-def prepare(connection: Connection, schema: str, *, work_mem: str = "64MB") -> None:
-    """Settings for the rest of the transaction: unqualified names mean `schema` first."""
-    path = LIVE if schema == LIVE else f"{schema}, {LIVE}"
-    connection.execute(_PREPARE, (f"{path}, pg_temp", work_mem))
+def prepare(connection: Connection, projection: Projection, *, copy: str | None = None, work_mem: str = "64MB") -> None:
+    """Settings for the rest of the transaction: unqualified names mean the read models, or those in schema `copy`."""
+    path = [*([copy] if copy else []), *schemas_of(projection), "pg_temp"]
+    connection.execute(_PREPARE, (", ".join(path), work_mem))
 
 
 def fold_range(

@@ -24,10 +24,10 @@ class SqlProjection:
     """Events into rows by SQL, a range of positions at a time.
 
     Each statement reads `public.current_events` (the store, upcast), qualified, with `position > %(after)s and
-    position <= %(upto)s`, and names its read models unqualified. It runs in UTC. An error of SQLSTATE class 22 or 23
-    says that an event in the range cannot be read: the runner finds it and parks it. What can fail is read as
-    `penstock/projections/payload_sql.py` says, so that no plan decides on that. In large ranges the planner uses
-    nested loops only where a statement says `lateral`.
+    position <= %(upto)s`, and names its read models unqualified (`tables` says in which schema they are). It runs in
+    UTC. An error of SQLSTATE class 22 or 23 says that an event in the range cannot be read: the runner finds it and
+    parks it. What can fail is read as `penstock/projections/payload_sql.py` says, so that no plan decides on that. In
+    large ranges the planner uses nested loops only where a statement says `lateral`.
 
     `independent` says that no statement needs the rows which another one writes for the same range. Then a rebuild
     runs them at the same time, each on a connection of its own; everywhere else they follow each other.
@@ -55,6 +55,18 @@ class PythonProjection:
 
 
 Projection: TypeAlias = SqlProjection | PythonProjection
+
+
+def place_of(table: str) -> tuple[str, str]:
+    """The schema and the bare name of a read model; without a schema it is in `public`."""
+    schema, _, name = table.rpartition(".")
+    return schema or "public", name
+
+
+def schemas_of(projection: Projection) -> list[str]:
+    """The schemas of its read models, each once, and `public`: where its unqualified names are looked for."""
+    return list(dict.fromkeys([*(place_of(table)[0] for table in projection.tables), "public"]))
+
 
 _registry: dict[str, Projection] = {}
 

@@ -20,8 +20,8 @@ from psycopg import sql
 from penstock.errors import RebuildInProgress
 from penstock.event_store import high_water_mark, lock_checkpoint, move_checkpoint
 from penstock.postgres.pool import Connection, transaction
-from penstock.projections.folding import LIVE, Unreadable, fold_range, prepare
-from penstock.projections.projection import Projection, PythonProjection, find_projection
+from penstock.projections.folding import Unreadable, fold_range, prepare
+from penstock.projections.projection import Projection, PythonProjection, find_projection, place_of
 from penstock.projections.runner import STRIDE
 from penstock.settings import Settings
 
@@ -124,7 +124,7 @@ class _Copy:
             self._drop(connection)
             connection.execute(sql.SQL("create schema {}").format(sql.Identifier(self.schema)))
             for table in self.projection.tables:
-                live, copy = sql.Identifier(LIVE, table), sql.Identifier(self.schema, table)
+                live, copy = self._tables(table)
                 connection.execute(sql.SQL("create unlogged table {} (like {} including all)").format(copy, live))
             connection.execute(_DROP_INDEXES.format(schema=sql.Literal(self.schema)))
 
@@ -149,7 +149,7 @@ class _Copy:
             while self.position < live:
                 self._fold_next([connection], live)
             move_checkpoint(connection, self.projection.name, self.position)
-            prepare(connection, LIVE, work_mem=_WORK_MEM)
+            prepare(connection, self.projection, work_mem=_WORK_MEM)
             connection.execute("select set_config('penstock.rebuilding', 'on', true)")
             deleted, inserted = map(sum, zip(*self._merge_all(connection), strict=True))
             connection.execute(_RESOLVE, (self.projection.name, [str(position) for position in self.parked]))
@@ -159,7 +159,7 @@ class _Copy:
     def _fold_next(self, lanes: Sequence[Connection], limit: int) -> None:
         upto = min(limit, self.position + self.stride)
         for lane in lanes:
-            prepare(lane, self.schema, work_mem=_WORK_MEM)
+            prepare(lane, self.projection, copy=self.schema, work_mem=_WORK_MEM)
         try:
             folded = fold_range(lanes[0], self.projection, self.position, upto, beside=lanes[1:])
         except Unreadable:
@@ -174,7 +174,7 @@ class _Copy:
         return [self._merge(connection, table) for table in self.projection.tables]
 
     def _merge(self, connection: Connection, table: str) -> tuple[int, int]:
-        live, copy = sql.Identifier(LIVE, table), sql.Identifier(self.schema, table)
+        live, copy = self._tables(table)
         connection.execute(sql.SQL("analyze {}").format(copy))
         columns = connection.execute(_COLUMNS, (live.as_string(connection),)).fetchall()
         names = {
@@ -188,6 +188,11 @@ class _Copy:
         }
         deleted = connection.execute(_DELETE.format(**names)).rowcount
         return deleted, connection.execute(_INSERT.format(**names)).rowcount
+
+    def _tables(self, table: str) -> tuple[sql.Identifier, sql.Identifier]:
+        """The live one and its copy."""
+        schema, name = place_of(table)
+        return sql.Identifier(schema, name), sql.Identifier(self.schema, name)
 
     def _drop(self, connection: Connection) -> None:
         connection.execute("set local client_min_messages = warning")

@@ -12,7 +12,7 @@ from typing import Final
 from penstock.errors import WaitTimedOut
 from penstock.event_store import high_water_mark, lock_checkpoint, move_checkpoint, read_checkpoint
 from penstock.postgres.pool import Connection, connection, transaction
-from penstock.projections.folding import LIVE, Unreadable, fold_range, prepare
+from penstock.projections.folding import Unreadable, fold_range, prepare
 from penstock.projections.projection import Projection, find_projection, projections
 from penstock.settings import Settings
 
@@ -99,7 +99,7 @@ def _apply_next(connection: Connection, projection: Projection, stride: int) -> 
     upto = min(safe, after + stride)
     if upto <= after:
         return _Step(after, 0, caught_up=True, next_stride=stride)
-    prepare(connection, LIVE)
+    prepare(connection, projection)
     events = fold_range(connection, projection, after, upto).events
     move_checkpoint(connection, projection.name, upto)
     return _Step(upto, events, caught_up=upto == safe, next_stride=min(STRIDE, stride * 2))

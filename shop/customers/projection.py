@@ -82,7 +82,7 @@ select
 
 PROJECTION = SqlProjection(
     name="customers",
-    tables=("customers",),
+    tables=("shop.customers",),
     event_types=("CustomerRegistered", "OrderPlaced"),
     statements=(_ADVANCE,),
 )

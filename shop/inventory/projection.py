@@ -60,7 +60,7 @@ on conflict (product_id) do update set
 
 PROJECTION = SqlProjection(
     name="inventory",
-    tables=("inventory_current", "inventory_history"),
+    tables=("shop.inventory_current", "shop.inventory_history"),
     event_types=("InventoryAdjusted", "StockReserved"),
     statements=(_ADVANCE,),
 )

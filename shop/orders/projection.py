@@ -189,7 +189,7 @@ select {payload_sql.all_read("moments", "occurred_at")}
 
 PROJECTION = SqlProjection(
     name="orders",
-    tables=("orders", "order_items", "revenue_by_hour"),
+    tables=("shop.orders", "shop.order_items", "public.revenue_by_hour"),
     event_types=("OrderPlaced", *_STEPS),
     statements=(_ADD_ITEMS, _ADVANCE_ORDERS),
     independent=True,

@@ -73,7 +73,7 @@ select {payload_sql.all_read("listings", "unit_price", "listed_at")}, {payload_s
 
 PROJECTION = SqlProjection(
     name="products",
-    tables=("products",),
+    tables=("shop.products",),
     event_types=("ProductListed", "OrderPlaced"),
     statements=(_ADVANCE,),
 )

@@ -1,9 +1,11 @@
 -- Roles and schemas. On Supabase the API's roles exist already; plain Postgres gets the same names, so that every
 -- later grant is one text for both. `analyst` is ours: it reads what people query and nothing else.
---   public   what people query: the event store, read models, views, SQL functions
---   raw      what arrived, untouched: deliveries, files
---   staging  typed and checked, on its way
---   ops      checkpoints, runs, dead letters
+--   public    what people query and call: the event store, its SQL functions, the figures
+--   raw       what arrived, untouched: deliveries, files
+--   staging   typed and checked, on its way; rows only
+--   ops       what an operator looks at: subscriptions, runs, dead letters, views
+--   penstock  the machinery: stream rows, functions behind functions, settings that SQL must know
+-- A domain brings a schema of its own for its read models (the sample: shop).
 
 do $$
 declare
@@ -32,14 +34,16 @@ end $$;
 create schema if not exists raw;
 create schema if not exists staging;
 create schema if not exists ops;
+create schema if not exists penstock;
 
 comment on schema raw is 'What arrived, untouched: webhook deliveries, imported files and their rejected lines.';
 comment on schema staging is 'Typed and checked rows on their way to events or tables; may be emptied at any time.';
-comment on schema ops is 'How the machine runs: checkpoints, runs, dead letters, configuration.';
+comment on schema ops is 'What an operator looks at: subscriptions, runs, dead letters, views.';
+comment on schema penstock is 'The machinery: nothing here is called or read by hand.';
 
-revoke all on schema raw, staging, ops from public;
-grant usage on schema raw, staging, ops to service_role;
-grant usage on schema public to service_role, analyst;
+revoke all on schema raw, staging, ops, penstock from public;
+grant usage on schema raw, staging, ops, penstock to service_role;
+grant usage on schema public, penstock to service_role, analyst;
 
 create table penstock.configuration (
   singleton boolean not null default true,
@@ -60,7 +64,6 @@ as $$ select c.timezone from penstock.configuration as c $$;
 comment on function penstock.business_timezone() is 'The IANA zone in which days and months begin (PENSTOCK_TIMEZONE).';
 revoke execute on function penstock.business_timezone() from public, anon, authenticated;
 grant execute on function penstock.business_timezone() to service_role, analyst;
-grant usage on schema ops to analyst;
 
 -- Days are cut by these two functions alone: [day_start(day), day_start(day + 1)) is the day, so that each instant
 -- belongs to exactly one. Clocks may show midnight twice (Havana), go back over it when the new day is a minute old

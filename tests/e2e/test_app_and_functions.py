@@ -68,7 +68,8 @@ def test_a_delivery_becomes_one_event_however_often_it_comes(stack: Stack) -> No
     count = f"select count(*) from public.event_store where aggregate_id = '{thing}'"
     stack.wait_for_value(count, 1)
     stack.wait_for_value(
-        "select count(*) from ops.subscriptions where position = penstock.high_water_mark() and subscription = 'orders'",
+        "select count(*) from ops.subscriptions"
+        " where position = penstock.high_water_mark() and subscription = 'orders'",
         1,
     )
     assert stack.value(count) == 1

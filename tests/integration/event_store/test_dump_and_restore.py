@@ -105,7 +105,8 @@ def test_a_restored_server_goes_on_where_the_old_one_was(
         with pytest.raises(errors.PartialRepeat):
             append(restored, "thing", "a", "any", [last, *made()])
         gaps = restored.execute(
-            "select count(*) from penstock.streams as s where s.version <> (select count(*) from public.event_store as e"
+            "select count(*) from penstock.streams as s"
+            " where s.version <> (select count(*) from public.event_store as e"
             " where e.aggregate_id = s.aggregate_id and e.aggregate_type = s.aggregate_type)"
         ).fetchone()
         assert gaps == (0,)

@@ -1,4 +1,4 @@
-"""Days are cut by penstock.day_start and penstock.business_day: in every zone each instant belongs to exactly one day."""
+"""Days are cut by two SQL functions: in every zone each instant belongs to exactly one day."""
 
 from datetime import UTC, date, datetime
 
@@ -57,7 +57,8 @@ select 'day_start', edge.first::text, edge.day, null from edge where edge.first 
 union all
 select 'the moment before', edge.start::text, edge.day, penstock.business_day(edge.start - interval '1 microsecond')
 from edge
-where penstock.business_day(edge.start) <> edge.day or penstock.business_day(edge.start - interval '1 microsecond') >= edge.day
+where penstock.business_day(edge.start) <> edge.day
+  or penstock.business_day(edge.start - interval '1 microsecond') >= edge.day
 limit 3
 """
 
