@@ -13,6 +13,7 @@ from penstock.settings import Settings
 from tests import throwaway
 
 TABLES = {name: projection.tables for name, projection in projections().items()}
+SEARCH_PATH = "-c search_path=shop,public"
 AT = {"occurred_at": "2010-12-01T08:26:00Z"}
 
 
@@ -20,6 +21,7 @@ AT = {"occurred_at": "2010-12-01T08:26:00Z"}
 def store() -> Iterator[tuple[Settings, psycopg.Connection]]:
     with throwaway.cloned_database() as url:
         with connect(url) as connection:
+            connection.execute("set search_path = shop, public")
             yield Settings(database_url=url, environment="local"), connection
         close_pools()
 
@@ -37,11 +39,11 @@ def place(connection: psycopg.Connection, order_id: str = "o1", **payload: Any) 
 
 
 def rows(connection: psycopg.Connection, table: str) -> list[tuple[Any, ...]]:
-    return connection.execute(f"select t.* from public.{table} as t order by t::text".encode()).fetchall()
+    return connection.execute(f"select t.* from {table} as t order by t::text".encode()).fetchall()
 
 
 def read_models(connection: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
-    return {table: rows(connection, table) for tables in TABLES.values() for table in tables}
+    return {table.partition(".")[2]: rows(connection, table) for tables in TABLES.values() for table in tables}
 
 
 def letters(connection: psycopg.Connection) -> list[tuple[Any, ...]]:

@@ -73,7 +73,7 @@ def test_racing_calls_apply_each_event_once(settings: Settings, connection: psyc
     for thread in threads:
         thread.join()
     assert sum(applied) == 40
-    assert connection.execute("select on_hand, available from shop.inventory_current").fetchall() == [(40, 40)]
+    assert connection.execute("select on_hand, available from inventory_current").fetchall() == [(40, 40)]
 
 
 def test_a_projection_out_of_time_says_that_it_has_not_caught_up(
@@ -248,10 +248,10 @@ def test_inventory_keeps_the_balance_and_every_change(settings: Settings, connec
     for event_type, payload in changes:
         put(connection, "inventory/p1", event_type, payload)
     advance(settings, "inventory")
-    assert connection.execute("select on_hand, reserved, available from shop.inventory_current").fetchall() == [(7, 0, 7)]
+    assert connection.execute("select on_hand, reserved, available from inventory_current").fetchall() == [(7, 0, 7)]
     history = connection.execute(
         "select on_hand_change, reserved_change, on_hand_after, reserved_after, reason, order_id"
-        " from shop.inventory_history order by position"
+        " from inventory_history order by position"
     ).fetchall()
     assert history == [
         (10, 0, 10, 0, "delivery", None),
@@ -266,8 +266,8 @@ def test_inventory_history_is_insert_only(settings: Settings, connection: psycop
     put(connection, "inventory/p1", "InventoryAdjusted", {"delta": 1})
     advance(settings, "inventory")
     for statement in (
-        "update shop.inventory_history set reason = 'x'",
-        "delete from shop.inventory_history",
+        "update inventory_history set reason = 'x'",
+        "delete from inventory_history",
         "truncate inventory_history",
     ):
         with pytest.raises(psycopg.Error) as caught:
@@ -278,14 +278,14 @@ def test_inventory_history_is_insert_only(settings: Settings, connection: psycop
 def test_a_registration_beats_what_orders_say_of_a_customer(settings: Settings, connection: psycopg.Connection) -> None:
     place(connection, customer_id="c1", country="UK")
     advance(settings, "customers")
-    assert connection.execute("select country, registered_at from shop.customers").fetchall() == [("UK", None)]
+    assert connection.execute("select country, registered_at from customers").fetchall() == [("UK", None)]
     registered = {"name": "Ada", "country": "FR", "registered_at": "2010-11-01T00:00:00Z"}
     put(connection, "customer/c1", "CustomerRegistered", registered)
     place(connection, "o2", customer_id="c1", country="DE", placed_at="2011-01-01T00:00:00Z")
     advance(settings, "customers")
     found = connection.execute(
         "select name, country, registered_at::date::text, first_order_at::date::text, last_order_at::date::text"
-        " from shop.customers"
+        " from customers"
     ).fetchall()
     assert found == [("Ada", "FR", "2010-11-01", "2010-12-01", "2011-01-01")]
 
@@ -294,11 +294,11 @@ def test_a_listing_beats_what_order_lines_say_of_a_product(settings: Settings, c
     line = {"product_id": "p1", "name": "Lamp", "category": "Home", "quantity": 1, "unit_price": "1"}
     place(connection, items=[line])
     advance(settings, "products")
-    assert connection.execute("select name, category, listed_at from shop.products").fetchall() == [("Lamp", "Home", None)]
+    assert connection.execute("select name, category, listed_at from products").fetchall() == [("Lamp", "Home", None)]
     put(connection, "product/p1", "ProductListed", {"name": "Lantern", "category": "Light", "unit_price": "3.39"})
     place(connection, "o2", items=[line])
     advance(settings, "products")
-    found = connection.execute("select name, category, unit_price from shop.products").fetchall()
+    found = connection.execute("select name, category, unit_price from products").fetchall()
     assert found == [("Lantern", "Light", Decimal("3.39"))]
 
 
@@ -407,4 +407,4 @@ def test_a_step_whose_time_cannot_be_read_is_parked_however_the_events_are_cut(
     place(connection, "o1")
     advance(settings, "orders")
     assert letters(connection) == [("orders", str(step), True)]
-    assert connection.execute("select status, version from shop.orders").fetchall() == [("placed", 2)]
+    assert connection.execute("select status, version from orders").fetchall() == [("placed", 2)]

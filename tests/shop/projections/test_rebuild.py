@@ -37,14 +37,14 @@ def shop(connection: psycopg.Connection, settings: Settings) -> psycopg.Connecti
 
 def test_wrong_missing_and_foreign_rows_are_put_right(settings: Settings, shop: psycopg.Connection) -> None:
     right = read_models(shop)
-    shop.execute("update shop.orders set total = 99 where order_id = 'o0'")
-    shop.execute("delete from shop.orders where order_id = 'o1'")
-    shop.execute("insert into shop.order_items select 'foreign', 1, product_id, name, category, quantity, unit_price, amount"
-                 " from shop.order_items limit 1")  # fmt: skip
+    shop.execute("update orders set total = 99 where order_id = 'o0'")
+    shop.execute("delete from orders where order_id = 'o1'")
+    shop.execute("insert into order_items select 'foreign', 1, product_id, name, category, quantity, unit_price, amount"
+                 " from order_items limit 1")  # fmt: skip
     shop.execute("truncate customers, products, revenue_by_hour, inventory_current")
-    shop.execute("alter table shop.inventory_history disable trigger inventory_history_refuse_change")
-    shop.execute("update shop.inventory_history set on_hand_after = 0")
-    shop.execute("alter table shop.inventory_history enable always trigger inventory_history_refuse_change")
+    shop.execute("alter table inventory_history disable trigger inventory_history_refuse_change")
+    shop.execute("update inventory_history set on_hand_after = 0")
+    shop.execute("alter table inventory_history enable always trigger inventory_history_refuse_change")
     rebuilt = {name: rebuild(settings, name) for name in TABLES}
     assert read_models(shop) == right
     assert (rebuilt["orders"].deleted, rebuilt["orders"].inserted) == (2, 3)
@@ -191,7 +191,7 @@ def test_readers_see_full_tables_while_appends_and_the_live_projection_go_on(
             rebuilds += 1
             assert time.monotonic() < deadline, f"the readers hardly read: {reads}"
             # wrong on purpose, so that each rebuild has every row to exchange
-            connection.execute("update shop.orders set currency = 'wrong'")
+            connection.execute("update orders set currency = 'wrong'")
             rebuild(settings, "orders")
     finally:
         stop.set()
@@ -243,7 +243,7 @@ def _read_in_an_old_snapshot(settings: Settings, stop: threading.Event, faults: 
 
 
 def _count(connection: psycopg.Connection) -> tuple[int, int]:
-    row = connection.execute("select (select count(*) from shop.orders), (select count(*) from shop.order_items)").fetchone()
+    row = connection.execute("select (select count(*) from orders), (select count(*) from order_items)").fetchone()
     assert row is not None
     return row
 
@@ -251,4 +251,4 @@ def _count(connection: psycopg.Connection) -> tuple[int, int]:
 def test_every_projection_names_tables_that_exist(connection: psycopg.Connection) -> None:
     for projection in projections().values():
         for table in projection.tables:
-            assert connection.execute("select to_regclass(%s) is not null", (f"public.{table}",)).fetchone() == (True,)
+            assert connection.execute("select to_regclass(%s) is not null", (table,)).fetchone() == (True,)

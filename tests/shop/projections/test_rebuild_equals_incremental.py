@@ -105,7 +105,7 @@ def test_rebuild_equals_incremental_row_for_row(
         incremental, parked = read_models(shop[1]), letters(shop[1])
         for tables in TABLES.values():
             for table in tables:
-                shop[1].execute(f"truncate public.{table}".encode())
+                shop[1].execute(f"truncate {table}".encode())
         for name in TABLES:
             rebuild(shop[0], name)
     assert read_models(shop[1]) == incremental
@@ -118,7 +118,7 @@ def _advance_all(settings: Settings) -> None:
 
 
 def _empty(connection: psycopg.Connection) -> None:
-    tables = [f"public.{table}" for tables in TABLES.values() for table in tables]
+    tables = [table for tables in TABLES.values() for table in tables]
     everything = ", ".join([*tables, "public.event_store", "penstock.streams", "ops.subscriptions", "ops.dead_letters"])
     connection.execute(f"truncate {everything}".encode())
     connection.execute("alter sequence public.event_store_position_seq restart")
