@@ -162,18 +162,18 @@ def test_functions_are_granted_by_name(connection: psycopg.Connection) -> None:
             "refuse_version",
             "reserve_versions",
         ),
-        *("append_fresh_events", "drop_stored_events", "rewrite_current_events", "register_upcaster"),
+        *("append_new_events", "drop_stored_events", "rewrite_current_events", "register_upcaster"),
     ]
     assert connection.execute(FUNCTION_GRANTS, (functions,)).fetchall() == [
         ("append_event", "service_role"),
         ("append_events", "service_role"),
         ("append_staged_events", "service_role"),
+        ("high_water_mark", "analyst"),
+        ("high_water_mark", "service_role"),
         ("read_events", "analyst"),
         ("read_events", "service_role"),
         ("read_stream", "analyst"),
         ("read_stream", "service_role"),
-        ("high_water_mark", "analyst"),
-        ("high_water_mark", "service_role"),
     ]
     known = connection.execute("select count(distinct proname) from pg_proc where proname = any(%s)", (functions,))
     assert known.fetchone() == (len(functions),)

@@ -70,7 +70,7 @@ def test_the_top_20_products(december: psycopg.Connection) -> None:
 
 def test_the_cohort_of_the_month_is_its_customers_with_their_revenue(december: psycopg.Connection) -> None:
     (row,) = views.read_view(december, "user_cohorts").rows
-    known = december.execute("select sum(total) from orders where customer_id is not null").fetchone()
+    known = december.execute("select sum(total) from shop.orders where customer_id is not null").fetchone()
     assert row == {"cohort_month": date(2010, 12, 1), "months_since": 0, "customers": 885, "revenue": known[0]}
 
 
@@ -78,7 +78,7 @@ def test_hours_products_and_items_add_up_to_the_month(december: psycopg.Connecti
     for query in (
         "select sum(revenue) from revenue_by_hour",
         "select sum(revenue) from product_performance",
-        "select sum(amount) from order_items",
+        "select sum(amount) from shop.order_items",
         "select sum(total_revenue) from daily_analytics",
     ):
         assert december.execute(query).fetchone() == (Decimal("823746.140"),), query

@@ -266,8 +266,8 @@ def test_each_role_may_do_what_it_is_for(
         "inventory_current",
         "inventory_history",
     ]:
-        assert _allowed(connection, f"select count(*) from public.{table}") is reads
-        assert not _allowed(connection, f"delete from public.{table}")
+        assert _allowed(connection, f"select count(*) from {table}") is reads
+        assert not _allowed(connection, f"delete from {table}")
     assert _allowed(connection, "select public.refresh_materialized_view('monthly_revenue')") is refreshes
 
 
