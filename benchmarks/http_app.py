@@ -9,15 +9,15 @@ import os
 from fastapi import FastAPI, Request
 
 from penstock.http.app import create_app
-from penstock.http.background import Wakes
-from penstock.http.routing import Json, needs, router
+from penstock.http.background import Notifiers
+from penstock.http.routing import Json, requires, router
 from penstock.settings import ApiKey, Settings
 
 KEY = "a key of the benchmark"
 routes = router()
 
 
-@routes.post("/only-authenticate", openapi_extra=needs("write"))
+@routes.post("/only-authenticate", openapi_extra=requires("write"))
 async def only_authenticate(request: Request) -> Json:
     await request.body()
     return Json({"aggregate_id": "none", "version": 0, "position": 0, "duplicate": False, "events": []}, 201)
@@ -30,6 +30,6 @@ def make() -> FastAPI:
     def nothing(*_: object, **__: object) -> None:
         return None
 
-    app = create_app(settings=settings, wakes=Wakes(nothing, nothing, nothing))
+    app = create_app(settings=settings, wakes=Notifiers(nothing, nothing, nothing))
     app.router.routes[:0] = routes.routes  # first, as the append is
     return app

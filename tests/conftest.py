@@ -18,7 +18,7 @@ from tests.waiting import PATIENCE_SECONDS
 os.environ["INNGEST_DEV"] = "1"
 # Else a busy machine would be told that Postgres is away, in tests that are about something else.
 pool.CONNECT_TIMEOUT_SECONDS = PATIENCE_SECONDS
-append_pool.PATIENCE_SECONDS = PATIENCE_SECONDS
+append_pool.ACQUIRE_TIMEOUT_SECONDS = PATIENCE_SECONDS
 
 install(DOMAIN)
 

@@ -6,7 +6,7 @@ from types import ModuleType
 
 from penstock.cli.session import environment, say
 from penstock.errors import PenstockError, SettingsError
-from penstock.local.loopback_no_proxy import past_proxies
+from penstock.local.loopback_no_proxy import loopback_no_proxy
 from penstock.project import project_functions
 from penstock.relay.outbox import OutgoingEvent, Relayed
 from penstock.settings import Settings
@@ -36,7 +36,7 @@ def _client(settings: Settings) -> ModuleType:
     if not settings.inngest_dev and not env.get("INNGEST_EVENT_KEY"):
         raise SettingsError("neither INNGEST_DEV nor INNGEST_EVENT_KEY is set, and no `make up` is running here")
     given = {"DATABASE_URL": settings.database_url, "PENSTOCK_ENV": "local"}
-    direct = past_proxies(env) if settings.inngest_dev else {}
+    direct = loopback_no_proxy(env) if settings.inngest_dev else {}
     os.environ.update({**env, **given, **direct, "INNGEST_DEV": settings.inngest_dev or ""})
     from penstock.inngest import client
 

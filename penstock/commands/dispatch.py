@@ -18,7 +18,7 @@ from penstock.errors import EventIdReused, PenstockError, Unavailable, VersionCo
 from penstock.event_store import Appended, NewEvent, append, uuid7
 from penstock.payloads import Payload
 from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 from penstock.settings import Settings
 
 S = TypeVar("S")
@@ -88,7 +88,7 @@ class Identity:
         """What an earlier call with this key stored; raises `EventIdReused` if that was another request."""
         if self._key is None:
             return None
-        with translated():
+        with translate_errors():
             row = connection.execute(_FIND, (self.main,)).fetchone()
         if row is None:
             return None
@@ -178,7 +178,7 @@ def lock_streams(connection: Connection, streams: Collection[tuple[str, str]]) -
     if not streams:
         return {}
     types, ids = zip(*streams, strict=True)
-    with translated():
+    with translate_errors():
         rows = connection.execute("select * from penstock.lock_streams(%s, %s)", (list(types), list(ids)))
         return {(aggregate_type, aggregate_id): version for aggregate_type, aggregate_id, version in rows}
 

@@ -15,7 +15,7 @@ from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.event_store.events import RecordedEvent
 from penstock.event_store.streams import read_stream
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 
 S = TypeVar("S")
 
@@ -65,7 +65,7 @@ def load_aggregate(
         raise InvalidInput(f"{at_version} is no version", field="at_version")
     if at is not None and at.tzinfo is None:
         raise InvalidInput("a time without an offset", field="at")
-    with translated():
+    with translate_errors():
         generation, start, events = _read(connection, reducer, aggregate_type, aggregate_id, at_version, at)
         snapshot: Loaded[S] | None = None
         loaded = start

@@ -20,7 +20,7 @@ import psycopg
 from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.event_store.events import ExpectedVersion, NewEvent, encodable, expected_version_code
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 
 CHUNK = 20_000
 """Events that are held in memory at once."""
@@ -75,7 +75,7 @@ def append_bulk(
     deadlock, and one of them is told `Unavailable`.
     """
     total = BulkAppended(0, 0, 0)
-    with translated(), encodable(), connection.transaction():
+    with translate_errors(), encodable(), connection.transaction():
         for chunk in _chunks(appends):
             total += _append_chunk(connection, chunk)
     return total

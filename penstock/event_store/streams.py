@@ -17,8 +17,8 @@ from penstock.event_store.events import (
     expected_version_code,
 )
 from penstock.postgres import append_pool
-from penstock.postgres.pool import Connection, translated
-from penstock.postgres.prepared import Statement, ask, stands_alone
+from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.prepared import Statement, fetch_value, in_autocommit
 
 MAX_PAGE = 1000
 
@@ -53,9 +53,11 @@ def append(
     code = expected_version_code(expected_version)
     if not events:
         raise InvalidInput("no events to append", field="events")
-    with translated(), encodable():
-        if len(events) == 1 and stands_alone(connection):
-            return _appended(ask(connection, _APPEND_ONE, _values(aggregate_type, aggregate_id, code, events[0])))
+    with translate_errors(), encodable():
+        if len(events) == 1 and in_autocommit(connection):
+            return _appended(
+                fetch_value(connection, _APPEND_ONE, _values(aggregate_type, aggregate_id, code, events[0]))
+            )
         columns = [list(column) for column in zip(*map(_elements, events), strict=True)]
         cursor = connection.cursor(binary=True)
         row = cursor.execute(_APPEND_MANY, (aggregate_type, aggregate_id, code, *columns)).fetchone()
@@ -73,7 +75,7 @@ async def append_one(
     """
     with encodable():
         values = _values(aggregate_type, aggregate_id, expected_version_code(expected_version), event)
-    return _appended(await append_pool.ask(database_url, _APPEND_ONE, values))
+    return _appended(await append_pool.fetch_value(database_url, _APPEND_ONE, values))
 
 
 def read_stream(
@@ -85,7 +87,7 @@ def read_stream(
     limit: int = MAX_PAGE,
 ) -> list[RecordedEvent]:
     """Events of one stream in order, those after `after_version`, at most `limit`. Empty if there is none."""
-    with translated(), connection.cursor(binary=True, row_factory=class_row(RecordedEvent)) as cursor:
+    with translate_errors(), connection.cursor(binary=True, row_factory=class_row(RecordedEvent)) as cursor:
         return cursor.execute(_READ, (aggregate_type, aggregate_id, after_version, limit)).fetchall()
 
 

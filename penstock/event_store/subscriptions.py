@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 
 from penstock.event_store.events import RecordedEvent
 from penstock.event_store.streams import EVENT_COLUMNS, MAX_PAGE
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 
 _READ = f"select {EVENT_COLUMNS} from public.read_events(%s, %s, %s)"  # noqa: S608
 
@@ -24,13 +24,13 @@ def read_events(
 ) -> list[RecordedEvent]:
     """Events of the whole store in order of position, after `after`; skips none that is still being committed."""
     wanted = list(event_types) if event_types is not None else None
-    with translated(), connection.cursor(binary=True, row_factory=class_row(RecordedEvent)) as cursor:
+    with translate_errors(), connection.cursor(binary=True, row_factory=class_row(RecordedEvent)) as cursor:
         return cursor.execute(_READ, (after, limit, wanted)).fetchall()
 
 
 def high_water_mark(connection: Connection) -> int:
     """The position up to which later statements see everything."""
-    with translated():
+    with translate_errors():
         row = connection.execute("select penstock.high_water_mark()").fetchone()
     assert row is not None
     return int(row[0])
@@ -38,7 +38,7 @@ def high_water_mark(connection: Connection) -> int:
 
 def lock_checkpoint(connection: Connection, subscription: str) -> int:
     """The subscription's position, locked until the transaction ends; a new subscription starts at 0."""
-    with translated():
+    with translate_errors():
         connection.execute(
             "insert into ops.subscriptions (subscription) values (%s) on conflict do nothing", (subscription,)
         )
@@ -51,7 +51,7 @@ def lock_checkpoint(connection: Connection, subscription: str) -> int:
 
 def read_checkpoint(connection: Connection, subscription: str) -> int:
     """The subscription's position, 0 if it has none."""
-    with translated():
+    with translate_errors():
         row = connection.execute(
             "select position from ops.subscriptions where subscription = %s", (subscription,)
         ).fetchone()
@@ -60,7 +60,7 @@ def read_checkpoint(connection: Connection, subscription: str) -> int:
 
 def move_checkpoint(connection: Connection, subscription: str, position: int) -> None:
     """Say that everything up to `position` is dealt with; part of the caller's transaction."""
-    with translated():
+    with translate_errors():
         connection.execute(
             "update ops.subscriptions set position = %s, updated_at = now() where subscription = %s",
             (position, subscription),

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from penstock.domain import Domain, install
 from penstock.http import access_log, errors, listening, openapi
-from penstock.http.background import Wakes
+from penstock.http.background import Notifiers
 from penstock.http.inngest_calls import InngestCalls
 from penstock.http.middleware import Envelope
 from penstock.http.resources import (
@@ -44,7 +44,7 @@ def create_app(
     *domains: Domain,
     functions: Sequence[inngest.Function[Any]] = (),
     settings: Settings | None = None,
-    wakes: Wakes | None = None,
+    wakes: Notifiers | None = None,
 ) -> FastAPI:
     """Build the app of these domains, which serves these Inngest functions.
 
@@ -53,7 +53,7 @@ def create_app(
     read_settings: Callable[[], Settings] = get_settings if settings is None else lambda: settings
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, redoc_url=None)
     app.state.settings = read_settings
-    app.state.wakes = wakes or Wakes(inngest_client.wake_relay, inngest_client.relay_now, _send)
+    app.state.wakes = wakes or Notifiers(inngest_client.notify_relay, inngest_client.relay_now, _send)
     app.add_middleware(Envelope, settings=read_settings, streamed=(uploads.PREFIX,))
     errors.install(app)
     access_log.hide_tokens()

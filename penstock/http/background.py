@@ -18,7 +18,7 @@ R = TypeVar("R", bound=Response)
 
 
 @dataclass(frozen=True)
-class Wakes:
+class Notifiers:
     """The ways out to Inngest. `soon` returns at once, `now` does the same work in the calling thread.
 
     `send(name, id, data)` sends one event that is no domain event: a wish, which may be lost or repeated without harm.
@@ -34,9 +34,9 @@ def freezes() -> bool:
     return "VERCEL" in os.environ
 
 
-def woken(request: Request, response: R) -> R:
+def relay_after(request: Request, response: R) -> R:
     """The response, with the relay on its way. Vercel freezes a process after its answer, but waits for its tasks."""
-    wakes: Wakes = request.app.state.wakes
+    wakes: Notifiers = request.app.state.wakes
     if freezes():
         response.background = BackgroundTask(wakes.now)
     else:
@@ -44,9 +44,9 @@ def woken(request: Request, response: R) -> R:
     return response
 
 
-def announced(request: Request, response: R, name: str, id: str, data: Mapping[str, str]) -> R:
+def send_after(request: Request, response: R, name: str, id: str, data: Mapping[str, str]) -> R:
     """The response, and after it an event. If that is lost, cron finds what it was about."""
-    wakes: Wakes = request.app.state.wakes
+    wakes: Notifiers = request.app.state.wakes
 
     def announce() -> None:
         try:

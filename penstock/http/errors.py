@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from penstock import errors, json_codec
-from penstock.http.request_ids import trace_of
+from penstock.http.request_ids import request_ids_of
 
 log = logging.getLogger("penstock.app")
 
@@ -74,7 +74,7 @@ def problem(
         "title": slug.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
-        "correlation_id": trace_of(request).correlation_id,
+        "correlation_id": request_ids_of(request).correlation_id,
     }
     body |= {name: value for name, value in (details or {}).items() if name not in _RESERVED}
     return Response(json_codec.dumps(body), status, headers, MEDIA_TYPE)
@@ -85,10 +85,10 @@ def of_penstock(request: Mapping[str, Any], error: errors.PenstockError) -> Resp
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     detail = str(error)
     if isinstance(error, errors.DatabaseUnavailable):
-        log.warning("%s (%s)", detail, trace_of(request).correlation_id)
+        log.warning("%s (%s)", detail, request_ids_of(request).correlation_id)
         detail = "the database cannot be reached at the moment"  # the driver's own words name hosts and users
     elif status == 500:
-        log.error("%s (%s)", detail, trace_of(request).correlation_id)
+        log.error("%s (%s)", detail, request_ids_of(request).correlation_id)
     if isinstance(error, errors.InvalidInput):
         return _invalid_input(request, error)
     return problem(request, status, error.slug, detail, error.details, _headers(error))

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from penstock.errors import InvalidInput, PenstockError
 from penstock.http import errors, request_ids, security
 from penstock.http.access_log import without_token
-from penstock.http.request_ids import Trace
+from penstock.http.request_ids import RequestIds
 from penstock.settings import Settings
 
 log = logging.getLogger("penstock.app")
@@ -62,7 +62,7 @@ class Envelope:
 class _Answer:
     """Adds the headers, and knows whether the answer has begun."""
 
-    def __init__(self, send: Send, ids: Trace, *, hangs_up: bool) -> None:
+    def __init__(self, send: Send, ids: RequestIds, *, hangs_up: bool) -> None:
         self._send = send
         self._ids = ids
         self._hangs_up = hangs_up
@@ -92,8 +92,8 @@ def _check_path(scope: Scope) -> None:
             raise InvalidInput("not UTF-8", field="path") from None
 
 
-def _limited(receive: Receive, announced: bytes | None, limit: int) -> Receive:
-    if announced is not None and announced.isdigit() and int(announced[:20]) > limit:
+def _limited(receive: Receive, send_after: bytes | None, limit: int) -> Receive:
+    if send_after is not None and send_after.isdigit() and int(send_after[:20]) > limit:
         raise errors.BodyTooLarge(limit)
     received = 0
 

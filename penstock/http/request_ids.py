@@ -12,22 +12,22 @@ _CORRELATION_ID: Final = re.compile(rb"[A-Za-z0-9_.:/@+=-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class RequestIds:
     """`correlation_id` is the caller's, for all that one intention causes; `request_id` is this request's own."""
 
     request_id: str
     correlation_id: str
 
 
-def begin(scope: MutableMapping[str, Any], given: bytes | None) -> Trace:
+def begin(scope: MutableMapping[str, Any], given: bytes | None) -> RequestIds:
     """Give the request its ids. A correlation id that is no plain word is not taken over."""
     request_id = str(uuid7())
     correlation_id = given.decode() if given and _CORRELATION_ID.fullmatch(given) else request_id
-    trace = scope[_KEY] = Trace(request_id, correlation_id)
+    trace = scope[_KEY] = RequestIds(request_id, correlation_id)
     return trace
 
 
-def trace_of(scope: Mapping[str, Any]) -> Trace:
+def request_ids_of(scope: Mapping[str, Any]) -> RequestIds:
     """The ids of the request whose ASGI scope this is."""
-    trace: Trace = scope[_KEY]
+    trace: RequestIds = scope[_KEY]
     return trace

@@ -1,6 +1,6 @@
 """How a route of ours reads and answers: key first, then strict JSON, known parameters only, and one encoder.
 
-A resource's router is `router()`; each of its routes says by `needs(scope)` what a key must allow.
+A resource's router is `router()`; each of its routes says by `requires(scope)` what a key must allow.
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from penstock import json_codec
 from penstock.errors import InvalidInput
-from penstock.http.request_ids import Trace, trace_of
+from penstock.http.request_ids import RequestIds, request_ids_of
 from penstock.http.security import Caller, authorise
 from penstock.settings import Scope, Settings
 
@@ -56,18 +56,18 @@ class StrictRequest(Request):
         return len(await self.body()) > LARGE
 
 
-ShortCut = Callable[[StrictRequest], Coroutine[Any, Any, Response | None]]
+FastPath = Callable[[StrictRequest], Coroutine[Any, Any, Response | None]]
 """A hot route's own way from a good request to its answer; None sends the request the usual way, errors and all."""
 
 R = TypeVar("R")
 E = TypeVar("E", bound=Callable[..., Any])
 
 
-def short_cut(way: ShortCut) -> Callable[[E], E]:
+def fast_path(way: FastPath) -> Callable[[E], E]:
     """Decorator, below the route's: give an endpoint its short cut."""
 
     def marked(endpoint: E) -> E:
-        endpoint.short_cut = way  # type: ignore[attr-defined]
+        endpoint.fast_path = way  # type: ignore[attr-defined]
         return endpoint
 
     return marked
@@ -81,7 +81,7 @@ class StrictRoute(APIRoute):
         scope: Scope | None = (self.openapi_extra or {})[SCOPE]
         known = frozenset(name for each in self.dependant.query_params for name in _parameters(each))
         takes_json = self.body_field is not None
-        way: ShortCut | None = getattr(self.endpoint, "short_cut", None)
+        way: FastPath | None = getattr(self.endpoint, "short_cut", None)
 
         async def handle(request: Request) -> Response:
             if scope is not None:
@@ -103,7 +103,7 @@ def router() -> APIRouter:
     return APIRouter(route_class=StrictRoute)
 
 
-def needs(scope: Scope | None) -> dict[str, Any]:
+def requires(scope: Scope | None) -> dict[str, Any]:
     """`openapi_extra` of a route: the scope that a key must have, or None where no key is asked for."""
     return {SCOPE: scope, **({"security": [{"key": []}]} if scope else {})}
 
@@ -118,8 +118,8 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-def ids_of(request: Request) -> Trace:
-    return trace_of(request.scope)
+def ids_of(request: Request) -> RequestIds:
+    return request_ids_of(request.scope)
 
 
 def plain(value: Any) -> dict[str, Any]:

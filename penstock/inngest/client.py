@@ -22,7 +22,7 @@ from penstock.errors import InvalidInput, PenstockError, SettingsError, Unavaila
 from penstock.inngest.publishing import SEND_SECONDS, DevServer, Told
 from penstock.pipelines import runs
 from penstock.redaction import error_text, redact
-from penstock.relay.debouncer import Waker
+from penstock.relay.debouncer import Debouncer
 from penstock.relay.outbox import APPENDED, EVENT_PREFIX, OutgoingEvent, Relayed, go_back, relay
 from penstock.settings import Settings, batch_size, get_settings
 
@@ -185,15 +185,15 @@ def wake_readers(position: int, reason: str) -> None:
 
 def _turn() -> None:
     if not relay_once().caught_up:
-        _waker.wake()
+        _waker.notify()
 
 
-_waker = Waker(_turn, lambda: settings().relay_interval_ms / 1000)
+_waker = Debouncer(_turn, lambda: settings().relay_interval_ms / 1000)
 
 
-def wake_relay() -> None:
+def notify_relay() -> None:
     """Say that events were appended: a thread relays soon, at most every `relay_interval_ms`. Never raises or waits."""
-    _waker.wake()
+    _waker.notify()
 
 
 def relay_now() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 OWN = ("127.0.0.1", "localhost", "::1")
 
 
-def past_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+def loopback_no_proxy(environment: Mapping[str, str]) -> dict[str, str]:
     """`no_proxy` in both spellings (a program may read either), with this machine's own names added."""
     given = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     names = [name.strip() for name in given.split(",") if name.strip()]

@@ -23,10 +23,10 @@ from penstock.domain import Local
 from penstock.errors import SettingsError
 from penstock.local import PROJECT, STATE
 from penstock.local.children import Children, end_former
-from penstock.local.loopback_no_proxy import past_proxies
+from penstock.local.loopback_no_proxy import loopback_no_proxy
 from penstock.local.postgres import EmbeddedPostgres
 from penstock.local.server_user import LocalServerFailed
-from penstock.local.up_options import Choices, choices
+from penstock.local.up_options import UpOptions, up_options
 from penstock.postgres import pool
 from penstock.project import Project
 from penstock.settings import Settings
@@ -85,7 +85,7 @@ class Run:
 
     environment: Mapping[str, str]
     app: str
-    wanted: Choices
+    wanted: UpOptions
     children: Children
     say: Say
     postgres: EmbeddedPostgres | None = None
@@ -108,7 +108,7 @@ def up(environment: Mapping[str, str], project: Project, say: Say = print) -> No
             run = Run(
                 environment,
                 project.app,
-                choices(environment),
+                up_options(environment),
                 Children(STATE / "logs", STATE / "children", PROJECT),
                 say,
             )
@@ -133,7 +133,7 @@ def _check(environment: Mapping[str, str]) -> None:
 
 
 def _local(run: Run) -> dict[str, str]:
-    return {"PENSTOCK_ENV": "local", "INNGEST_DEV": run.wanted.inngest.url, **past_proxies(run.environment)}
+    return {"PENSTOCK_ENV": "local", "INNGEST_DEV": run.wanted.inngest.url, **loopback_no_proxy(run.environment)}
 
 
 def _database(run: Run, signals: Signals, stack: ExitStack) -> Settings:
@@ -211,7 +211,7 @@ def _await(run: Run, url: str, name: str) -> None:
     raise LocalServerFailed(f"the {name} does not answer at {url}: see {run.children.log(name)}")
 
 
-def _register(wanted: Choices) -> bool:
+def _register(wanted: UpOptions) -> bool:
     """Have Inngest take the app; False if it had it already, just so."""
     try:
         answer = httpx.put(f"{wanted.address}/api/inngest", timeout=30, trust_env=False)
@@ -224,7 +224,7 @@ def _register(wanted: Choices) -> bool:
     return bool(answer.json().get("modified"))
 
 
-def _publish(wanted: Choices, data: Mapping[str, object]) -> None:
+def _publish(wanted: UpOptions, data: Mapping[str, object]) -> None:
     """Have all readers look at the store now: for a new projection or a new listener everything in it is new."""
     event = {"name": "penstock/relay.requested", "data": data}
     try:
@@ -271,7 +271,7 @@ def _register_again(run: Run, was_taken: bool) -> bool:
 
 
 @contextmanager
-def _recorded(wanted: Choices) -> Iterator[None]:
+def _recorded(wanted: UpOptions) -> Iterator[None]:
     """For the other commands, which want to find what runs here."""
     record = STATE / "up.json"
     record.write_text(json.dumps({"address": wanted.address, "inngest": wanted.inngest.url}))

@@ -35,7 +35,7 @@ class Inngest:
 
 
 @dataclass(frozen=True)
-class Choices:
+class UpOptions:
     port: int
     sample: bool
     inngest: Inngest
@@ -45,7 +45,7 @@ class Choices:
         return f"http://127.0.0.1:{self.port}"
 
 
-def choices(environment: Mapping[str, str]) -> Choices:
+def up_options(environment: Mapping[str, str]) -> UpOptions:
     """Read PORT, SAMPLE and INNGEST_DEV; probe for a running Inngest; refuse ports that are taken."""
     port = _port(environment.get("PORT") or DEFAULT_PORT)
     sample = _switch("SAMPLE", environment.get("SAMPLE") or "1")
@@ -53,7 +53,7 @@ def choices(environment: Mapping[str, str]) -> Choices:
     inngest = _inngest(environment.get("INNGEST_DEV", ""))
     if inngest.is_ours and inngest.port == port:
         raise SettingsError(f"PORT is {port}, where the Inngest stand-in listens: set PORT to another one")
-    return Choices(port, sample, inngest)
+    return UpOptions(port, sample, inngest)
 
 
 def _inngest(value: str) -> Inngest:

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 from penstock.errors import DatabaseUnavailable, PenstockError
 from penstock.event_store import high_water_mark
 from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 from penstock.settings import Settings
 from penstock.views import list_views
 
@@ -41,7 +41,7 @@ class Measurements:
 
 def measure(connection: Connection) -> Measurements:
     safe = high_water_mark(connection)
-    with translated():
+    with translate_errors():
         runs = connection.execute(_RUNS).fetchall()
         letters = connection.execute(_DEAD_LETTERS).fetchall()
         row = connection.execute(_EVENTS).fetchone()
@@ -51,7 +51,7 @@ def measure(connection: Connection) -> Measurements:
 
 def subscriptions(connection: Connection, safe: int) -> list[Subscription]:
     """Every subscription and how far behind `safe` it is."""
-    with translated():
+    with translate_errors():
         rows = connection.execute(_SUBSCRIPTIONS, {"safe": safe}).fetchall()
     return [Subscription(*row) for row in rows]
 
@@ -60,7 +60,7 @@ def alerts(connection: Connection) -> list[dict[str, Any]]:
     """What needs a human, the most urgent kind first: failing pipelines, subscriptions that lag, open dead letters."""
     safe = high_water_mark(connection)
     late = [each for each in subscriptions(connection, safe) if each.lag_seconds > LAG_SECONDS]
-    with translated(), connection.cursor(row_factory=dict_row) as cursor:
+    with translate_errors(), connection.cursor(row_factory=dict_row) as cursor:
         failing = cursor.execute(_FAILING).fetchall()
         letters = cursor.execute(_LETTERS).fetchall()
     return [
@@ -99,7 +99,7 @@ def what_is_missing(settings: Settings) -> list[str]:
 
 def what_moves(connection: Connection) -> dict[str, Any]:
     """Every subscription's position and every view's `refreshed_at`: equal means that no figure has changed."""
-    with translated():
+    with translate_errors():
         rows = connection.execute("select subscription, position from ops.subscriptions order by 1").fetchall()
     views = {view.name: view.refreshed_at for view in list_views(connection)}
     return {"subscriptions": dict(rows), "views": views}

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from penstock import json_codec
 from penstock.errors import Conflict, NotFound
 from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 from penstock.redaction import error_text, redact
 from penstock.settings import Settings
 
@@ -48,7 +48,7 @@ def park(
 ) -> UUID:
     """Keep what failed, as part of the caller's transaction; the same again is the same letter, one attempt more."""
     values = (kind, source, reference, redact(reason), Jsonb(dict(payload), dumps=json_codec.dumps))
-    with translated():
+    with translate_errors():
         row = connection.execute(_PARK, values).fetchone()
     assert row is not None
     found: UUID = row[0]
@@ -61,13 +61,13 @@ def list_dead_letters(
 ) -> list[DeadLetter]:  # fmt: skip
     """The open letters, or those that are done with, the latest first; at most 1,000."""
     values = {"resolved": resolved, "kind": kind, "source": source, "limit": min(limit, MAX_PAGE)}
-    with translated(), connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
+    with translate_errors(), connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
         return cursor.execute(_LIST, values).fetchall()
 
 
 def find_dead_letter(connection: Connection, letter_id: UUID) -> DeadLetter:
     """One letter, open or done with; raises `NotFound`."""
-    with translated(), connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
+    with translate_errors(), connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
         letter = cursor.execute(f"{_SELECT} where id = %s", (letter_id,)).fetchone()
     if letter is None:
         raise NotFound(f"there is no dead letter {letter_id}")
@@ -99,7 +99,7 @@ def drop(settings: Settings, letter_id: UUID) -> DeadLetter:
 
 
 def _lock_open(connection: Connection, letter_id: UUID) -> DeadLetter:
-    with translated(), connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
+    with translate_errors(), connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
         letter = cursor.execute(f"{_SELECT} where id = %s for update", (letter_id,)).fetchone()
     if letter is None:
         raise NotFound(f"there is no dead letter {letter_id}")
@@ -109,7 +109,7 @@ def _lock_open(connection: Connection, letter_id: UUID) -> DeadLetter:
 
 
 def _resolve(connection: Connection, letter_id: UUID, resolution: Resolution) -> None:
-    with translated():
+    with translate_errors():
         connection.execute(
             "update ops.dead_letters set resolved_at = clock_timestamp(), resolution = %s where id = %s",
             (resolution, letter_id),

@@ -25,7 +25,7 @@ from penstock.postgres.prepared import Statement, send
 
 MAX_LANES: Final = 16
 MAX_WAITING: Final = 1000
-PATIENCE_SECONDS = 5.0
+ACQUIRE_TIMEOUT_SECONDS = 5.0
 MAX_IDLE_SECONDS = 300.0
 _WATCH_SECONDS: Final = 0.5
 
@@ -33,18 +33,18 @@ _Connection: TypeAlias = psycopg.AsyncConnection[TupleRow]
 
 
 @dataclass(slots=True)
-class _Turn:
+class _Request:
     values: Sequence[bytes]
     answer: asyncio.Future[bytes]
     since: float
 
 
-def ask(database_url: str, statement: Statement, values: Sequence[bytes]) -> asyncio.Future[bytes]:
+def fetch_value(database_url: str, statement: Statement, values: Sequence[bytes]) -> asyncio.Future[bytes]:
     """Send the statement with its values in binary; its answer, in binary, comes when Postgres has committed.
 
     The future raises what `database.translate` makes of an error. `DatabaseUnavailable` means: the connection broke,
     and nobody knows whether it was done; or nothing was sent, since Postgres took no connection, none was free within
-    `PATIENCE_SECONDS`, or too many wait already. To give the future up does not stop what was sent.
+    `ACQUIRE_TIMEOUT_SECONDS`, or too many wait already. To give the future up does not stop what was sent.
     """
     loop = asyncio.get_running_loop()
     lanes_of_loop = _of_loops.get(loop)
@@ -52,8 +52,8 @@ def ask(database_url: str, statement: Statement, values: Sequence[bytes]) -> asy
         lanes_of_loop = _of_loops[loop] = {}
     lanes = lanes_of_loop.get((database_url, statement.name))
     if lanes is None:
-        lanes = lanes_of_loop[database_url, statement.name] = _Lanes(database_url, statement)
-    return lanes.ask(_Turn(values, loop.create_future(), monotonic()))
+        lanes = lanes_of_loop[database_url, statement.name] = _AppendPool(database_url, statement)
+    return lanes.fetch_value(_Request(values, loop.create_future(), monotonic()))
 
 
 def close_lanes() -> None:
@@ -62,31 +62,31 @@ def close_lanes() -> None:
         lanes.close()
 
 
-class _Lanes:
+class _AppendPool:
     """Whoever waits longest is next, on the connection that was busy last; more are opened while somebody waits."""
 
     def __init__(self, database_url: str, statement: Statement) -> None:
         self._url = database_url
         self._statement = statement
-        self._waiting: deque[_Turn] = deque()
-        self._open: set[_Lane] = set()
-        self._idle: list[_Lane] = []
+        self._waiting: deque[_Request] = deque()
+        self._open: set[_PooledConnection] = set()
+        self._idle: list[_PooledConnection] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._open_again_at = 0.0
         self._watched = False
 
-    def ask(self, turn: _Turn) -> asyncio.Future[bytes]:
+    def fetch_value(self, turn: _Request) -> asyncio.Future[bytes]:
         if len(self._waiting) >= MAX_WAITING:
             raise DatabaseUnavailable("too many wait for a connection to Postgres", retry_after=2)
         self._waiting.append(turn)
         self._serve()
         return turn.answer
 
-    def done(self, lane: "_Lane") -> None:
+    def done(self, lane: "_PooledConnection") -> None:
         self._idle.append(lane)
         self._serve()
 
-    def lost(self, lane: "_Lane") -> None:
+    def lost(self, lane: "_PooledConnection") -> None:
         self._open.discard(lane)
         if lane in self._idle:
             self._idle.remove(lane)
@@ -125,7 +125,7 @@ class _Lanes:
             if not self._open and self._opening == {this}:
                 self._refuse(translate(error), len(self._waiting))
         else:
-            lane = _Lane(self, connection, self._statement)
+            lane = _PooledConnection(self, connection, self._statement)
             self._open.add(lane)
             self.done(lane)
         finally:
@@ -134,7 +134,7 @@ class _Lanes:
     def _watch(self) -> None:
         """One timer for all, in place of one for each request."""
         now = monotonic()
-        late = sum(1 for turn in self._waiting if turn.since <= now - PATIENCE_SECONDS)
+        late = sum(1 for turn in self._waiting if turn.since <= now - ACQUIRE_TIMEOUT_SECONDS)
         self._refuse(DatabaseUnavailable("Postgres had no connection free in time", retry_after=2), late)
         while self._idle and self._idle[0].idle_since <= now - MAX_IDLE_SECONDS:  # those at the bottom rest longest
             self._idle[0].close()
@@ -148,8 +148,8 @@ class _Lanes:
                 turn.answer.set_exception(error)
 
 
-class _Lane:
-    def __init__(self, lanes: _Lanes, connection: _Connection, statement: Statement) -> None:
+class _PooledConnection:
+    def __init__(self, lanes: _AppendPool, connection: _Connection, statement: Statement) -> None:
         self.idle_since = 0.0
         self._lanes = lanes
         self._connection = connection  # holds what it would close
@@ -157,13 +157,13 @@ class _Lane:
         self._postgres.nonblocking = 1
         self._statement = statement
         self._prepared = connection.prepare_threshold is not None
-        self._turn: _Turn | None = None
+        self._turn: _Request | None = None
         self._result: pq.abc.PGresult | None = None
         self._writes = False
         self._socket = self._postgres.socket
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
-    def send(self, turn: _Turn) -> None:
+    def send(self, turn: _Request) -> None:
         self._turn = turn
         try:
             send(self._postgres, self._statement, turn.values, prepared=self._prepared)
@@ -195,7 +195,7 @@ class _Lane:
         except psycopg.Error as error:
             self.close(error)
 
-    def _answer(self, turn: _Turn) -> None:
+    def _answer(self, turn: _Request) -> None:
         result, self._result, self._turn = self._result, None, None
         assert result is not None
         if not turn.answer.done():
@@ -217,10 +217,10 @@ class _Lane:
 
 
 def _caused(error: psycopg.Error) -> Exception:
-    translated = translate(error)
-    if translated is not error:
-        translated.__cause__ = error
-    return translated
+    translate_errors = translate(error)
+    if translate_errors is not error:
+        translate_errors.__cause__ = error
+    return translate_errors
 
 
 async def _connect(database_url: str, statement: Statement) -> _Connection:
@@ -243,4 +243,4 @@ async def _prepare(connection: _Connection, statement: Statement) -> None:
         await connection.execute(f"prepare {statement.name} as {statement.text}")
 
 
-_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Lanes]] = WeakKeyDictionary()
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _AppendPool]] = WeakKeyDictionary()

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from psycopg import Cursor
 from psycopg.abc import Params, Query
 
-from penstock.postgres.pool import translated
+from penstock.postgres.pool import translate_errors
 
 MAX_BYTES: Final = 4_000_000
 """Of one answer: Vercel cuts at 4,500,000."""
@@ -28,7 +28,7 @@ def take(
     """
     rows: list[T] = []
     total = 0
-    with translated(), closing(cursor.stream(query, values)) as found:  # type: ignore[type-var]
+    with translate_errors(), closing(cursor.stream(query, values)) as found:  # type: ignore[type-var]
         for row in found:
             total += size(row)
             if rows and total > MAX_BYTES:

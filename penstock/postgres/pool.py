@@ -37,7 +37,7 @@ _pools_lock = threading.Lock()
 @contextmanager
 def connection(settings: Settings) -> Iterator[Connection]:
     """Borrow an autocommit connection from the process' pool; driver errors leave as `PenstockError`."""
-    with translated():
+    with translate_errors():
         try:
             with pool(settings.database_url).connection() as borrowed:
                 yield borrowed
@@ -54,7 +54,7 @@ def transaction(settings: Settings) -> Iterator[Connection]:
 
 def connect(database_url: str) -> Connection:
     """Open an autocommit connection outside the pool, for scripts and long work."""
-    with translated():
+    with translate_errors():
         opened = psycopg.connect(database_url, **connect_options(database_url))
         try:
             _set_up(opened)
@@ -89,7 +89,7 @@ def close_pools() -> None:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn a driver error into the project's own, chosen by SQLSTATE."""
     try:
         yield
@@ -118,7 +118,7 @@ def migrate(
     Keeps the books where the Supabase CLI keeps them, so that either may go on where the other stopped. Raises
     `Conflict` if a migration that this function applied has been edited since.
     """
-    with translated():
+    with translate_errors():
         connection.execute(_MIGRATION_LEDGER)
         done = []
         with connection.transaction():
@@ -143,7 +143,7 @@ def migrate(
 
 def pending_migrations(connection: Connection, folder: Path = MIGRATIONS) -> list[str]:
     """The names of the migrations that `migrate` would apply."""
-    with translated():
+    with translate_errors():
         if connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone() == (None,):
             return [path.stem for path in sorted(folder.glob("*.sql"))]
         rows = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()

@@ -36,14 +36,14 @@ def send(postgres: pq.abc.PGconn, statement: Statement, values: Sequence[bytes],
         postgres.send_query_params(statement.text.encode(), values, None, formats, _BINARY)
 
 
-def stands_alone(connection: Connection) -> bool:
+def in_autocommit(connection: Connection) -> bool:
     """Whether what is sent now is a transaction of its own, and answered at once."""
     postgres = connection.pgconn
     idle = postgres.transaction_status == pq.TransactionStatus.IDLE
     return idle and connection.autocommit and not postgres.pipeline_status
 
 
-def ask(connection: Connection, statement: Statement, values: Sequence[bytes]) -> bytes:
+def fetch_value(connection: Connection, statement: Statement, values: Sequence[bytes]) -> bytes:
     """The answer, in binary, of a statement that stands alone. Raises psycopg's errors."""
     with connection.lock:
         try:

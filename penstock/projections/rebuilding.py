@@ -22,10 +22,10 @@ from penstock.event_store import high_water_mark, lock_checkpoint, move_checkpoi
 from penstock.postgres.pool import Connection, transaction
 from penstock.projections.folding import Unreadable, fold_range, prepare
 from penstock.projections.projection import Projection, PythonProjection, find_projection, place_of
-from penstock.projections.runner import STRIDE
+from penstock.projections.runner import BATCH_SIZE
 from penstock.settings import Settings
 
-LARGE_STRIDE: Final = 200_000
+LARGE_BATCH_SIZE: Final = 200_000
 MOST_LANES: Final = 2
 _WORK_MEM: Final = "128MB"
 
@@ -90,7 +90,7 @@ def rebuild(settings: Settings, name: str) -> Rebuilt:
         copy = _Copy(settings, projection)
         copy.create()
         copy.fill()
-        return copy.put_in_place()
+        return copy.cut_over()
 
 
 @contextmanager
@@ -111,8 +111,8 @@ class _Copy:
         self.settings = settings
         self.projection = projection
         self.schema = f"rebuild_{projection.name}"
-        self.largest_stride = STRIDE if isinstance(projection, PythonProjection) else LARGE_STRIDE
-        self.stride = self.largest_stride
+        self.largest_batch_size = BATCH_SIZE if isinstance(projection, PythonProjection) else LARGE_BATCH_SIZE
+        self.batch_size = self.largest_batch_size
         self.lanes = _lanes(projection)
         self.position = 0
         self.events = 0
@@ -141,7 +141,7 @@ class _Copy:
                 self._fold_next(lanes, safe)
             caught_up = self.position >= safe
 
-    def put_in_place(self) -> Rebuilt:
+    def cut_over(self) -> Rebuilt:
         """One transaction: stop the live projection, catch up with it, give its tables what differs."""
         with transaction(self.settings) as connection:
             connection.execute("set local statement_timeout = 0")
@@ -157,16 +157,16 @@ class _Copy:
         return Rebuilt(self.position, self.events, len(self.parked), deleted, inserted)
 
     def _fold_next(self, lanes: Sequence[Connection], limit: int) -> None:
-        upto = min(limit, self.position + self.stride)
+        upto = min(limit, self.position + self.batch_size)
         for lane in lanes:
             prepare(lane, self.projection, copy=self.schema, work_mem=_WORK_MEM)
         try:
             folded = fold_range(lanes[0], self.projection, self.position, upto, beside=lanes[1:])
         except Unreadable:
-            self.stride = max(1, self.stride // 2)
+            self.batch_size = max(1, self.batch_size // 2)
             return
         self.position = max(self.position, upto)
-        self.stride = min(self.largest_stride, self.stride * 2)
+        self.batch_size = min(self.largest_batch_size, self.batch_size * 2)
         self.events += folded.events
         self.parked += [folded.parked] if folded.parked is not None else []
 

@@ -16,7 +16,7 @@ from penstock.projections.folding import Unreadable, fold_range, prepare
 from penstock.projections.projection import Projection, find_projection, projections
 from penstock.settings import Settings
 
-STRIDE: Final = 20_000
+BATCH_SIZE: Final = 20_000
 POLL_SECONDS: Final = 0.02
 
 
@@ -36,13 +36,13 @@ def advance(settings: Settings, name: str, *, seconds: float = 20.0) -> Advanced
     """
     projection = find_projection(name)
     deadline = time.monotonic() + seconds
-    stride, events = STRIDE, 0
+    batch_size, events = BATCH_SIZE, 0
     while True:
-        step = _step(settings, projection, stride)
+        step = _step(settings, projection, batch_size)
         events += step.events
         if step.caught_up or time.monotonic() >= deadline:
             return Advanced(step.position, events, step.caught_up)
-        stride = step.next_stride
+        batch_size = step.next_batch_size
 
 
 def advance_all(settings: Settings, *, seconds: float = 20.0) -> Mapping[str, Advanced]:
@@ -77,29 +77,29 @@ class _Step:
     position: int
     events: int
     caught_up: bool
-    next_stride: int
+    next_batch_size: int
 
 
-def _step(settings: Settings, projection: Projection, stride: int) -> _Step:
+def _step(settings: Settings, projection: Projection, batch_size: int) -> _Step:
     with connection(settings) as borrowed:
         position, safe = read_checkpoint(borrowed, projection.name), high_water_mark(borrowed)
     if position >= safe:
-        return _Step(position, 0, caught_up=True, next_stride=stride)
+        return _Step(position, 0, caught_up=True, next_batch_size=batch_size)
     try:
         with transaction(settings) as locked:
-            return _apply_next(locked, projection, stride)
+            return _apply_next(locked, projection, batch_size)
     except Unreadable:
-        return _Step(position, 0, caught_up=False, next_stride=max(1, stride // 2))
+        return _Step(position, 0, caught_up=False, next_batch_size=max(1, batch_size // 2))
 
 
-def _apply_next(connection: Connection, projection: Projection, stride: int) -> _Step:
+def _apply_next(connection: Connection, projection: Projection, batch_size: int) -> _Step:
     after = lock_checkpoint(connection, projection.name)
     # In a statement of its own, before the one that reads rows: only then are all up to it visible to that one.
     safe = high_water_mark(connection)
-    upto = min(safe, after + stride)
+    upto = min(safe, after + batch_size)
     if upto <= after:
-        return _Step(after, 0, caught_up=True, next_stride=stride)
+        return _Step(after, 0, caught_up=True, next_batch_size=batch_size)
     prepare(connection, projection)
     events = fold_range(connection, projection, after, upto).events
     move_checkpoint(connection, projection.name, upto)
-    return _Step(upto, events, caught_up=upto == safe, next_stride=min(STRIDE, stride * 2))
+    return _Step(upto, events, caught_up=upto == safe, next_batch_size=min(BATCH_SIZE, batch_size * 2))

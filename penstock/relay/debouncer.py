@@ -1,6 +1,6 @@
 """Coalesce many wakes into few turns of one piece of work.
 
-However often `wake` is called, one turn runs at a time, no two begin within `interval` seconds, and a wake that comes
+However often `notify` is called, one turn runs at a time, no two begin within `interval` seconds, and a wake that comes
 during a turn leads to one more: none is lost while the process lives. (What a dying process loses, cron finds.)
 A turn that failed is made again, after a pause of up to five seconds; only the first failure of a series is logged.
 """
@@ -18,7 +18,7 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 5.0
 
 
-class Waker:
+class Debouncer:
     def __init__(self, work: Callable[[], object], interval: Callable[[], float]) -> None:
         self._work = work
         self._interval = interval
@@ -28,7 +28,7 @@ class Waker:
         self._not_before = 0.0
         self._pause = 0.0
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Have the work done by a background thread; returns at once."""
         if self._want():
             threading.Thread(target=self._turns, args=(None,), name="penstock-relay", daemon=True).start()

@@ -7,7 +7,7 @@ for a while from where its listeners left. All of it happens under the lock of t
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Listening:
 
 def read_listening(connection: Connection, names: Collection[str], position: int) -> Listening:
     """Compare what is listened to now with what was; `position` is the relay's checkpoint, which the caller holds."""
-    with translated():
+    with translate_errors():
         rows: dict[str, int | None] = dict(
             connection.execute("select event_type, position from ops.listened_types").fetchall()
         )
@@ -51,7 +51,7 @@ def read_listening(connection: Connection, names: Collection[str], position: int
 
 def move_listening(connection: Connection, name: str, position: int | None) -> None:
     """Say that the listeners of one type heard up to `position`; None: everything that the relay told of."""
-    with translated():
+    with translate_errors():
         connection.execute(
             "update ops.listened_types set position = %s, updated_at = now() where event_type = %s", (position, name)
         )
@@ -59,7 +59,7 @@ def move_listening(connection: Connection, name: str, position: int | None) -> N
 
 def move_listening_back(connection: Connection, position: int) -> None:
     """Have no type further than `position`."""
-    with translated():
+    with translate_errors():
         connection.execute(
             "update ops.listened_types set position = %(to)s, updated_at = now() where position > %(to)s",
             {"to": position},

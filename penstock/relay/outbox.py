@@ -23,7 +23,7 @@ from penstock.event_store.streams import EVENT_COLUMNS
 from penstock.event_store.subscriptions import high_water_mark, lock_checkpoint, move_checkpoint
 from penstock.pipelines import dead_letters
 from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 from penstock.relay.listening import Listened, move_listening, move_listening_back, read_listening
 from penstock.settings import Settings
 
@@ -179,7 +179,7 @@ def _read_listened(connection: Connection, after: int, to: int, listened: Listen
     if not listened.types and not listened.prefixes:
         return []
     values = {"after": after, "to": to, "types": listened.types, "prefixes": listened.prefixes}
-    with translated(), connection.cursor(row_factory=class_row(RecordedEvent)) as cursor:
+    with translate_errors(), connection.cursor(row_factory=class_row(RecordedEvent)) as cursor:
         try:
             with connection.transaction():
                 return cursor.execute(_UPCAST, values).fetchall()
@@ -190,7 +190,7 @@ def _read_listened(connection: Connection, after: int, to: int, listened: Listen
 
 def _appended(connection: Connection, after: int, to: int) -> tuple[list[OutgoingEvent], int]:
     """The one event for the range; none if it holds gaps alone. Its id is stable: the last stored event's."""
-    with translated():
+    with translate_errors():
         row = connection.execute(_RANGE, {"after": after, "to": to}).fetchone()
     assert row is not None
     count, last_id, event_types = row

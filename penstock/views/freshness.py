@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 from penstock.views.registry import Kind, View, views
 
 _REFRESHED = "select refreshed_at, duration_ms from ops.views where view = %s"
@@ -29,7 +29,7 @@ def list_views(connection: Connection) -> list[Freshness]:
 
 def freshness(connection: Connection, view: View) -> Freshness:
     """How fresh one view is."""
-    with translated():
+    with translate_errors():
         if view.fresh_by is None:
             row = connection.execute(_REFRESHED, (view.name,)).fetchone() or (None, None)
         else:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from penstock.errors import InvalidInput
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 from penstock.views.registry import find_view
 
 
@@ -29,7 +29,7 @@ def refresh_view(connection: Connection, name: str) -> Refreshed:
     """
     if find_view(name).kind == "table":
         raise InvalidInput(f"{name} is a table, always as fresh as what fills it: there is nothing to refresh")
-    with translated():
+    with translate_errors():
         row = connection.execute("select public.refresh_materialized_view(%s)", (name,)).fetchone()
     assert row is not None
     answer = row[0]

@@ -1,7 +1,7 @@
 """Customers: one line, one `CustomerRegistered`. What the customer's stream says already is a duplicate."""
 
 from penstock.ingest.files.parse.types import Email, Identifier, Text, Timestamp
-from penstock.ingest.files.target import MOMENT, Facts, Field, Target
+from penstock.ingest.files.target import MOMENT, EventMapping, Field, Target
 
 _SELECT = """
 select
@@ -26,5 +26,5 @@ TARGET = Target(
             "registered_at", Timestamp(of_fact=True), True, ("created_at", "signup date", "registration date", "date")
         ),
     ),
-    into=Facts(_SELECT, repeat="latest", by="customer_id"),
+    into=EventMapping(_SELECT, repeat="latest", by="customer_id"),
 )

@@ -4,7 +4,7 @@ With an `adjustment_id` the same movement is recognised in any file; without one
 """
 
 from penstock.ingest.files.parse.types import Identifier, Integer, Text, Timestamp
-from penstock.ingest.files.target import Facts, Field, Target
+from penstock.ingest.files.target import EventMapping, Field, Target
 
 _SELECT = """
 select
@@ -26,6 +26,6 @@ TARGET = Target(
         Field("adjusted_at", Timestamp(of_fact=True), False, ("date", "created_at", "time", "timestamp")),
         Field("adjustment_id", Identifier(), False, ("reference", "id", "movement_id")),
     ),
-    into=Facts(_SELECT, repeat="id", by="product_id"),
+    into=EventMapping(_SELECT, repeat="id", by="product_id"),
     defaults={"reason": "import"},
 )

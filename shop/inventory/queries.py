@@ -10,7 +10,7 @@ from penstock import json_codec
 from penstock.errors import NotFound
 from penstock.event_store import read_checkpoint
 from penstock.postgres.paging import take
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 
 
 def read_inventory(connection: Connection, product_id: str, *, changes: int = 20) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def read_inventory(connection: Connection, product_id: str, *, changes: int = 20
     Raises `NotFound` if it was never adjusted.
     """
     checkpoint = read_checkpoint(connection, "inventory")
-    with translated(), connection.cursor(row_factory=dict_row) as cursor:
+    with translate_errors(), connection.cursor(row_factory=dict_row) as cursor:
         present = cursor.execute(_INVENTORY, (product_id,)).fetchone()
         history = _latest_changes(cursor, product_id, changes) if present else []
     if present is None:

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from fastapi import Query, Request
 from pydantic import Field
 
-from penstock.http.background import woken
+from penstock.http.background import relay_after
 from penstock.http.parameters import Answer, IdempotencyKey, ProductId, WaitFor
 from penstock.http.read_your_writes import context_of, read_when_ready
-from penstock.http.routing import Json, needs, router, settings_of
+from penstock.http.routing import Json, requires, router, settings_of
 from shop.inventory import commands, inputs
 from shop.inventory.queries import read_inventory
 
@@ -54,7 +54,7 @@ class InventoryOut(Answer):
 @routes.post(
     "/v1/inventory/{product_id:path}/adjust",
     responses={200: {"model": InventoryAnswer}},
-    openapi_extra=needs("write"),
+    openapi_extra=requires("write"),
 )
 def adjust_inventory(
     request: Request, product_id: ProductId, body: inputs.AdjustInventory, idempotency_key: IdempotencyKey = None
@@ -74,10 +74,10 @@ def adjust_inventory(
         "position": answer.position,
         "duplicate": answer.duplicate,
     }
-    return woken(request, Json(content))
+    return relay_after(request, Json(content))
 
 
-@routes.get("/v1/inventory/{product_id:path}", responses={200: {"model": InventoryOut}}, openapi_extra=needs("read"))
+@routes.get("/v1/inventory/{product_id:path}", responses={200: {"model": InventoryOut}}, openapi_extra=requires("read"))
 async def read_inventory_model(
     request: Request,
     product_id: ProductId,

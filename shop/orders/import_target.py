@@ -5,7 +5,7 @@ or `amount` for the whole line. A category or name that the file does not give i
 """
 
 from penstock.ingest.files.parse.types import Code, Identifier, Integer, Number, Text, Timestamp
-from penstock.ingest.files.target import MOMENT, Facts, Field, Profile, Target
+from penstock.ingest.files.target import MOMENT, EventMapping, Field, Profile, Target
 
 _ONLINE_RETAIL = Profile(
     "online_retail",
@@ -93,7 +93,7 @@ TARGET = Target(
         Field("country", Text(at_most=100), False, ("ship country", "customer country")),
         Field("currency", Code(3), False, ("currency code",)),
     ),
-    into=Facts(_SELECT, repeat="stream", by="order_id"),
+    into=EventMapping(_SELECT, repeat="stream", by="order_id"),
     one_of=(("amount", "unit_price"),),
     defaults={"currency": "USD"},
     profiles=(_ONLINE_RETAIL, _COMPLETE_JOURNEY),

@@ -6,7 +6,7 @@ from psycopg.rows import dict_row
 
 from penstock.errors import NotFound
 from penstock.event_store import read_checkpoint
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 
 
 def read_order(connection: Connection, order_id: str) -> dict[str, Any]:
@@ -15,7 +15,7 @@ def read_order(connection: Connection, order_id: str) -> dict[str, Any]:
     A command that was just answered may not be in it yet: wait for its position first.
     """
     checkpoint = read_checkpoint(connection, "orders")
-    with translated(), connection.cursor(row_factory=dict_row) as cursor:
+    with translate_errors(), connection.cursor(row_factory=dict_row) as cursor:
         order = cursor.execute(_ORDER, (order_id,)).fetchone()
         items = cursor.execute(_ITEMS, (order_id,)).fetchall() if order else []
     if order is None:

@@ -6,10 +6,10 @@ from fastapi import Request
 from pydantic import Field
 
 from penstock.commands import CommandAnswer
-from penstock.http.background import woken
+from penstock.http.background import relay_after
 from penstock.http.parameters import Answer, IdempotencyKey, OrderId, Status, WaitFor
 from penstock.http.read_your_writes import context_of, read_when_ready
-from penstock.http.routing import Json, needs, router, settings_of
+from penstock.http.routing import Json, requires, router, settings_of
 from penstock.payloads import Payload
 from shop.orders import commands, inputs
 from shop.orders.order import Order
@@ -60,10 +60,10 @@ class OrderOut(Answer):
     position: int
 
 
-_STEP: dict[str, Any] = {"responses": {200: {"model": OrderAnswer}}, "openapi_extra": needs("write")}
+_STEP: dict[str, Any] = {"responses": {200: {"model": OrderAnswer}}, "openapi_extra": requires("write")}
 
 
-@routes.post("/v1/orders", status_code=201, responses={201: {"model": OrderAnswer}}, openapi_extra=needs("write"))
+@routes.post("/v1/orders", status_code=201, responses={201: {"model": OrderAnswer}}, openapi_extra=requires("write"))
 def place_order(request: Request, body: inputs.PlaceOrder, idempotency_key: IdempotencyKey = None) -> Json:
     """Place an order. Its total is the exact sum of the items.
 
@@ -123,7 +123,7 @@ def cancel_order(
     return _step(request, order_id, "cancel", body or inputs.CancelOrder(), idempotency_key)
 
 
-@routes.get("/v1/orders/{order_id:path}", responses={200: {"model": OrderOut}}, openapi_extra=needs("read"))
+@routes.get("/v1/orders/{order_id:path}", responses={200: {"model": OrderOut}}, openapi_extra=requires("read"))
 async def read_order_model(request: Request, order_id: OrderId, wait_for: WaitFor = None) -> Json:
     """Read an order from the read model, as of its `position`."""
     return Json(await read_when_ready(request, "orders", wait_for, lambda connection: read_order(connection, order_id)))
@@ -144,4 +144,4 @@ def _answer(request: Request, answer: CommandAnswer[Order], status: int) -> Json
         "position": answer.position,
         "duplicate": answer.duplicate,
     }
-    return woken(request, Json(content, status))
+    return relay_after(request, Json(content, status))

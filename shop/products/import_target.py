@@ -4,7 +4,7 @@ A line that says what the product's stream says already is a duplicate; one that
 """
 
 from penstock.ingest.files.parse.types import Identifier, Number, Text, Timestamp
-from penstock.ingest.files.target import Facts, Field, Target
+from penstock.ingest.files.target import EventMapping, Field, Target
 
 _SELECT = """
 select
@@ -27,5 +27,5 @@ TARGET = Target(
         Field("unit_price", Number(), False, ("UnitPrice", "price", "list price")),
         Field("listed_at", Timestamp(of_fact=True), False, ("created_at", "date")),
     ),
-    into=Facts(_SELECT, repeat="latest", by="product_id"),
+    into=EventMapping(_SELECT, repeat="latest", by="product_id"),
 )

@@ -13,12 +13,12 @@ create table raw.webhook_inbox (
   attempts integer not null default 0,
   reason text,
   event_ids uuid[] not null default '{}',
-  settled_at timestamptz,
+  processed_at timestamptz,
   constraint webhook_inbox_pkey primary key (source, delivery_id),
   constraint webhook_inbox_source_check check (source ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
   constraint webhook_inbox_delivery_id_check check (delivery_id <> '' and length(delivery_id) <= 200),
   constraint webhook_inbox_status_check check (status in ('pending', 'appended', 'failed')),
-  constraint webhook_inbox_settled_check check ((status = 'pending') = (settled_at is null))
+  constraint webhook_inbox_processed_check check ((status = 'pending') = (processed_at is null))
 );
 create index webhook_inbox_pending_idx on raw.webhook_inbox (due_at) where status = 'pending';
 

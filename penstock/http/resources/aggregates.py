@@ -9,7 +9,7 @@ from pydantic import Field
 from penstock.errors import NotFound
 from penstock.event_store import load_any
 from penstock.http.parameters import AggregateId, AggregateType, Answer
-from penstock.http.routing import Json, needs, router, settings_of
+from penstock.http.routing import Json, requires, router, settings_of
 from penstock.postgres import pool
 from penstock.types import Time
 
@@ -32,7 +32,7 @@ class AggregateOut(Answer):
 @routes.get(
     "/v1/aggregates/{aggregate_type}/{aggregate_id:path}",
     responses={200: {"model": AggregateOut}},
-    openapi_extra=needs("read"),
+    openapi_extra=requires("read"),
 )
 def read_aggregate(
     request: Request,

@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from penstock.http.routing import needs, router
+from penstock.http.routing import requires, router
 
 routes = router()
 
@@ -31,12 +31,12 @@ def _files() -> dict[str, Path]:
     return {str(path.relative_to(FOLDER)): path for path in FOLDER.rglob("*") if path.suffix in _TYPES}
 
 
-@routes.get("/", include_in_schema=False, openapi_extra=needs(None))
+@routes.get("/", include_in_schema=False, openapi_extra=requires(None))
 def read_dashboard(request: Request) -> Response:
     return _file("index.html")
 
 
-@routes.get("/dashboard/{name:path}", include_in_schema=False, openapi_extra=needs(None))
+@routes.get("/dashboard/{name:path}", include_in_schema=False, openapi_extra=requires(None))
 def read_dashboard_file(request: Request, name: str) -> Response:
     return _file(name)
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from penstock.event_store.pages import page_of_store
 from penstock.http.parameters import Answer, Limit, Position, RecordedEventOut
-from penstock.http.routing import needs, router, settings_of, spliced
+from penstock.http.routing import requires, router, settings_of, spliced
 from penstock.postgres import pool
 
 routes = router()
@@ -22,7 +22,7 @@ class EventsOut(Answer):
     more: bool = Field(description="There are more events now: read on.")
 
 
-@routes.get("/v1/events", responses={200: {"model": EventsOut}}, openapi_extra=needs("read"))
+@routes.get("/v1/events", responses={200: {"model": EventsOut}}, openapi_extra=requires("read"))
 def read_store(
     request: Request,
     after: Position = 0,

@@ -14,10 +14,10 @@ from starlette.responses import Response, StreamingResponse
 
 from penstock.errors import InvalidInput
 from penstock.event_store import uuid7
-from penstock.http.background import announced
+from penstock.http.background import send_after
 from penstock.http.import_options import JSON_OPTIONS, MAX_OPTION, TEXT_OPTIONS, ImportOptions
 from penstock.http.parameters import Answer, Limit, Name
-from penstock.http.routing import Json, caller_of, ids_of, limiter, needs, router, settings_of
+from penstock.http.routing import Json, caller_of, ids_of, limiter, requires, router, settings_of
 from penstock.ingest import files
 from penstock.ingest.files import Import
 
@@ -128,7 +128,7 @@ ImportId = Annotated[UUID, Path(description="As answered when the file came in."
     "/v1/imports/{target}",
     status_code=202,
     responses={202: {"model": ImportAccepted}, 200: {"model": DryRunOut, "description": "What `dry_run` found"}},
-    openapi_extra={**needs("write"), **_FILE},
+    openapi_extra={**requires("write"), **_FILE},
 )
 async def import_file(request: Request, target: Name, asked: Annotated[FileOptions, Query()]) -> Json:
     """Take a file. It is stored before this answers and worked on after; `status_url` tells how it goes.
@@ -145,19 +145,19 @@ async def import_file(request: Request, target: Name, asked: Annotated[FileOptio
     return started(request, answer, imported)
 
 
-@routes.get("/v1/imports", responses={200: {"model": ImportsOut}}, openapi_extra=needs("read"))
+@routes.get("/v1/imports", responses={200: {"model": ImportsOut}}, openapi_extra=requires("read"))
 def read_imports(request: Request, limit: Limit = 50) -> Json:
     """The latest imports, newest first."""
     return Json({"imports": [each.as_json() for each in files.list_imports(settings_of(request), limit)]})
 
 
-@routes.get("/v1/imports/{import_id}", responses={200: {"model": ImportOut}}, openapi_extra=needs("read"))
+@routes.get("/v1/imports/{import_id}", responses={200: {"model": ImportOut}}, openapi_extra=requires("read"))
 def read_import(request: Request, import_id: ImportId) -> Json:
     """How an import stands: state, exact counts, progress, and how its file was read."""
     return Json(files.import_status(settings_of(request), import_id).as_json())
 
 
-@routes.post("/v1/imports/{import_id}/undo", responses={200: {"model": ImportOut}}, openapi_extra=needs("write"))
+@routes.post("/v1/imports/{import_id}/undo", responses={200: {"model": ImportOut}}, openapi_extra=requires("write"))
 def undo_import(request: Request, import_id: ImportId) -> Json:
     """Take an import into a table back: rows that it added go, rows that it changed are as they were.
 
@@ -171,7 +171,7 @@ def undo_import(request: Request, import_id: ImportId) -> Json:
     "/v1/imports/{import_id}/rejects",
     response_class=Response,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
-    openapi_extra=needs("read"),
+    openapi_extra=requires("read"),
 )
 def read_rejects(request: Request, import_id: ImportId) -> Response:
     """The refused lines as CSV that is safe to open in a spreadsheet: line, place, field, reason, content."""
@@ -225,4 +225,4 @@ def started(request: Request, answer: Json, imported: Import) -> Json:
     if imported.is_final:
         return answer
     data = {"import_id": str(imported.id), "correlation_id": ids_of(request).correlation_id}
-    return announced(request, answer, REQUESTED, f"import-{imported.id}-{uuid7()}", data)
+    return send_after(request, answer, REQUESTED, f"import-{imported.id}-{uuid7()}", data)

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from penstock import json_codec
 from penstock.errors import PenstockError, Unavailable
-from penstock.http.routing import needs, router, settings_of
+from penstock.http.routing import requires, router, settings_of
 from penstock.http.shared_look import SharedLook
 from penstock.operations.metrics import what_moves
 from penstock.postgres import pool
@@ -40,7 +40,7 @@ class Pulse(SharedLook[dict[str, Any]]):
     "/v1/live",
     response_class=Response,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
-    openapi_extra=needs("read"),
+    openapi_extra=requires("read"),
 )
 async def listen(request: Request) -> Response:
     """A `changed` event at once and whenever a figure may have moved.

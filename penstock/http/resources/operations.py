@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from penstock.http.metrics import exposition
 from penstock.http.parameters import Answer, Limit
-from penstock.http.routing import Json, needs, plain, router, settings_of
+from penstock.http.routing import Json, plain, requires, router, settings_of
 from penstock.http.shared_look import looked
 from penstock.operations import metrics
 from penstock.pipelines.runs import page_of_runs
@@ -62,7 +62,7 @@ class ReadyOut(Answer):
     missing: list[str]
 
 
-@routes.get("/v1/runs", responses={200: {"model": RunsOut}}, openapi_extra=needs("read"))
+@routes.get("/v1/runs", responses={200: {"model": RunsOut}}, openapi_extra=requires("read"))
 def read_runs(
     request: Request,
     pipeline: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
@@ -79,7 +79,7 @@ def read_runs(
     )
 
 
-@routes.get("/v1/alerts", responses={200: {"model": AlertsOut}}, openapi_extra=needs("read"))
+@routes.get("/v1/alerts", responses={200: {"model": AlertsOut}}, openapi_extra=requires("read"))
 def read_alerts(request: Request) -> Json:
     """What needs a human: failing pipelines, subscriptions that lag, open dead letters. Empty when all is well."""
     with pool.connection(settings_of(request)) as connection:
@@ -90,7 +90,7 @@ def read_alerts(request: Request) -> Json:
     "/metrics",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-    openapi_extra=needs("read"),
+    openapi_extra=requires("read"),
 )
 def read_metrics(request: Request) -> Response:
     """The same in numbers, as Prometheus reads them."""
@@ -99,13 +99,13 @@ def read_metrics(request: Request) -> Response:
     return Response(exposition(measured), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@routes.get("/health", responses={200: {"model": HealthOut}}, openapi_extra=needs(None))
+@routes.get("/health", responses={200: {"model": HealthOut}}, openapi_extra=requires(None))
 async def read_health(request: Request) -> Json:
     """The process answers. Says nothing of the database: a restart would not mend that."""
     return Json({"status": "ok"})
 
 
-@routes.get("/ready", responses={200: {"model": ReadyOut}, 503: {"model": ReadyOut}}, openapi_extra=needs(None))
+@routes.get("/ready", responses={200: {"model": ReadyOut}, 503: {"model": ReadyOut}}, openapi_extra=requires(None))
 async def read_ready(request: Request) -> Json:
     """The database answers and has its migrations. The answer may be a second old: anybody may ask."""
     missing = await looked(request, "readiness", metrics.what_is_missing)

@@ -25,18 +25,18 @@ from starlette.responses import Response
 from penstock.errors import NotFound
 from penstock.event_store import Appended, NewEvent, append, append_one, uuid7
 from penstock.event_store.pages import page_of_stream
-from penstock.http.background import freezes, woken
+from penstock.http.background import freezes, relay_after
 from penstock.http.parameters import AggregateId, AggregateType, Answer, Limit, RecordedEventOut
 from penstock.http.routing import (
     Json,
     StrictRequest,
     caller_of,
+    fast_path,
     ids_of,
     in_thread,
-    needs,
+    requires,
     router,
     settings_of,
-    short_cut,
     spliced,
 )
 from penstock.payloads import check_payload_time
@@ -140,7 +140,7 @@ def _append(request: Request, aggregate_type: str, aggregate_id: str, body: Appe
     events = _new_events(request, body.events)
     with pool.connection(settings_of(request)) as connection:
         appended = append(connection, aggregate_type, aggregate_id, body.expected_version, events)
-    return woken(request, Json(_appended(aggregate_id, events, appended), 201))
+    return relay_after(request, Json(_appended(aggregate_id, events, appended), 201))
 
 
 async def _append_directly(request: StrictRequest) -> Json | None:
@@ -161,7 +161,7 @@ async def _append_directly(request: StrictRequest) -> Json | None:
     (event,) = events = _new_events(request, body.events)
     url = settings_of(request).database_url
     appended = await append_one(url, aggregate_type, aggregate_id, body.expected_version, event)
-    return woken(request, Json(_appended(aggregate_id, events, appended), 201))
+    return relay_after(request, Json(_appended(aggregate_id, events, appended), 201))
 
 
 _AGGREGATE_TYPE: Final = TypeAdapter(AggregateType)
@@ -172,9 +172,9 @@ _AGGREGATE_ID: Final = TypeAdapter(AggregateId)
     "/v1/streams/{aggregate_type}/{aggregate_id:path}/events",
     status_code=201,
     responses={201: {"model": AppendedOut}},
-    openapi_extra=needs("write"),
+    openapi_extra=requires("write"),
 )
-@short_cut(_append_directly)
+@fast_path(_append_directly)
 def append_events(request: Request, aggregate_type: AggregateType, aggregate_id: AggregateId, body: AppendIn) -> Json:
     """Append events to a stream, all or nothing.
 
@@ -187,7 +187,7 @@ def append_events(request: Request, aggregate_type: AggregateType, aggregate_id:
 @routes.get(
     "/v1/streams/{aggregate_type}/{aggregate_id:path}/events",
     responses={200: {"model": StreamOut}},
-    openapi_extra=needs("read"),
+    openapi_extra=requires("read"),
 )
 def read_events_of_stream(
     request: Request,

@@ -18,7 +18,7 @@ from penstock.http.errors import BodyTooLarge
 from penstock.http.import_options import ImportOptions
 from penstock.http.parameters import Answer, Name
 from penstock.http.resources.imports import ImportId, started
-from penstock.http.routing import Json, caller_of, limiter, needs, router, settings_of
+from penstock.http.routing import Json, caller_of, limiter, requires, router, settings_of
 from penstock.http.upload_body import UploadBody
 from penstock.http.upload_token import sign, verify
 from penstock.ingest import files
@@ -58,7 +58,7 @@ class UploadReceived(Answer):
     "/v1/imports/{target}/uploads",
     status_code=201,
     responses={201: {"model": UploadOpened}},
-    openapi_extra=needs("write"),
+    openapi_extra=requires("write"),
 )
 def open_upload(request: Request, target: Name, asked: Annotated[UploadOptions, Query()]) -> Json:
     """Ask where to send a large file: then PUT it to `upload_url`, and POST to `start_url`."""
@@ -87,7 +87,7 @@ def open_upload(request: Request, target: Name, asked: Annotated[UploadOptions, 
     status_code=202,
     responses={202: {"model": UploadReceived}, 408: {"description": "Nothing has come for a minute"}},
     openapi_extra={
-        **needs(None),
+        **requires(None),
         "requestBody": {
             "required": True,
             "description": "The file itself, of any size up to the app's own limit.",
@@ -104,8 +104,8 @@ async def receive_upload(request: Request, token: Annotated[str, Path(max_length
     import_id = verify(settings, token, datetime.now(UTC))
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         raise HTTPException(415, "send the file itself, not a form with it")
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced[:20]) > settings.max_upload_bytes:
+    send_after = request.headers.get("content-length", "")
+    if send_after.isdigit() and int(send_after[:20]) > settings.max_upload_bytes:
         raise BodyTooLarge(settings.max_upload_bytes)
     body = UploadBody(request.stream(), settings.max_upload_bytes)
     await body.begin()
@@ -120,7 +120,7 @@ async def receive_upload(request: Request, token: Annotated[str, Path(max_length
     "/v1/imports/{import_id}/start",
     status_code=202,
     responses={202: {"model": UploadReceived}},
-    openapi_extra=needs("write"),
+    openapi_extra=requires("write"),
 )
 def start_import(request: Request, import_id: ImportId) -> Json:
     """Say that an upload is complete: its import starts. Again is fine; 404 while no file has arrived."""

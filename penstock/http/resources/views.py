@@ -7,7 +7,7 @@ from fastapi import Query, Request
 from pydantic import Field
 
 from penstock.http.parameters import Answer, Limit, Name
-from penstock.http.routing import Json, needs, plain, router, settings_of
+from penstock.http.routing import Json, plain, requires, router, settings_of
 from penstock.postgres import pool
 from penstock.views import list_views, read_view, refresh_view
 
@@ -50,14 +50,14 @@ class RefreshedOut(Answer):
     coalesced: bool = Field(description="A refresh that began after this call was already doing the work.")
 
 
-@routes.get("/v1/views", responses={200: {"model": ViewsOut}}, openapi_extra=needs("read"))
+@routes.get("/v1/views", responses={200: {"model": ViewsOut}}, openapi_extra=requires("read"))
 def read_views(request: Request) -> Json:
     """Every view and how fresh it is."""
     with pool.connection(settings_of(request)) as connection:
         return Json({"views": [plain(view) for view in list_views(connection)]})
 
 
-@routes.get("/v1/views/{name}", responses={200: {"model": ViewPageOut}}, openapi_extra=needs("read"))
+@routes.get("/v1/views/{name}", responses={200: {"model": ViewPageOut}}, openapi_extra=requires("read"))
 def read_one_view(
     request: Request,
     name: Name,
@@ -70,7 +70,7 @@ def read_one_view(
         return Json(plain(read_view(connection, name, after=after, before=before, limit=limit)))
 
 
-@routes.post("/v1/views/{name}/refresh", responses={200: {"model": RefreshedOut}}, openapi_extra=needs("admin"))
+@routes.post("/v1/views/{name}/refresh", responses={200: {"model": RefreshedOut}}, openapi_extra=requires("admin"))
 def refresh_one_view(request: Request, name: Name) -> Json:
     """Refresh a materialized view while others go on reading it. Calls that come meanwhile share one refresh."""
     with pool.connection(settings_of(request)) as connection:

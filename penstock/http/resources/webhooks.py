@@ -6,9 +6,9 @@ from fastapi import Request
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from penstock.http.background import announced
+from penstock.http.background import send_after
 from penstock.http.parameters import Answer, Name
-from penstock.http.routing import Json, needs, router, settings_of
+from penstock.http.routing import Json, requires, router, settings_of
 from penstock.ingest.webhooks import receive
 
 routes = router()
@@ -50,7 +50,7 @@ _HEADERS = [
 @routes.post(
     "/v1/webhooks/{source}",
     responses={200: {"model": ReceivedOut}},
-    openapi_extra={**needs(None), "requestBody": _SIGNED_BODY, "parameters": _HEADERS},
+    openapi_extra={**requires(None), "requestBody": _SIGNED_BODY, "parameters": _HEADERS},
 )
 async def receive_webhook(request: Request, source: Name) -> Json:
     """Take a delivery signed by the Standard Webhooks scheme. It is stored before this answers, and worked after.
@@ -61,4 +61,4 @@ async def receive_webhook(request: Request, source: Name) -> Json:
     headers = dict(request.headers.items())
     received = await run_in_threadpool(receive, settings_of(request), source, headers, body, datetime.now(UTC))
     answer = Json({"delivery_id": received.delivery_id, "duplicate": received.duplicate})
-    return announced(request, answer, RECEIVED, f"{source}:{received.delivery_id}", {"source": source})
+    return send_after(request, answer, RECEIVED, f"{source}:{received.delivery_id}", {"source": source})

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from penstock import json_codec
-from penstock.ingest.files.parse.types import Identifier, Integer, Json, Refused, Text, Timestamp
-from penstock.ingest.files.target import Facts, Field, Target, register
+from penstock.ingest.files.parse.types import Identifier, Integer, InvalidValue, Json, Text, Timestamp
+from penstock.ingest.files.target import EventMapping, Field, Target, register
 from penstock.payloads import check_payload_time, find_schema
 
 _ZONE = re.compile(r"(?:Z|[+-][0-9]{2}:?[0-9]{2})$")
@@ -41,7 +41,7 @@ class Metadata(Json):
         moment = json_codec.loads(text, field="metadata").get("occurred_at")
         if moment is not None:
             if not isinstance(moment, str) or not _ZONE.search(moment):
-                raise Refused("occurred_at must be a time with a zone, such as 2010-12-01T08:26:00Z")
+                raise InvalidValue("occurred_at must be a time with a zone, such as 2010-12-01T08:26:00Z")
             Timestamp(of_fact=True).read(moment)
         return text
 
@@ -65,7 +65,7 @@ TARGET = register(
             Field("id", Text(at_most=200), False, ("event_id",)),
             Field("schema_version", Integer(1, 1_000_000), False, ()),
         ),
-        into=Facts(_SELECT, repeat="id", by="aggregate_id"),
+        into=EventMapping(_SELECT, repeat="id", by="aggregate_id"),
         defaults={"schema_version": "1"},
         check=_check,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from penstock.ingest.files.ledger import Import
-from penstock.ingest.files.parse.slow_path import Reject
+from penstock.ingest.files.parse.slow_path import RejectedRecord
 from penstock.postgres.pool import Connection
 
 KEPT: Final = 10_000
@@ -25,7 +25,7 @@ def room_for_rejects(imported: Import) -> int:
     return min(left, max(KEPT, imported.reject_limit or 0) - imported.rejects_kept)
 
 
-def keep_rejects(connection: Connection, imported: Import, rejects: Sequence[Reject]) -> dict[str, int]:
+def keep_rejects(connection: Connection, imported: Import, rejects: Sequence[RejectedRecord]) -> dict[str, int]:
     """Write as many of them as there is room for; gives how the account moves."""
     kept, size = _first_that_fit(rejects[: room_for_rejects(imported)], KEPT_BYTES - imported.rejects_kept_bytes)
     if not kept:
@@ -37,7 +37,7 @@ def keep_rejects(connection: Connection, imported: Import, rejects: Sequence[Rej
     return {"rejects_kept_by": len(kept), "rejects_kept_bytes_by": size}
 
 
-def _first_that_fit(rejects: Sequence[Reject], room: int) -> tuple[Sequence[Reject], int]:
+def _first_that_fit(rejects: Sequence[RejectedRecord], room: int) -> tuple[Sequence[RejectedRecord], int]:
     size = 0
     for number, reject in enumerate(rejects):
         weight = ROW_BYTES + len(reject.field or "") + len(reject.reason) + len(reject.content)

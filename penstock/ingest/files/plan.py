@@ -11,8 +11,8 @@ from typing import Any
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
-from penstock.ingest.files.parse.dialect import Layout
-from penstock.ingest.files.parse.types import Kind, Number, Refused, Text, Timestamp
+from penstock.ingest.files.parse.dialect import Dialect
+from penstock.ingest.files.parse.types import FieldType, InvalidValue, Number, Text, Timestamp
 from penstock.ingest.files.target import Table, Target, find_target
 
 IGNORED = Text(at_most=1 << 20)
@@ -24,7 +24,7 @@ class Column:
 
     name: str
     field: str | None
-    kind: Kind
+    kind: FieldType
     required: bool
     exact: bool
 
@@ -40,7 +40,7 @@ class Plan:
     """`fields` says for each column of the file which field it is, or None."""
 
     target_name: str
-    layout: Layout
+    layout: Dialect
     fields: tuple[str | None, ...]
     constants: Mapping[str, str]
     defaults: Mapping[str, str]
@@ -74,7 +74,7 @@ class Plan:
         styles = (Timestamp(self.dates[name]).own_date_style for name in self.fields if name and name in self.dates)
         return next((style for style in styles if style), "YMD")
 
-    def kind_of(self, name: str) -> Kind:
+    def kind_of(self, name: str) -> FieldType:
         kind = self.target.by_name[name].kind
         profile = next((item for item in self.target.profiles if item.name == self.profile), None)
         if profile and name in profile.kinds:
@@ -104,7 +104,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Plan":
-        layout = Layout(**{**value["layout"], "header": tuple(value["layout"]["header"])})
+        layout = Dialect(**{**value["layout"], "header": tuple(value["layout"]["header"])})
         return cls(**{**value, "layout": layout, "fields": tuple(value["fields"])})
 
     def described(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Plan:
         }
 
 
-def make_plan(target: Target, layout: Layout, options: Options) -> Plan:
+def make_plan(target: Target, layout: Dialect, options: Options) -> Plan:
     """Match columns to fields; raises `InvalidInput` that names what is missing, unknown or given twice."""
     _check_names(target, options)
     header = list(layout.header)
@@ -203,7 +203,7 @@ def _with_canonical_values(plan: Plan) -> Plan:
     def checked(option: str, values: Mapping[str, str]) -> dict[str, str]:
         try:
             return {name: plan.kind_of(name).read(value) for name, value in values.items()}
-        except Refused as error:
+        except InvalidValue as error:
             raise InvalidInput(f"a value is {error}", field=option) from error
 
     return replace(plan, constants=checked("constants", plan.constants), defaults=checked("defaults", plan.defaults))

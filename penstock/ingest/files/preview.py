@@ -14,13 +14,13 @@ from penstock.ingest.files.load.chunks import Chunk, chunks
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
-from penstock.ingest.files.parse.dates import settle_dates
-from penstock.ingest.files.parse.dialect import detect
+from penstock.ingest.files.parse.dates import infer_date_formats
+from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_pieces
-from penstock.ingest.files.parse.slow_path import Reject
+from penstock.ingest.files.parse.slow_path import RejectedRecord
 from penstock.ingest.files.plan import Plan, make_plan
-from penstock.ingest.files.rejects import safe_cell
-from penstock.ingest.files.target import Facts, find_target
+from penstock.ingest.files.rejects import escape_formula
+from penstock.ingest.files.target import EventMapping, find_target
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
@@ -33,7 +33,7 @@ BLOCK = 1 << 20
 class _Counts:
     read: int = 0
     rejected: int = 0
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: list[RejectedRecord] = field(default_factory=list)
 
     def add(self, chunk: Chunk) -> None:
         self.read += chunk.records + len(chunk.rejects)
@@ -50,7 +50,7 @@ def dry_run(
     """
     checked = Options.read(options)
     with _opened(source) as file:
-        plan = settle_dates(file, make_plan(find_target(target), detect(file, checked), checked))
+        plan = infer_date_formats(file, make_plan(find_target(target), sniff(file, checked), checked))
         with pool.connection(settings) as connection, connection.transaction(force_rollback=True):
             look = _look_at_table if plan.is_direct else _look_at_facts
             counts, outcome = look(connection, settings, plan, file)
@@ -91,7 +91,7 @@ def _look_at_facts(
     connection: Connection, settings: Settings, plan: Plan, file: BinaryIO
 ) -> tuple[_Counts, dict[str, Any]]:
     facts, counts, staged = plan.target.into, _Counts(), 0
-    assert isinstance(facts, Facts)
+    assert isinstance(facts, EventMapping)
     staging = Staging(uuid4(), plan)
     staging.create(connection, settings.timezone)
     for chunk in _chunks(plan, file):
@@ -110,12 +110,12 @@ def _now(connection: Connection) -> Any:
     return row[0]
 
 
-def _shown(reject: Reject) -> dict[str, Any]:
+def _shown(reject: RejectedRecord) -> dict[str, Any]:
     return {
         "line": reject.line,
         "field": reject.field,
         "reason": reject.reason,
-        "content": safe_cell(reject.content),
+        "content": escape_formula(reject.content),
     }
 
 

@@ -26,7 +26,7 @@ def reject_lines(settings: Settings, import_id: UUID) -> Iterator[str]:
     last = (0, 0)
     while rows := _page(settings, import_id, last):
         last = (rows[-1][1], rows[-1][0])
-        yield _written([tuple(safe_cell(cell) for cell in row[1:]) for row in rows])
+        yield _written([tuple(escape_formula(cell) for cell in row[1:]) for row in rows])
     if note := _note(settings, import_id):
         yield _written([note])
 
@@ -97,7 +97,7 @@ def _page(settings: Settings, import_id: UUID, after: tuple[int, int]) -> list[t
         ).fetchall()
 
 
-def safe_cell(cell: object) -> object:
+def escape_formula(cell: object) -> object:
     """Text as it came, with a quote before what a spreadsheet would run; bytes that are no text as \\xNN."""
     if isinstance(cell, bytes):
         cell = cell.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")

@@ -23,20 +23,20 @@ from penstock.ingest.files.load.chunks import Chunk, chunks
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
-from penstock.ingest.files.parse.dates import settle_dates
-from penstock.ingest.files.parse.dialect import detect
+from penstock.ingest.files.parse.dates import infer_date_formats
+from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_pieces
 from penstock.ingest.files.parse.stream import Meter
 from penstock.ingest.files.plan import make_plan
 from penstock.ingest.files.rejects import fill_contents
 from penstock.ingest.files.storage.stored_files import drop_incoming, open_file, settle_incoming
-from penstock.ingest.files.target import Facts, find_target
+from penstock.ingest.files.target import EventMapping, find_target
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.redaction import error_text
 from penstock.settings import Settings
 
-FACTS_A_STEP = 10_000
+EVENTS_A_STEP = 10_000
 """Events wait for no longer than the append of so many facts takes."""
 ROWS_A_BUCKET = 1_000_000
 """Of larger files the facts are formed bucket by bucket, so that no step takes long."""
@@ -131,8 +131,8 @@ class _Runner:
             return
         with open_file(self.settings, imported.content_sha256) as file:
             options = Options.read(imported.options)
-            layout = detect(file, options)
-            plan = settle_dates(file, make_plan(find_target(imported.target), layout, options))
+            layout = sniff(file, options)
+            plan = infer_date_formats(file, make_plan(find_target(imported.target), layout, options))
         with connection.transaction():
             if ledger.read_import(connection, imported.id, lock=True).state != "waiting":
                 return
@@ -248,7 +248,7 @@ class _Runner:
 
     def form(self, connection: Connection, imported: Import) -> None:
         facts = imported.read_plan.target.into
-        assert isinstance(facts, Facts)
+        assert isinstance(facts, EventMapping)
         staging = Staging(imported.id, imported.read_plan)
         with connection.transaction(), self._second_connection(imported) as second:
             imported = ledger.read_import(connection, imported.id, lock=True)
@@ -277,14 +277,14 @@ class _Runner:
 
     def append(self, connection: Connection, imported: Import) -> None:
         facts = imported.read_plan.target.into
-        assert isinstance(facts, Facts)
+        assert isinstance(facts, EventMapping)
         staging = Staging(imported.id, imported.read_plan)
         with connection.transaction():
             imported = ledger.read_import(connection, imported.id, lock=True)
             if not self._is_still(connection, imported, "appending"):
                 return
             after = imported.progress["appended"]
-            upto = staging.cut(connection, after, FACTS_A_STEP)
+            upto = staging.cut(connection, after, EVENTS_A_STEP)
             counts = staging.append(connection, imported, facts, after, upto)
             conflicts = imported.progress.get("conflicts", 0) + counts["conflict"]
             progress = {**imported.progress, "appended": upto, "conflicts": conflicts}

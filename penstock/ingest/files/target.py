@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, LiteralString
 
 from penstock.errors import NotFound
-from penstock.ingest.files.parse.types import Kind
+from penstock.ingest.files.parse.types import FieldType
 
 Repeat = Literal["stream", "latest", "id"]
 
@@ -30,13 +30,13 @@ class Field:
     """`synonyms` are other header names, compared without case, blanks and punctuation."""
 
     name: str
-    kind: Kind
+    kind: FieldType
     required: bool = False
     synonyms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Facts:
+class EventMapping:
     """Events made of staged rows.
 
     `select` reads `{rows}` (a column `ord`, the order in the file, and one for each field) and gives one row per
@@ -67,7 +67,7 @@ class Profile:
 
     name: str
     header: frozenset[str]
-    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    kinds: Mapping[str, FieldType] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -81,7 +81,7 @@ class Target:
 
     name: str
     fields: tuple[Field, ...]
-    into: Facts | Table
+    into: EventMapping | Table
     profiles: tuple[Profile, ...] = ()
     one_of: tuple[tuple[str, ...], ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)

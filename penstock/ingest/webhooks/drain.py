@@ -18,7 +18,7 @@ from penstock.event_store import ANY_VERSION, append
 from penstock.ingest.webhooks.mapping import Delivery, read_delivery
 from penstock.pipelines import dead_letters
 from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 from penstock.redaction import error_text
 from penstock.settings import Settings
 
@@ -55,14 +55,14 @@ def _work_next(settings: Settings) -> bool:
 
 
 def _next_pending(connection: Connection) -> Delivery | None:
-    with translated(), connection.cursor(row_factory=class_row(Delivery)) as cursor:
+    with translate_errors(), connection.cursor(row_factory=class_row(Delivery)) as cursor:
         return cursor.execute(_NEXT).fetchone()
 
 
 def _work(connection: Connection, delivery: Delivery) -> None:
     """Settle the delivery, or raise `Unavailable`: then nothing of it is done."""
     try:
-        with translated(), connection.transaction():
+        with translate_errors(), connection.transaction():
             meaning = read_delivery(delivery)
             append(connection, meaning.aggregate_type, meaning.aggregate_id, ANY_VERSION, [meaning.event])
     except Unavailable:
@@ -99,7 +99,7 @@ def _storable(reason: str) -> str:
 def _settle(
     connection: Connection, delivery: Delivery, status: str, reason: str | None, event_ids: list[object]
 ) -> None:
-    with translated():
+    with translate_errors():
         connection.execute(_SETTLE, (status, reason, event_ids, delivery.source, delivery.delivery_id))
 
 

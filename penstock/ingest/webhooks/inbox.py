@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from penstock.errors import NotFound
 from penstock.ingest.webhooks import signatures
 from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translated
+from penstock.postgres.pool import Connection, translate_errors
 from penstock.settings import Settings
 
 KEPT_HEADERS: Final = ("webhook-id", "webhook-timestamp", "content-type", "user-agent")
@@ -42,7 +42,7 @@ def receive(settings: Settings, source: str, headers: Mapping[str, str], body: b
 
 def retry_delivery(connection: Connection, source: str, delivery_id: str) -> None:
     """Put a failed delivery back to work; part of the caller's transaction. Raises `NotFound`."""
-    with translated():
+    with translate_errors():
         if not connection.execute(_RETRY, (source, delivery_id)).rowcount:
             raise NotFound(f"no failed delivery {delivery_id} of {source} is in the inbox")
 

@@ -34,13 +34,13 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Meaning:
+class MappedEvent:
     aggregate_type: str
     aggregate_id: str
     event: NewEvent
 
 
-def read_delivery(delivery: Delivery) -> Meaning:
+def read_delivery(delivery: Delivery) -> MappedEvent:
     """The event that the delivery is; its id depends on source and delivery id alone. Raises `InvalidInput`."""
     body = json_codec.loads(delivery.body)
     if not isinstance(body, dict):
@@ -56,7 +56,7 @@ def read_delivery(delivery: Delivery) -> Meaning:
     else:
         aggregate_type, aggregate_id, payload = delivery.source, _stream_id(data, delivery), data
     event = NewEvent(event_type, payload, _metadata(delivery, body), event_id(delivery))
-    return Meaning(aggregate_type, aggregate_id, event)
+    return MappedEvent(aggregate_type, aggregate_id, event)
 
 
 def event_id(delivery: Delivery) -> UUID:

@@ -73,7 +73,7 @@ def in_bulk(connection: Connection, *call: Any) -> None:
 
 def staged(connection: Connection, *call: Any) -> None:
     (rows,) = bulk_module._chunks([(*call[:3], [call[3]])])
-    with pool.translated():
+    with pool.translate_errors():
         bulk_module._append_staged(connection, rows)
 
 

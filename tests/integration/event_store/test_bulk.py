@@ -212,7 +212,7 @@ def test_a_batch_that_a_crash_emptied_is_not_taken_for_done(connection: Connecti
     )
     connection.execute(stage, (batch,))
     connection.execute("truncate staging.events")
-    with pytest.raises(errors.NotFound, match="has no rows"), pool.translated():
+    with pytest.raises(errors.NotFound, match="has no rows"), pool.translate_errors():
         connection.execute("select public.append_staged_events(%s)", (batch,))
     connection.execute(stage, (batch,))
     connection.execute("select public.append_staged_events(%s)", (batch,))

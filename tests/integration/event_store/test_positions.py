@@ -29,7 +29,7 @@ def test_nothing_is_appended_at_or_below_what_is_stored(connection: Connection, 
     leave_a_gap(connection)
     connection.execute(SET_BACK, (reached,))
     for _ in range(3):
-        with pytest.raises(errors.PositionsBehind) as refused, pool.translated():
+        with pytest.raises(errors.PositionsBehind) as refused, pool.translate_errors():
             way(connection, [("thing", "b"), ("thing", "c")])
         assert refused.value.details == {"sequence": reached, "stored": 7}
     assert [event.position for event in read_events(connection)] == [n for n in (1, 2, 3, 7) if n <= reached]

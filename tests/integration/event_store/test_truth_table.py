@@ -198,7 +198,7 @@ def test_an_id_twice_in_one_call_is_refused(connection: psycopg.Connection, form
     ],
 )
 def test_an_unknown_form_is_refused(connection: psycopg.Connection, code: int | None, call: str) -> None:
-    with pytest.raises(errors.InvalidInput, match="expected_version"), pool.translated():
+    with pytest.raises(errors.InvalidInput, match="expected_version"), pool.translate_errors():
         connection.execute(call.encode(), (code,))
 
 

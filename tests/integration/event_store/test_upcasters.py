@@ -35,7 +35,7 @@ def store(connection: Connection) -> Connection:
 
 
 def register(connection: Connection, version: int, function: str, event_type: str = "Named") -> None:
-    with pool.translated():
+    with pool.translate_errors():
         connection.execute("select penstock.register_upcaster(%s, %s, %s)", (event_type, version, function))
 
 

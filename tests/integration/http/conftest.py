@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from functions import FUNCTIONS
 from penstock.errors import Unavailable
 from penstock.http.app import create_app
-from penstock.http.background import Wakes
+from penstock.http.background import Notifiers
 from penstock.projections import advance_all
 from penstock.settings import ApiKey, Settings
 from shop import DOMAIN
@@ -57,7 +57,7 @@ class Api:
 @contextmanager
 def running(settings: Settings) -> Iterator[Api]:
     sent = Sent()
-    wakes = Wakes(sent.wake, sent.wake, sent.send)
+    wakes = Notifiers(sent.wake, sent.wake, sent.send)
     with serving(create_app(DOMAIN, functions=FUNCTIONS, settings=settings, wakes=wakes)) as http:
         yield Api(http, settings, sent)
 

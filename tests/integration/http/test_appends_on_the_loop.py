@@ -97,7 +97,7 @@ def test_an_append_whose_connection_dies_is_a_503_and_its_repeat_is_stored_once(
 
 
 def test_without_a_database_the_answer_is_a_503_at_once(settings: Settings, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(append_pool, "PATIENCE_SECONDS", 3600)  # longer than the client's
+    monkeypatch.setattr(append_pool, "ACQUIRE_TIMEOUT_SECONDS", 3600)  # longer than the client's
     nowhere = f"host={tmp_path} dbname=nowhere"
     with running(replace(settings, database_url=nowhere)) as api:
         answer = append(api, "T-1")
@@ -111,7 +111,7 @@ def test_where_all_connections_are_held_up_the_next_is_told_so_in_time(settings:
         with locked(settings, "held"):
             waiting = [threads.submit(append, api, "held") for _ in range(append_pool.MAX_LANES)]
             wait_for_blocked(settings, append_pool.MAX_LANES)
-            monkeypatch.setattr(append_pool, "PATIENCE_SECONDS", 0.3)
+            monkeypatch.setattr(append_pool, "ACQUIRE_TIMEOUT_SECONDS", 0.3)
             answer = append(api, "free")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert {each.result().status_code for each in waiting} == {201}

@@ -49,7 +49,7 @@ def test_a_bad_signature_and_an_unknown_source(api: Api) -> None:
     assert api.sent.events == []
 
 
-def announced(api: Api, import_id: str) -> list[tuple[str, str | None]]:
+def send_after(api: Api, import_id: str) -> list[tuple[str, str | None]]:
     """What was sent; it goes out after the answer, so a moment may pass."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -63,7 +63,7 @@ def announced(api: Api, import_id: str) -> list[tuple[str, str | None]]:
 def run_import(api: Api, accepted) -> dict:
     assert accepted.status_code == 202, accepted.text
     body = accepted.json()
-    assert ("import/file.requested", body["import_id"]) in announced(api, body["import_id"])
+    assert ("import/file.requested", body["import_id"]) in send_after(api, body["import_id"])
     files.advance_import(api.settings, UUID(body["import_id"]))
     return api.http.get(body["status_url"]).json()
 

@@ -21,7 +21,7 @@ from penstock.ingest import files
 from penstock.settings import ApiKey, Settings
 from tests.integration.http.conftest import KEYS, Api, running
 from tests.integration.http.test_bad_input import assert_names, assert_problem
-from tests.integration.http.test_intake import announced
+from tests.integration.http.test_intake import send_after
 from tests.integration.http.test_security import bearer
 from tests.integration.ingest.files.storage_stub import KEY, storage
 from tests.waiting import PATIENCE_SECONDS
@@ -66,7 +66,7 @@ def test_a_file_over_the_limit_of_bodies_is_uploaded_and_imported(small: Api) ->
     assert small.sent.events == []
     received = small.http.put(upload["upload_url"], content=content)
     assert (received.status_code, received.json()["size_bytes"]) == (202, len(content))
-    assert ("import/file.requested", upload["import_id"]) in announced(small, upload["import_id"])
+    assert ("import/file.requested", upload["import_id"]) in send_after(small, upload["import_id"])
     assert small.http.post(upload["start_url"]).status_code == 202, "the same calls fit Supabase Storage, too"
     files.advance_import(small.settings, UUID(upload["import_id"]))
     done = state(small, upload)
@@ -252,7 +252,7 @@ def test_with_supabase_storage_the_file_goes_there(settings: Settings, tmp_path:
             assert_problem(api.http.post(upload["start_url"]), 404)
             assert httpx.put(upload["upload_url"], content=orders(5)).status_code == 200
             assert api.http.post(upload["start_url"]).json()["size_bytes"] == len(orders(5))
-            assert ("import/file.requested", upload["import_id"]) in announced(api, upload["import_id"])
+            assert ("import/file.requested", upload["import_id"]) in send_after(api, upload["import_id"])
             files.advance_import(api.settings, UUID(upload["import_id"]))
             assert state(api, upload)["loaded"] == 5
             assert len(objects) == 1

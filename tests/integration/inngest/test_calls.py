@@ -55,7 +55,7 @@ def test_a_projection_far_behind_goes_on_by_steps(
 ) -> None:
     for number in range(4):
         place_order(connection, f"o{number}")
-    monkeypatch.setattr("penstock.projections.runner.STRIDE", 2)
+    monkeypatch.setattr("penstock.projections.runner.BATCH_SIZE", 2)
     monkeypatch.setattr("penstock.inngest.projection_function.SECONDS_BEFORE_STEPS", 0.0)
     monkeypatch.setattr("penstock.inngest.projection_function.SECONDS_A_STEP", 0.0)
     outcome = run("project-orders", {"name": APPENDED})

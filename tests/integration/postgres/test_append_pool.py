@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from penstock.errors import DatabaseUnavailable, Unavailable
 from penstock.postgres import append_pool, pool
-from penstock.postgres.append_pool import MAX_LANES, Statement, ask
+from penstock.postgres.append_pool import MAX_LANES, Statement, fetch_value
 from tests.waiting import PATIENCE_SECONDS
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def watching(database_url: str) -> Iterator[psycopg.Connection]:
 def test_each_gets_its_own_answer_on_few_connections(database_url: str, watching: psycopg.Connection) -> None:
     async def scene() -> int:
         texts = [str(number).encode() for number in range(500)]
-        assert await asyncio.gather(*(ask(database_url, ECHO, (text,)) for text in texts)) == texts
+        assert await asyncio.gather(*(fetch_value(database_url, ECHO, (text,)) for text in texts)) == texts
         return len(open_connections(watching))
 
     assert 1 <= on_a_loop(scene) <= MAX_LANES
@@ -65,7 +65,7 @@ def test_each_gets_its_own_answer_on_few_connections(database_url: str, watching
 
 def test_one_after_the_other_needs_one_connection(database_url: str) -> None:
     async def scene() -> set[bytes]:
-        return {await ask(database_url, PID, ()) for _ in range(20)}
+        return {await fetch_value(database_url, PID, ()) for _ in range(20)}
 
     assert len(on_a_loop(scene)) == 1
 
@@ -74,7 +74,7 @@ def test_what_the_socket_does_not_take_at_once_is_sent_later(database_url: str) 
     large = bytes(range(256)) * 40_000
 
     async def scene() -> list[bytes]:
-        return await asyncio.gather(*(ask(database_url, ECHO, (large,)) for _ in range(MAX_LANES + 2)))
+        return await asyncio.gather(*(fetch_value(database_url, ECHO, (large,)) for _ in range(MAX_LANES + 2)))
 
     assert all(answer == large for answer in on_a_loop(scene))
 
@@ -83,7 +83,7 @@ def test_nothing_is_prepared_behind_the_transaction_pooler(database_url: str, mo
     prepared = Statement("prepared", "select count(*)::int from pg_prepared_statements")
 
     async def scene() -> bytes:
-        return await ask(database_url, prepared, ())
+        return await fetch_value(database_url, prepared, ())
 
     assert int.from_bytes(on_a_loop(scene)) == 1
     with monkeypatch.context() as patched:
@@ -98,13 +98,13 @@ def test_a_connection_that_the_server_ended_while_idle_is_replaced(
     database_url: str, watching: psycopg.Connection
 ) -> None:
     async def scene() -> tuple[bytes, bytes]:
-        before = await ask(database_url, PID, ())
+        before = await fetch_value(database_url, PID, ())
         assert end(watching) == 1
         return before, await ask_anew()
 
     async def ask_anew() -> bytes:
         await asyncio.sleep(0.05)
-        return await ask(database_url, PID, ())
+        return await fetch_value(database_url, PID, ())
 
     before, after = on_a_loop(scene)
     assert before != after
@@ -114,8 +114,8 @@ def test_what_was_sent_when_the_connection_broke_is_of_unknown_outcome_and_who_w
     database_url: str, watching: psycopg.Connection
 ) -> None:
     async def scene() -> list[bytes]:
-        long = [ask(database_url, SLEEP, (DOUBLE.pack(30.0),)) for _ in range(MAX_LANES)]
-        waiting = [ask(database_url, SLEEP, (DOUBLE.pack(0.0),)) for _ in range(5)]
+        long = [fetch_value(database_url, SLEEP, (DOUBLE.pack(30.0),)) for _ in range(MAX_LANES)]
+        waiting = [fetch_value(database_url, SLEEP, (DOUBLE.pack(0.0),)) for _ in range(5)]
         await until(lambda: len(asleep(watching)) == MAX_LANES)
         assert end(watching) == MAX_LANES
         for broken in await asyncio.gather(*long, return_exceptions=True):
@@ -143,11 +143,11 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def test_what_is_given_up_leaves_the_connection_in_order(database_url: str) -> None:
     async def scene() -> list[bytes]:
-        given_up = [ask(database_url, SLEEP, HALF_A_SECOND) for _ in range(MAX_LANES + 4)]
+        given_up = [fetch_value(database_url, SLEEP, HALF_A_SECOND) for _ in range(MAX_LANES + 4)]
         await asyncio.sleep(0.2)
         for each in given_up:
             each.cancel()
-        return await asyncio.gather(*(ask(database_url, SLEEP, (DOUBLE.pack(0.0),)) for _ in range(20)))
+        return await asyncio.gather(*(fetch_value(database_url, SLEEP, (DOUBLE.pack(0.0),)) for _ in range(20)))
 
     began = time.monotonic()
     assert len(on_a_loop(scene)) == 20
@@ -159,11 +159,11 @@ def test_who_waits_too_long_is_told_so_and_what_was_sent_goes_on(
 ) -> None:
     async def scene() -> None:
         watching.execute("select pg_advisory_lock(1)")
-        sent = [ask(database_url, HELD, ()) for _ in range(MAX_LANES)]
+        sent = [fetch_value(database_url, HELD, ()) for _ in range(MAX_LANES)]
         await until(lambda: len(held(watching)) == MAX_LANES)
-        monkeypatch.setattr(append_pool, "PATIENCE_SECONDS", 0.3)
+        monkeypatch.setattr(append_pool, "ACQUIRE_TIMEOUT_SECONDS", 0.3)
         with pytest.raises(DatabaseUnavailable, match="free in time"):
-            await ask(database_url, HELD, ())
+            await fetch_value(database_url, HELD, ())
         assert not any(each.done() for each in sent)
         watching.execute("select pg_advisory_unlock(1)")
         await asyncio.gather(*sent)
@@ -175,11 +175,11 @@ def test_too_many_waiting_are_refused_at_once(database_url: str, monkeypatch) ->
     monkeypatch.setattr(append_pool, "MAX_WAITING", 3)
 
     async def scene() -> None:
-        waiting = [ask(database_url, SLEEP, HALF_A_SECOND) for _ in range(3)]
+        waiting = [fetch_value(database_url, SLEEP, HALF_A_SECOND) for _ in range(3)]
         with pytest.raises(Unavailable, match="too many wait"):
-            ask(database_url, SLEEP, HALF_A_SECOND)
+            fetch_value(database_url, SLEEP, HALF_A_SECOND)
         await asyncio.gather(*waiting)
-        await ask(database_url, SLEEP, HALF_A_SECOND)
+        await fetch_value(database_url, SLEEP, HALF_A_SECOND)
 
     on_a_loop(scene)
 
@@ -187,12 +187,12 @@ def test_too_many_waiting_are_refused_at_once(database_url: str, monkeypatch) ->
 def test_without_a_server_all_are_refused_at_once_and_served_when_it_is_there(
     database_url: str, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(append_pool, "PATIENCE_SECONDS", 3600)
+    monkeypatch.setattr(append_pool, "ACQUIRE_TIMEOUT_SECONDS", 3600)
     nowhere = make_conninfo(database_url, host=str(tmp_path))
 
     async def scene() -> list[BaseException | bytes]:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return await asyncio.gather(*(ask(nowhere, PID, ()) for _ in range(50)), return_exceptions=True)
+            return await asyncio.gather(*(fetch_value(nowhere, PID, ()) for _ in range(50)), return_exceptions=True)
 
     assert {type(each) for each in on_a_loop(scene)} == {DatabaseUnavailable}
 
@@ -202,7 +202,7 @@ def test_fewer_connections_than_wished_serve_all(database_url: str, watching: ps
     narrow = make_conninfo(database_url, user="narrow", password="narrow")
 
     async def scene() -> tuple[int, list[bytes]]:
-        answers = await asyncio.gather(*(ask(narrow, ECHO, (b"x",)) for _ in range(100)))
+        answers = await asyncio.gather(*(fetch_value(narrow, ECHO, (b"x",)) for _ in range(100)))
         return len(open_connections(watching)), answers
 
     try:
@@ -219,7 +219,7 @@ def test_a_statement_that_cannot_be_prepared_is_refused_and_leaves_no_connection
     async def scene() -> None:
         for _ in range(3):
             with pytest.raises(psycopg.errors.UndefinedFunction):
-                await ask(database_url, Statement("missing", "select no_such_function($1::int)"), (bytes(4),))
+                await fetch_value(database_url, Statement("missing", "select no_such_function($1::int)"), (bytes(4),))
         await until(lambda: not open_connections(watching))
 
     on_a_loop(scene)
@@ -229,10 +229,10 @@ def test_connections_that_nobody_needs_are_closed(database_url: str, watching: p
     monkeypatch.setattr(append_pool, "MAX_IDLE_SECONDS", 0.2)
 
     async def scene() -> None:
-        await asyncio.gather(*(ask(database_url, ECHO, (b"x",)) for _ in range(100)))
+        await asyncio.gather(*(fetch_value(database_url, ECHO, (b"x",)) for _ in range(100)))
         assert open_connections(watching)
         await until(lambda: not open_connections(watching))
-        assert await ask(database_url, ECHO, (b"again",)) == b"again"
+        assert await fetch_value(database_url, ECHO, (b"again",)) == b"again"
 
     on_a_loop(scene)
 
@@ -242,7 +242,7 @@ def test_each_loop_has_connections_of_its_own(database_url: str) -> None:
     together = threading.Barrier(3)
 
     async def scene() -> None:
-        found.append(await ask(database_url, PID, ()))
+        found.append(await fetch_value(database_url, PID, ()))
         together.wait(PATIENCE_SECONDS)
 
     threads = [threading.Thread(target=on_a_loop, args=(scene,)) for _ in range(3)]
@@ -255,7 +255,7 @@ def test_each_loop_has_connections_of_its_own(database_url: str) -> None:
 
 def test_closing_refuses_what_waits_and_tells_what_was_sent(database_url: str, watching: psycopg.Connection) -> None:
     async def scene() -> list[BaseException | bytes]:
-        asked = [ask(database_url, SLEEP, (DOUBLE.pack(30.0),)) for _ in range(MAX_LANES + 3)]
+        asked = [fetch_value(database_url, SLEEP, (DOUBLE.pack(30.0),)) for _ in range(MAX_LANES + 3)]
         await until(lambda: len(asleep(watching)) == MAX_LANES)
         append_pool.close_lanes()
         return await asyncio.gather(*asked, return_exceptions=True)

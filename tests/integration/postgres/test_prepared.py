@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from penstock.postgres import pool
-from penstock.postgres.prepared import Statement, ask, stands_alone
+from penstock.postgres.prepared import Statement, fetch_value, in_autocommit
 
 DOUBLE = Statement("double_it", "select $1::int * 2")
 DIVIDE = Statement("divide_by_it", "select 8 / $1::int")
@@ -29,45 +29,45 @@ def prepared(connection: pool.Connection) -> list[str]:
 
 
 def test_it_is_prepared_once_a_connection(alone: pool.Connection) -> None:
-    assert [ask(alone, DOUBLE, [number(n)]) for n in (-3, 4)] == [number(-6), number(8)]
-    assert ask(alone, DIVIDE, [number(2)]) == number(4)
+    assert [fetch_value(alone, DOUBLE, [number(n)]) for n in (-3, 4)] == [number(-6), number(8)]
+    assert fetch_value(alone, DIVIDE, [number(2)]) == number(4)
     assert prepared(alone) == ["divide_by_it", "double_it"]
 
 
 def test_it_is_not_prepared_behind_a_pooler(alone: pool.Connection) -> None:
     alone.prepare_threshold = None
-    assert ask(alone, DOUBLE, [number(4)]) == number(8)
+    assert fetch_value(alone, DOUBLE, [number(4)]) == number(8)
     assert prepared(alone) == []
 
 
 def test_it_is_prepared_anew_after_psycopg_dropped_all(alone: pool.Connection) -> None:
-    ask(alone, DOUBLE, [number(1)])
+    fetch_value(alone, DOUBLE, [number(1)])
     alone.execute("deallocate all", prepare=False)
-    assert ask(alone, DOUBLE, [number(4)]) == number(8)
+    assert fetch_value(alone, DOUBLE, [number(4)]) == number(8)
 
 
 def test_an_error_leaves_the_connection_as_it_was(alone: pool.Connection) -> None:
     with pytest.raises(psycopg.errors.DivisionByZero):
-        ask(alone, DIVIDE, [number(0)])
-    assert ask(alone, DIVIDE, [number(4)]) == number(2)
+        fetch_value(alone, DIVIDE, [number(0)])
+    assert fetch_value(alone, DIVIDE, [number(4)]) == number(2)
     assert alone.execute("select 1").fetchone() == (1,)
 
 
 def test_a_transaction_or_a_pipeline_is_not_alone(alone: pool.Connection) -> None:
-    assert stands_alone(alone)
+    assert in_autocommit(alone)
     with alone.transaction():
-        assert not stands_alone(alone)
+        assert not in_autocommit(alone)
     with alone.pipeline():
-        assert not stands_alone(alone)
+        assert not in_autocommit(alone)
     alone.autocommit = False
-    assert not stands_alone(alone)
+    assert not in_autocommit(alone)
 
 
 def test_threads_take_turns_on_one_connection(alone: pool.Connection) -> None:
     answers: list[bool] = []
 
     def often(value: int) -> None:
-        answers.extend(ask(alone, DOUBLE, [number(value)]) == number(2 * value) for _ in range(200))
+        answers.extend(fetch_value(alone, DOUBLE, [number(value)]) == number(2 * value) for _ in range(200))
 
     threads = [threading.Thread(target=often, args=(value,)) for value in range(4)]
     for thread in threads:
@@ -78,8 +78,8 @@ def test_threads_take_turns_on_one_connection(alone: pool.Connection) -> None:
 
 
 def test_a_lost_connection_is_said(alone: pool.Connection, database_url: str) -> None:
-    ask(alone, DOUBLE, [number(1)])
+    fetch_value(alone, DOUBLE, [number(1)])
     with pool.connect(database_url) as other:
         other.execute("select pg_terminate_backend(%s)", (alone.info.backend_pid,))
     with pytest.raises(psycopg.OperationalError):
-        ask(alone, DOUBLE, [number(1)])
+        fetch_value(alone, DOUBLE, [number(1)])

@@ -79,7 +79,7 @@ def test_racing_calls_apply_each_event_once(settings: Settings, connection: psyc
 def test_a_projection_out_of_time_says_that_it_has_not_caught_up(
     settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "STRIDE", 2)
+    monkeypatch.setattr(runner, "BATCH_SIZE", 2)
     for number in range(6):
         place(connection, f"o{number}")
     assert advance(settings, "orders", seconds=0) == runner.Advanced(position=2, events=2, caught_up=False)

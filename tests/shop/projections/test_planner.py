@@ -82,11 +82,11 @@ def test_no_plan_and_no_cut_decides_what_can_be_read(
     settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(connection)
-    monkeypatch.setattr(runner, "STRIDE", 1)
+    monkeypatch.setattr(runner, "BATCH_SIZE", 1)
     alone = folded(settings, connection)
     assert len(alone[1]) >= 20
     for number, (name, planner) in enumerate(PLANNERS.items()):
-        monkeypatch.setattr(runner, "STRIDE", (40, 7)[number % 2])
+        monkeypatch.setattr(runner, "BATCH_SIZE", (40, 7)[number % 2])
         plan(connection, planner)
         assert folded(settings, connection) == alone, name
 

@@ -87,16 +87,16 @@ def events(draw: st.DrawFn) -> tuple[str, str, NewEvent]:
 PIECES = st.lists(st.lists(events(), min_size=1, max_size=12), min_size=1, max_size=5)
 
 
-@given(pieces=PIECES, stride=st.integers(2, 30), rebuild_stride=st.integers(8, 80))
+@given(pieces=PIECES, batch_size=st.integers(2, 30), rebuild_stride=st.integers(8, 80))
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 def test_rebuild_equals_incremental_row_for_row(
-    shop: Shop, pieces: list[list[tuple[str, str, NewEvent]]], stride: int, rebuild_stride: int
+    shop: Shop, pieces: list[list[tuple[str, str, NewEvent]]], batch_size: int, rebuild_stride: int
 ) -> None:
     _empty(shop[1])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "STRIDE", stride)
+        patch.setattr(runner, "BATCH_SIZE", batch_size)
         patch.setattr(rebuilding, "LARGE_STRIDE", rebuild_stride)
         for piece in pieces:
             for aggregate_type, aggregate_id, event in piece:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from penstock.local.loopback_no_proxy import past_proxies
+from penstock.local.loopback_no_proxy import loopback_no_proxy
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from penstock.local.loopback_no_proxy import past_proxies
     ],
 )
 def test_our_own_names_are_added_in_both_spellings(given: Mapping[str, str], hosts: str) -> None:
-    assert past_proxies(given) == {"no_proxy": hosts, "NO_PROXY": hosts}
+    assert loopback_no_proxy(given) == {"no_proxy": hosts, "NO_PROXY": hosts}

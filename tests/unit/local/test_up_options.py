@@ -8,7 +8,7 @@ import pytest
 
 from penstock.errors import PenstockError
 from penstock.local import up_options as module
-from penstock.local.up_options import choices
+from penstock.local.up_options import up_options
 from tests.ports import free_port
 
 
@@ -37,25 +37,25 @@ def server() -> Iterator[str]:
 
 @pytest.mark.parametrize("value", ["", "0", "false"])
 def test_without_inngest_dev_our_stand_in_is_used(value: str) -> None:
-    wanted = choices({"PORT": str(free_port()), "INNGEST_DEV": value})
+    wanted = up_options({"PORT": str(free_port()), "INNGEST_DEV": value})
     assert wanted.inngest.is_ours
     assert wanted.inngest.url == module.DEFAULT_INNGEST
     assert wanted.sample
 
 
 def test_a_server_that_answers_is_used_whatever_it_answers(server: str) -> None:
-    wanted = choices({"PORT": str(free_port()), "INNGEST_DEV": server + "/"})
+    wanted = up_options({"PORT": str(free_port()), "INNGEST_DEV": server + "/"})
     assert wanted.inngest == module.Inngest(server, is_ours=False)
 
 
 def test_where_nothing_answers_on_loopback_our_stand_in_takes_the_place() -> None:
     url = f"http://localhost:{free_port()}"
-    wanted = choices({"PORT": str(free_port()), "INNGEST_DEV": url})
+    wanted = up_options({"PORT": str(free_port()), "INNGEST_DEV": url})
     assert wanted.inngest == module.Inngest(url, is_ours=True)
 
 
 def test_inngest_dev_1_means_the_usual_address() -> None:
-    wanted = choices({"PORT": str(free_port()), "INNGEST_DEV": "1"})
+    wanted = up_options({"PORT": str(free_port()), "INNGEST_DEV": "1"})
     assert wanted.inngest == module.Inngest(module.DEFAULT_INNGEST, is_ours=True)
 
 
@@ -73,23 +73,23 @@ def test_inngest_dev_1_means_the_usual_address() -> None:
 )
 def test_a_wrong_variable_is_named(environment: dict[str, str], message: str) -> None:
     with pytest.raises(PenstockError) as caught:
-        choices({"PORT": str(free_port()), **environment})
+        up_options({"PORT": str(free_port()), **environment})
     assert str(caught.value).startswith(message)
 
 
 def test_a_taken_port_is_named_with_the_remedy(server: str) -> None:
     port = server.rpartition(":")[2]
     with pytest.raises(PenstockError, match=f"port {port} is taken by another program; free it, or set PORT"):
-        choices({"PORT": port})
+        up_options({"PORT": port})
 
 
 def test_something_else_at_the_usual_address_is_named(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DEFAULT_INNGEST", server)
     with pytest.raises(PenstockError, match=f"or set INNGEST_DEV={server} to use it"):
-        choices({"PORT": str(free_port())})
+        up_options({"PORT": str(free_port())})
 
 
 def test_api_and_stand_in_cannot_share_a_port() -> None:
     port = free_port()
     with pytest.raises(PenstockError, match=f"PORT is {port}, where the Inngest stand-in listens"):
-        choices({"PORT": str(port), "INNGEST_DEV": f"http://127.0.0.1:{port}"})
+        up_options({"PORT": str(port), "INNGEST_DEV": f"http://127.0.0.1:{port}"})

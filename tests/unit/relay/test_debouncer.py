@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from penstock.errors import Unavailable
-from penstock.relay.debouncer import Waker
+from penstock.relay.debouncer import Debouncer
 from tests.waiting import PATIENCE_SECONDS
 
 
@@ -40,11 +40,11 @@ def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS)
 def test_many_wakes_during_a_turn_lead_to_one_more() -> None:
     gate = threading.Event()
     work = Work(gate)
-    waker = Waker(work, lambda: 0.0)
-    waker.wake()
+    waker = Debouncer(work, lambda: 0.0)
+    waker.notify()
     assert work.first.wait(PATIENCE_SECONDS)
     for _ in range(100):
-        waker.wake()
+        waker.notify()
     gate.set()
     wait_until(lambda: len(work.began) == 2 and not waker._running)
     assert work.most_at_once == 1
@@ -52,20 +52,20 @@ def test_many_wakes_during_a_turn_lead_to_one_more() -> None:
 
 def test_a_wake_after_the_last_turn_starts_another() -> None:
     work = Work()
-    waker = Waker(work, lambda: 0.0)
+    waker = Debouncer(work, lambda: 0.0)
     for turn in range(1, 21):
-        waker.wake()
+        waker.notify()
         wait_until(lambda turn=turn: len(work.began) >= turn and not waker._running)
     assert len(work.began) == 20
 
 
 def test_turns_keep_the_interval_however_many_wakes_there_are() -> None:
     work = Work()
-    waker = Waker(work, lambda: 0.1)
+    waker = Debouncer(work, lambda: 0.1)
     wakes = itertools.count()
 
     def five_turns() -> bool:
-        waker.wake()
+        waker.notify()
         next(wakes)
         return len(work.began) >= 5
 
@@ -91,9 +91,9 @@ def test_no_wake_is_lost_between_racing_threads() -> None:
         for _ in range(300):
             with lock:
                 written += 1
-            waker.wake()
+            waker.notify()
 
-    waker = Waker(work, lambda: 0.0)
+    waker = Debouncer(work, lambda: 0.0)
     threads = [threading.Thread(target=write) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -117,8 +117,8 @@ def test_a_failed_turn_is_made_again_after_a_growing_pause(
 ) -> None:
     monkeypatch.setattr("penstock.relay.debouncer.FIRST_PAUSE", 0.05)
     turns: list[float] = []
-    waker = Waker(failing(3, Unavailable("Inngest cannot be reached"), turns), lambda: 0.0)
-    waker.wake()
+    waker = Debouncer(failing(3, Unavailable("Inngest cannot be reached"), turns), lambda: 0.0)
+    waker.notify()
     wait_until(lambda: len(turns) == 4 and not waker._running)
     gaps = [after - before for before, after in itertools.pairwise(turns)]
     assert [gap >= least for gap, least in zip(gaps, (0.05, 0.1, 0.2), strict=True)] == [True] * 3
@@ -127,7 +127,7 @@ def test_a_failed_turn_is_made_again_after_a_growing_pause(
 
 def test_an_unforeseen_failure_is_logged_with_its_trace(caplog: pytest.LogCaptureFixture) -> None:
     turns: list[float] = []
-    waker = Waker(failing(1, RuntimeError("a bug"), turns), lambda: 0.0)
+    waker = Debouncer(failing(1, RuntimeError("a bug"), turns), lambda: 0.0)
     waker.run_now()
     assert len(turns) == 2
     assert [record.levelname for record in caplog.records] == ["ERROR"]
@@ -138,7 +138,7 @@ def test_run_now_does_not_sit_out_a_pause_beyond_its_time(monkeypatch: pytest.Mo
     monkeypatch.setattr("penstock.relay.debouncer.FIRST_PAUSE", PATIENCE_SECONDS)
     monkeypatch.setattr("penstock.relay.debouncer.LONGEST_PAUSE", PATIENCE_SECONDS)
     turns: list[float] = []
-    waker = Waker(failing(1, Unavailable("away"), turns), lambda: 0.0)
+    waker = Debouncer(failing(1, Unavailable("away"), turns), lambda: 0.0)
     began = time.monotonic()
     waker.run_now(seconds=1.0)
     assert time.monotonic() - began < PATIENCE_SECONDS
@@ -149,8 +149,8 @@ def test_run_now_does_not_sit_out_a_pause_beyond_its_time(monkeypatch: pytest.Mo
 def test_run_now_leaves_the_work_to_the_thread_that_is_at_it() -> None:
     gate = threading.Event()
     work = Work(gate)
-    waker = Waker(work, lambda: 0.0)
-    waker.wake()
+    waker = Debouncer(work, lambda: 0.0)
+    waker.notify()
     assert work.first.wait(PATIENCE_SECONDS)
     waker.run_now()  # doing the work itself it would wait for the gate
     assert len(work.began) == 1
@@ -166,7 +166,7 @@ def test_run_now_begins_no_turn_after_its_time_and_leaves_the_wish_to_the_next()
         waker._wanted = len(turns) < 50
         time.sleep(0.03)
 
-    waker = Waker(work, lambda: 0.0)
+    waker = Debouncer(work, lambda: 0.0)
     waker.run_now(seconds=0.1)
     assert 2 <= len(turns) <= 5
     assert waker._wanted

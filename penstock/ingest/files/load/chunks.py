@@ -4,8 +4,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from penstock.ingest.files.parse.batch import Piece
-from penstock.ingest.files.parse.slow_path import Reject
+from penstock.ingest.files.parse.batch import ParsedBatch
+from penstock.ingest.files.parse.slow_path import RejectedRecord
 from penstock.ingest.files.parse.stream import BadFile
 
 CHUNK_BYTES = 4 << 20
@@ -31,7 +31,7 @@ class Chunk:
     size: int = 0
     parts: list[bytes] = field(default_factory=list)
     runs: list[tuple[int, int]] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: list[RejectedRecord] = field(default_factory=list)
     origins: dict[int, bytes] = field(default_factory=dict)
 
     def stream(self) -> Iterator[bytes]:
@@ -48,7 +48,7 @@ class Chunk:
             pass
         return self
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: ParsedBatch) -> None:
         if piece.reject:
             self.rejects.append(piece.reject)
             self.size += REJECT_BYTES + len(piece.reject.content)
@@ -56,7 +56,7 @@ class Chunk:
             self._add_records(piece)
         self.to_offset, self.next_line = piece.end, piece.next_line
 
-    def _add_records(self, piece: Piece) -> None:
+    def _add_records(self, piece: ParsedBatch) -> None:
         if not self.runs or piece.line - self.runs[-1][1] != self.records - self.runs[-1][0]:
             self.runs.append((self.records, piece.line))
         if piece.origin is not None:
@@ -75,7 +75,7 @@ class Chunk:
         return line + record - before
 
 
-def chunks(pieces: Iterator[Piece], offset: int, line: int) -> Iterator[Chunk]:
+def chunks(pieces: Iterator[ParsedBatch], offset: int, line: int) -> Iterator[Chunk]:
     """Cut the pieces of a file into chunks. Each must have been read when the next is asked for."""
     ahead = _Ahead(pieces)
     while ahead.look():
@@ -85,12 +85,12 @@ def chunks(pieces: Iterator[Piece], offset: int, line: int) -> Iterator[Chunk]:
     ahead.end()
 
 
-class _Ahead(Iterator[Piece]):
+class _Ahead(Iterator[ParsedBatch]):
     """Pieces, of which one may be read before it is asked for. A fault in the file waits until then."""
 
-    def __init__(self, pieces: Iterator[Piece]) -> None:
+    def __init__(self, pieces: Iterator[ParsedBatch]) -> None:
         self._pieces = pieces
-        self._waiting: Piece | None = None
+        self._waiting: ParsedBatch | None = None
         self._fault: BadFile | None = None
 
     def look(self) -> bool:
@@ -102,7 +102,7 @@ class _Ahead(Iterator[Piece]):
                 self._fault = fault
         return self._waiting is not None
 
-    def __next__(self) -> Piece:
+    def __next__(self) -> ParsedBatch:
         if not self.look():
             self.end()
             raise StopIteration

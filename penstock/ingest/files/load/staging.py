@@ -19,9 +19,9 @@ from psycopg.rows import dict_row
 from penstock.ingest.files.kept_rejects import room_for_rejects
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.chunks import Chunk
-from penstock.ingest.files.parse.types import Kind
+from penstock.ingest.files.parse.types import FieldType
 from penstock.ingest.files.plan import Plan
-from penstock.ingest.files.target import MOMENT, Facts
+from penstock.ingest.files.target import MOMENT, EventMapping
 from penstock.postgres.pool import Connection
 
 _STYLES = {"YMD": "YMD", "DMY": "DMY", "MDY": "MDY"}
@@ -124,7 +124,7 @@ class Staging:
     def form_facts(
         self,
         connection: Connection,
-        facts: Facts,
+        facts: EventMapping,
         begun_at: datetime,
         content: str,
         actor: str,
@@ -206,7 +206,7 @@ class Staging:
         fixed = {"correlation_id": str(self._import_id), "actor": actor, "source": "import"}
         return f'{json.dumps(fixed)[:-1]}, "causation_id": "import:{self._import_id}#line '
 
-    def _bucket(self, facts: Facts, bucket: int, buckets: int) -> sql.Composable:
+    def _bucket(self, facts: EventMapping, bucket: int, buckets: int) -> sql.Composable:
         if buckets == 1:
             return self.rows
         return sql.SQL("(select * from {} where abs(hashtext({}) % {}) = {})").format(
@@ -224,7 +224,7 @@ class Staging:
         assert row is not None
         return int(row[0])
 
-    def judge(self, connection: Connection, facts: Facts, staged: int) -> tuple[int, int, int]:
+    def judge(self, connection: Connection, facts: EventMapping, staged: int) -> tuple[int, int, int]:
         """What would become of the `staged` lines now: (loaded, duplicate, in conflict)."""
         name = f"staging.{self._base}_facts"
         connection.execute("set local enable_nestloop = off")
@@ -244,7 +244,9 @@ class Staging:
             cursor.execute(sql.SQL("select * from {} order by ord limit %s").format(self.rows), (number,))
             return [{name: value for name, value in row.items() if name != "ord"} for row in cursor.fetchall()]
 
-    def append(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> "dict[str, int]":
+    def append(
+        self, connection: Connection, imported: Import, facts: EventMapping, after: int, upto: int
+    ) -> "dict[str, int]":
         """Append a range of facts; gives the counts of `penstock.append_imported_events`."""
         connection.execute("set local statement_timeout = 0")
         values = (imported.id, f"staging.{self._base}_facts", after, upto)
@@ -258,7 +260,9 @@ class Staging:
         kept = self._reject_conflicts(connection, imported, facts, after, upto) if counts["conflict"] else 0
         return {**counts, "rejects_kept": kept}
 
-    def _reject_conflicts(self, connection: Connection, imported: Import, facts: Facts, after: int, upto: int) -> int:
+    def _reject_conflicts(
+        self, connection: Connection, imported: Import, facts: EventMapping, after: int, upto: int
+    ) -> int:
         """Refuse every line of a fact that the store has with another content; gives how many are kept as rejects."""
         refused = """
             select (select s.line + r.ord - s.first_ord from {runs} as s where s.first_ord <= r.ord
@@ -288,7 +292,7 @@ class Staging:
         return connection.execute(insert, {**values, "room": room_for_rejects(imported)}).rowcount
 
 
-def _collation(kind: Kind) -> sql.SQL:
+def _collation(kind: FieldType) -> sql.SQL:
     """Staged texts are only ever grouped and compared as equal: bytes are the fastest way."""
     return sql.SQL(' collate "C"' if kind.sql_type == "text" else "")
 

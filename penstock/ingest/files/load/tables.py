@@ -19,8 +19,8 @@ from penstock.errors import InvalidInput
 from penstock.ingest.files.load.chunks import Chunk
 from penstock.ingest.files.load.staging import column_names, copy_records, open_copy_session
 from penstock.ingest.files.parse.fast_path import build_lane
-from penstock.ingest.files.parse.slow_path import KEPT, Reject
-from penstock.ingest.files.parse.types import Integer, Kind, Number, Timestamp
+from penstock.ingest.files.parse.slow_path import KEPT, RejectedRecord
+from penstock.ingest.files.parse.types import FieldType, Integer, Number, Timestamp
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import Table, Target
 from penstock.postgres.pool import Connection
@@ -45,7 +45,7 @@ class Written:
     updated: int = 0
     duplicate: int = 0
     compared: bool = False
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: list[RejectedRecord] = field(default_factory=list)
 
 
 class TableWriter:
@@ -360,7 +360,7 @@ def check_table(connection: Connection, target: Target, plan: Plan) -> None:
             raise InvalidInput(f"{table.name}.{name} must have a value and no column gives one", field="mapping")
 
 
-def _fits(kind: Kind, type_: str) -> bool:
+def _fits(kind: FieldType, type_: str) -> bool:
     """Whether the column keeps every value of the kind, or refuses it; never whether it may round or cut."""
     if isinstance(kind, Number):
         match = re.fullmatch(r"numeric(?:\(\d+,(\d+)\))?", type_)
@@ -376,13 +376,13 @@ def _fits(kind: Kind, type_: str) -> bool:
     )
 
 
-def _refused(chunk: Chunk, record: int, data: bytes, error: psycopg.Error) -> Reject:
+def _refused(chunk: Chunk, record: int, data: bytes, error: psycopg.Error) -> RejectedRecord:
     diagnosis = error.diag
     reason = diagnosis.message_primary or str(error)
     if diagnosis.constraint_name and diagnosis.constraint_name not in reason:
         reason = f"{reason} ({diagnosis.constraint_name})"
     content = chunk.origins.get(record, data).rstrip(b"\r\n")
-    return Reject(chunk.line_of(record), None, diagnosis.column_name, reason, content[:KEPT])
+    return RejectedRecord(chunk.line_of(record), None, diagnosis.column_name, reason, content[:KEPT])
 
 
 def _columns(alias: str, names: "list[str] | tuple[str, ...]") -> sql.Composed:

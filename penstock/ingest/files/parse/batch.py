@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from penstock.ingest.files.parse.slow_path import Reject
+from penstock.ingest.files.parse.slow_path import RejectedRecord
 
 
 @dataclass(frozen=True)
-class Piece:
+class ParsedBatch:
     """`data` is `records` records for COPY, the first of which stands in `line`; or it is empty, with a reject.
 
     `end` and `next_line` say where reading goes on after this piece. Neither data nor reject: blank lines.
@@ -18,5 +18,5 @@ class Piece:
     line: int
     end: int
     next_line: int
-    reject: Reject | None = None
+    reject: RejectedRecord | None = None
     origin: bytes | None = None

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import BinaryIO
 
 from penstock.errors import InvalidInput
-from penstock.ingest.files.parse.fast_path import Span, Splitter, build_lane
+from penstock.ingest.files.parse.fast_path import RecordBatch, Splitter, build_lane
 from penstock.ingest.files.parse.stream import blocks
 from penstock.ingest.files.parse.types import BLANKS, Timestamp, is_iso
 from penstock.ingest.files.plan import IGNORED, Column, Plan
@@ -23,7 +23,7 @@ GLANCE = 1000
 _SHAPE = re.compile(r"(\d{1,4})([/.-])(\d{1,2})\2(\d{1,4})(?:([ T])\d{1,2}:\d{2}(:\d{2})?( ?[AaPp][Mm])?)?", re.ASCII)
 
 
-def settle_dates(file: BinaryIO, plan: Plan) -> Plan:
+def infer_date_formats(file: BinaryIO, plan: Plan) -> Plan:
     """The plan with a format for each time column that needs one; raises `InvalidInput` where it is ambiguous."""
     if not plan.is_table:
         return plan
@@ -44,7 +44,7 @@ def _values(file: BinaryIO, plan: Plan, place: int) -> Iterator[str]:
     lane = build_lane(shapes, layout.delimiter.encode(), layout.line_end.encode())
     content = blocks(file, packed=layout.packed, encoding=layout.encoding, bom=layout.bom, offset=layout.body)
     for piece in Splitter(lane, layout.body, layout.first_line).split(content):
-        if not isinstance(piece, Span) and piece.fault:
+        if not isinstance(piece, RecordBatch) and piece.fault:
             continue
         text = io.StringIO(piece.data.decode("utf-8", "replace").replace("\0", ""), newline="")
         for row in csv.reader(text, delimiter=layout.delimiter):

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
-from penstock.ingest.files.parse.stream import BadFile, blocks, byte_order_mark, is_packed, unpacked_head
+from penstock.ingest.files.parse.stream import BadFile, blocks, byte_order_mark, is_compressed, unpacked_head
 
 HEAD = 256 << 10
 MAX_COLUMNS = 1000
@@ -33,7 +33,7 @@ _FOREIGN = {
 
 
 @dataclass(frozen=True)
-class Layout:
+class Dialect:
     """`header` has the columns' names; `body` and `first_line` say where the records begin."""
 
     packed: bool
@@ -47,11 +47,11 @@ class Layout:
     first_line: int = 1
 
 
-def detect(file: BinaryIO, options: Options) -> Layout:
+def sniff(file: BinaryIO, options: Options) -> Dialect:
     """Find out the layout or raise `BadFile`."""
     file.seek(0)
     head = file.read(HEAD)
-    packed = is_packed(head)
+    packed = is_compressed(head)
     inner = unpacked_head(head, HEAD) if packed else head
     _refuse_foreign(inner)
     encoding, bom = _encoding(inner, options)
@@ -62,7 +62,7 @@ def detect(file: BinaryIO, options: Options) -> Layout:
         raise BadFile("an HTML page, not a table: was a login page saved instead of the file?", field="file")
     format_ = options.format or _format(text_head)
     if format_ in {"json", "jsonl"}:
-        return Layout(packed, encoding, bom, format_)
+        return Dialect(packed, encoding, bom, format_)
     return _table(text_head, packed, encoding, bom, format_, options)
 
 
@@ -108,15 +108,15 @@ def _format(head: bytes) -> str:
     return "csv"
 
 
-def _table(head: bytes, packed: bool, encoding: str, bom: int, format_: str, options: Options) -> Layout:
+def _table(head: bytes, packed: bool, encoding: str, bom: int, format_: str, options: Options) -> Dialect:
     line_end = _line_end(head)
     delimiter = options.delimiter or ("\t" if format_ == "tsv" else _delimiter(head, line_end))
     line, size, lines = _header_line(head, line_end)
     names = _split_names(line, delimiter)
     if not options.header:
-        return Layout(packed, encoding, bom, "csv", delimiter, line_end, tuple(_numbered(len(names))))
+        return Dialect(packed, encoding, bom, "csv", delimiter, line_end, tuple(_numbered(len(names))))
     _check_names(names)
-    return Layout(packed, encoding, bom, "csv", delimiter, line_end, tuple(names), size, 1 + lines)
+    return Dialect(packed, encoding, bom, "csv", delimiter, line_end, tuple(names), size, 1 + lines)
 
 
 def _line_end(head: bytes) -> str:

@@ -1,7 +1,7 @@
 """The fast lane: one pattern, made from the columns, that matches as many whole records as it can in one call.
 
 What it matches is well-formed CSV whose every value COPY will take and read as declared, so it goes to Postgres
-untouched. The record at which it stops is an `Odd` one, for the careful lane. Guards that must stay, each found by
+untouched. The record at which it stops is a `SuspectRecord`, for the slow path. Guards that must stay, each found by
 mutated records that were taken wrongly without it: no NUL, no backslash, UTF-8 checked, possessive quantifiers, and
 one line ending a file (COPY takes the first it sees for all).
 
@@ -27,7 +27,7 @@ class Shape(Protocol):
     def quoted(self) -> bytes: ...
 
 
-class Span(NamedTuple):
+class RecordBatch(NamedTuple):
     """Good records, untouched: one a line."""
 
     data: bytes
@@ -36,7 +36,7 @@ class Span(NamedTuple):
     lines: int
 
 
-class Odd(NamedTuple):
+class SuspectRecord(NamedTuple):
     """One record that the pattern did not take. `fault` says what is wrong when its very framing is.
 
     `size` is what it takes in the stream; of an endless line `data` holds the beginning only.
@@ -96,7 +96,7 @@ class Splitter:
         self.line = line
         self._buffer = b""
 
-    def split(self, blocks: Iterable[bytes]) -> Iterator[Span | Odd]:
+    def split(self, blocks: Iterable[bytes]) -> Iterator[RecordBatch | SuspectRecord]:
         """Memory: a block and a record. Call once."""
         source = iter(blocks)
         for block in source:
@@ -109,7 +109,7 @@ class Splitter:
                 self._buffer += self.lane.line_end
             yield from self._pieces(final=True)
 
-    def _pieces(self, *, final: bool) -> Iterator[Span | Odd]:
+    def _pieces(self, *, final: bool) -> Iterator[RecordBatch | SuspectRecord]:
         buffer, place = self._buffer, 0
         while place < len(buffer):
             end = _end_of(self.lane.good.match(buffer, place))
@@ -125,12 +125,12 @@ class Splitter:
             yield odd
         self._buffer = buffer[place:]
 
-    def _odd(self, buffer: bytes, place: int, final: bool) -> Odd | None:
+    def _odd(self, buffer: bytes, place: int, final: bool) -> SuspectRecord | None:
         """The record at `place`, or None when its end is not in sight."""
         if match := self.lane.whole.match(buffer, place):
             data = match.group()
             if len(data) <= MAX_RECORD:
-                return Odd(data, self.offset, self.line, data.count(self.lane.mark), len(data))
+                return SuspectRecord(data, self.offset, self.line, data.count(self.lane.mark), len(data))
             return self._one_line(buffer, place, f"a record of more than {MAX_RECORD} bytes")
         if self.lane.broken.match(buffer, place):
             return self._one_line(buffer, place, "text after a closing quote")
@@ -138,14 +138,14 @@ class Splitter:
             return self._one_line(buffer, place, "a quote that is not closed")
         return None
 
-    def _one_line(self, buffer: bytes, place: int, fault: str) -> Odd | None:
+    def _one_line(self, buffer: bytes, place: int, fault: str) -> SuspectRecord | None:
         end = buffer.find(self.lane.mark, place) + 1
         if not end:
             return None
         data = buffer[place:end]
-        return Odd(data, self.offset, self.line, 1, len(data), fault)
+        return SuspectRecord(data, self.offset, self.line, 1, len(data), fault)
 
-    def _readable(self, data: bytes) -> Iterator[Span | Odd]:
+    def _readable(self, data: bytes) -> Iterator[RecordBatch | SuspectRecord]:
         """COPY would abort at a byte that is not UTF-8, so those lines leave the span here."""
         if data.isascii() or _is_utf8(data):
             yield self._span(data)
@@ -158,18 +158,18 @@ class Splitter:
             if good:
                 yield self._span(bytes(good))
                 good.clear()
-            odd = Odd(line, self.offset, self.line, 1, len(line))
+            odd = SuspectRecord(line, self.offset, self.line, 1, len(line))
             self._pass(odd.size, 1)
             yield odd
         if good:
             yield self._span(bytes(good))
 
-    def _span(self, data: bytes) -> Span:
-        span = Span(data, self.offset, self.line, data.count(self.lane.mark))
+    def _span(self, data: bytes) -> RecordBatch:
+        span = RecordBatch(data, self.offset, self.line, data.count(self.lane.mark))
         self._pass(len(data), span.lines)
         return span
 
-    def _endless_line(self, source: Iterator[bytes]) -> Odd:
+    def _endless_line(self, source: Iterator[bytes]) -> SuspectRecord:
         """Pass over a line that is longer than a record may be, keeping only its beginning."""
         kept = self._buffer[:KEPT_OF_A_LONG_LINE]
         size = len(self._buffer)
@@ -180,7 +180,7 @@ class Splitter:
             if end:
                 self._buffer = block[end:]
                 break
-        odd = Odd(kept, self.offset, self.line, 1, size, f"a line of more than {MAX_RECORD} bytes")
+        odd = SuspectRecord(kept, self.offset, self.line, 1, size, f"a line of more than {MAX_RECORD} bytes")
         self._pass(size, 1)
         return odd
 

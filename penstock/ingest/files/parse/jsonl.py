@@ -10,10 +10,10 @@ from decimal import Decimal
 
 from penstock import json_codec
 from penstock.errors import InvalidInput
-from penstock.ingest.files.parse.fast_path import MAX_RECORD, Lane, Odd, Splitter
-from penstock.ingest.files.parse.slow_path import KEPT, Judge, Reject
+from penstock.ingest.files.parse.fast_path import MAX_RECORD, Lane, Splitter, SuspectRecord
+from penstock.ingest.files.parse.slow_path import KEPT, RecordParser, RejectedRecord
 from penstock.ingest.files.parse.stream import BadFile
-from penstock.ingest.files.parse.types import Refused
+from penstock.ingest.files.parse.types import InvalidValue
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import folded
 
@@ -25,11 +25,11 @@ _TOKEN = re.compile(rb'[^"{}\[\]]++|' + _STRING + rb"|[{}\[\]]", re.DOTALL)
 _BETWEEN = re.compile(rb"[\s,]*+")
 
 
-def odd_records(content: Iterable[bytes], plan: Plan, offset: int, line: int) -> Iterator[Odd]:
+def odd_records(content: Iterable[bytes], plan: Plan, offset: int, line: int) -> Iterator[SuspectRecord]:
     """Yield every record with its place."""
     if plan.layout.format == "jsonl":
         for piece in Splitter(_LINES, offset, line).split(content):
-            assert isinstance(piece, Odd), "the pattern for good records matches nothing"
+            assert isinstance(piece, SuspectRecord), "the pattern for good records matches nothing"
             yield piece
     else:
         yield from _ArrayItems(offset, line).split(content)
@@ -38,7 +38,7 @@ def odd_records(content: Iterable[bytes], plan: Plan, offset: int, line: int) ->
 class Records:
     """Judges JSON records of one plan."""
 
-    def __init__(self, plan: Plan, judge: Judge) -> None:
+    def __init__(self, plan: Plan, judge: RecordParser) -> None:
         self._judge = judge
         self._names: dict[str, int] = {}
         for place, column in enumerate(plan.columns):
@@ -50,24 +50,24 @@ class Records:
             self._names = {name: at for name, at in self._names.items() if at != place} | {folded(key): place}
         self._width = len(plan.columns)
 
-    def judge(self, odd: Odd) -> bytes | Reject | None:
+    def judge(self, odd: SuspectRecord) -> bytes | RejectedRecord | None:
         data = odd.data.strip(b" \t\r\n,")
         if not data:
             return None
         try:
             if odd.fault:
-                raise Refused(odd.fault)
+                raise InvalidValue(odd.fault)
             return self._judge.write(self._cells(data))
-        except Refused as error:
-            return Reject(odd.line, odd.offset, getattr(error, "field", None), str(error), data[:KEPT])
+        except InvalidValue as error:
+            return RejectedRecord(odd.line, odd.offset, getattr(error, "field", None), str(error), data[:KEPT])
 
     def _cells(self, data: bytes) -> list[str | None]:
         try:
             record = json_codec.loads(data, field="record")
         except InvalidInput as error:
-            raise Refused(str(error).removeprefix("record: ")) from error
+            raise InvalidValue(str(error).removeprefix("record: ")) from error
         if not isinstance(record, dict):
-            raise Refused("not a JSON object")
+            raise InvalidValue("not a JSON object")
         cells: list[str | None] = [None] * self._width
         for key, value in record.items():
             place = self._names.get(folded(key))
@@ -97,7 +97,7 @@ class _ArrayItems:
         self._buffer = b""
         self._place = 0
 
-    def split(self, content: Iterable[bytes]) -> Iterator[Odd]:
+    def split(self, content: Iterable[bytes]) -> Iterator[SuspectRecord]:
         for block in content:
             self._buffer = self._buffer[self._place :] + block
             self._place = 0
@@ -107,7 +107,7 @@ class _ArrayItems:
         if not self._closed:
             raise BadFile(f"the JSON array is not closed; it breaks off after byte {self._offset}", field="file")
 
-    def _items(self) -> Iterator[Odd]:
+    def _items(self) -> Iterator[SuspectRecord]:
         if not self._begun and (start := self._buffer.find(b"[")) >= 0:
             self._begun = True
             self._pass(start + 1)
@@ -125,7 +125,7 @@ class _ArrayItems:
             if end is None:
                 return
             data = self._buffer[self._place : end]
-            odd = Odd(data, self._offset, self._line, data.count(b"\n"), len(data))
+            odd = SuspectRecord(data, self._offset, self._line, data.count(b"\n"), len(data))
             self._pass(len(data))
             yield odd
 

@@ -8,15 +8,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from penstock.ingest.files.parse.fast_path import Odd
-from penstock.ingest.files.parse.types import BLANKS, Refused
+from penstock.ingest.files.parse.fast_path import SuspectRecord
+from penstock.ingest.files.parse.types import BLANKS, InvalidValue
 from penstock.ingest.files.plan import Column, Plan
 
 KEPT = 8192
 
 
 @dataclass(frozen=True)
-class Reject:
+class RejectedRecord:
     """A refused line: `line` and `offset` of its first byte, and the line as it came."""
 
     line: int
@@ -26,7 +26,7 @@ class Reject:
     content: bytes
 
 
-class Judge:
+class RecordParser:
     """Judges single records of one plan."""
 
     def __init__(self, plan: Plan) -> None:
@@ -41,18 +41,18 @@ class Judge:
         comma = re.escape(plan.layout.delimiter)
         self._field = re.compile(rf'(?:"((?:[^"]|"")*+)"|([^{comma}]*+))({comma}|$)', re.DOTALL)
 
-    def judge(self, odd: Odd) -> bytes | Reject | None:
+    def judge(self, odd: SuspectRecord) -> bytes | RejectedRecord | None:
         """The record for COPY, or why not; None for a blank line, which is no record."""
         data = odd.data.rstrip(b"\r\n") if self._line_end != b"\r" else odd.data.removesuffix(b"\r")
         if not data.strip():
             return None
         try:
             if odd.fault:
-                raise Refused(odd.fault)
+                raise InvalidValue(odd.fault)
             return self.write(self._cells(self._text(data)))
         except _FieldRefused as error:
             return self._reject(odd, data, str(error), error.field)
-        except Refused as error:
+        except InvalidValue as error:
             return self._reject(odd, data, str(error))
 
     def write(self, cells: Sequence[str | None]) -> bytes:
@@ -69,7 +69,7 @@ class Judge:
         try:
             self._check(self._fixed | named)
         except ValueError as error:
-            raise Refused(str(error)) from error
+            raise InvalidValue(str(error)) from error
 
     def _check_choices(self, cells: Sequence[str | None]) -> None:
         """Of a group of fields a record needs one; of a table's columns that is settled by its header."""
@@ -85,32 +85,32 @@ class Judge:
             byte = data[error.start]
             where = f"byte {error.start + 1} of the line"
             if self._encoding == "utf-8":
-                raise Refused(f"{where} (0x{byte:02X}) is not UTF-8") from error
-            raise Refused(f"{where} is not {self._encoding}") from error
+                raise InvalidValue(f"{where} (0x{byte:02X}) is not UTF-8") from error
+            raise InvalidValue(f"{where} is not {self._encoding}") from error
 
     def _cells(self, text: str) -> list[str | None]:
         if "\x00" in text:
-            raise Refused("has a NUL character, which Postgres cannot store")
+            raise InvalidValue("has a NUL character, which Postgres cannot store")
         cells: list[str | None] = []
         place = 0
         while True:
             match = self._field.match(text, place)
             if match is None:
-                raise Refused("text after a closing quote")
+                raise InvalidValue("text after a closing quote")
             cells.append(_unquoted(match))
             place = match.end()
             if not match[3]:
                 break
         if len(cells) != len(self._columns):
-            raise Refused(f"has {len(cells)} fields, the header has {len(self._columns)}")
+            raise InvalidValue(f"has {len(cells)} fields, the header has {len(self._columns)}")
         return cells
 
     @staticmethod
-    def _reject(odd: Odd, data: bytes, reason: str, field: str | None = None) -> Reject:
-        return Reject(odd.line, odd.offset, field, reason, data[:KEPT])
+    def _reject(odd: SuspectRecord, data: bytes, reason: str, field: str | None = None) -> RejectedRecord:
+        return RejectedRecord(odd.line, odd.offset, field, reason, data[:KEPT])
 
 
-class _FieldRefused(Refused):
+class _FieldRefused(InvalidValue):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
         self.field = field
@@ -123,7 +123,7 @@ def _read(column: Column, cell: str | None) -> str | None:
         return None
     try:
         return column.kind.read(cell)
-    except Refused as error:
+    except InvalidValue as error:
         raise _FieldRefused(column.field or column.name, str(error)) from error
 
 
@@ -132,7 +132,7 @@ def _unquoted(match: re.Match[str]) -> str | None:
     if quoted is not None:
         return quoted.replace('""', '"')
     if "\r" in bare or "\n" in bare:
-        raise Refused("a line end outside quotes")
+        raise InvalidValue("a line end outside quotes")
     return bare
 
 

@@ -70,7 +70,7 @@ def byte_order_mark(head: bytes) -> tuple[str, int] | None:
     return next(((name, len(mark)) for mark, name in _BOMS.items() if head.startswith(mark)), None)
 
 
-def is_packed(head: bytes) -> bool:
+def is_compressed(head: bytes) -> bool:
     return head.startswith(b"\x1f\x8b")
 
 

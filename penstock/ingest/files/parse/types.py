@@ -1,7 +1,7 @@
 """The kinds of value a field can have. One description serves three readers that must agree:
 
 - the fast lane asks for a byte pattern (`bare`, `quoted`): what it matches goes to COPY untouched;
-- the careful lane calls `read`, which gives the text to hand to Postgres or raises `Refused` with the reason;
+- the careful lane calls `read`, which gives the text to hand to Postgres or raises `InvalidValue` with the reason;
 - SQL asks for the column type, and for `sql`, the expression that turns the staged text into the value.
 
 A pattern may be narrower than `read` (the careful lane decides then), never wider, and both leave the value to
@@ -81,12 +81,12 @@ def _certain_days() -> bytes:
     return b"(?=" + b"|".join([*_certain_years(), *(earlier if last.year > earliest_day().year else [])]) + b")"
 
 
-class Refused(ValueError):
+class InvalidValue(ValueError):
     """A value that the field cannot have; the text says why, without repeating the value at length."""
 
 
 @dataclass(frozen=True)
-class Kind:
+class FieldType:
     """`core` is a pattern that holds neither quote, plain delimiter, backslash nor line end.
 
     No text may be matched by a pattern in two ways: a record of many such fields, tried in all of them, takes for ever.
@@ -120,7 +120,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Text(Kind):
+class Text(FieldType):
     """Any characters but NUL, without the blanks around it."""
 
     at_most: int = 2000
@@ -145,9 +145,9 @@ class Text(Kind):
     def read(self, text: str) -> str:
         text = text.strip(BLANKS)
         if len(text) > self.at_most:
-            raise Refused(f"longer than {self.at_most} characters")
+            raise InvalidValue(f"longer than {self.at_most} characters")
         if "\x00" in text:
-            raise Refused("has a NUL character, which Postgres cannot store")
+            raise InvalidValue("has a NUL character, which Postgres cannot store")
         return text
 
 
@@ -171,7 +171,7 @@ class Identifier(Text):
     def read(self, text: str) -> str:
         text = super().read(text)
         if self.refuse and text.startswith(tuple(self.refuse[0])):
-            raise Refused(self.refuse[1])
+            raise InvalidValue(self.refuse[1])
         whole = _WHOLE_FLOAT.fullmatch(text)
         return whole[1] if whole else text
 
@@ -180,7 +180,7 @@ class Identifier(Text):
 
 
 @dataclass(frozen=True)
-class Email(Kind):
+class Email(FieldType):
     """Something@somewhere.tld, without blanks."""
 
     at_most: int = 254
@@ -197,12 +197,12 @@ class Email(Kind):
     def read(self, text: str) -> str:
         text = text.strip(BLANKS)
         if len(text) > self.at_most or not _EMAIL.fullmatch(text):
-            raise Refused("not an e-mail address")
+            raise InvalidValue("not an e-mail address")
         return text
 
 
 @dataclass(frozen=True)
-class Integer(Kind):
+class Integer(FieldType):
     at_least: int = -(2**31)
     at_most: int = 2**31 - 1
 
@@ -225,17 +225,17 @@ class Integer(Kind):
     def read(self, text: str) -> str:
         match = _INTEGER.fullmatch(text.strip(BLANKS))
         if not match:
-            raise Refused("not a whole number")
+            raise InvalidValue("not a whole number")
         number = int(match[1] + match[2])
         if number < self.at_least:
-            raise Refused(f"less than {self.at_least}")
+            raise InvalidValue(f"less than {self.at_least}")
         if number > self.at_most:
-            raise Refused(f"more than {self.at_most}")
+            raise InvalidValue(f"more than {self.at_most}")
         return str(number)
 
 
 @dataclass(frozen=True)
-class Number(Kind):
+class Number(FieldType):
     """An exact decimal with at most `digits` before and `places` after the point."""
 
     digits: int = 12
@@ -265,35 +265,35 @@ class Number(Kind):
         text = text.strip(BLANKS)
         number = self._parse(self._with_point(text) if self.comma else text)
         if self.positive and number <= 0:
-            raise Refused("not more than 0")
+            raise InvalidValue("not more than 0")
         if number < 0 and not self.signed:
-            raise Refused("less than 0")
+            raise InvalidValue("less than 0")
         if abs(number) >= 10**self.digits:
-            raise Refused(f"more than {self.digits} digits before the point")
+            raise InvalidValue(f"more than {self.digits} digits before the point")
         # zeros written in the file stay, as in the fast lane: 2.50 is not 2.5 for those who compare texts
         return format(number, "f")
 
     def _parse(self, text: str) -> Decimal:
         if not _NUMBER.fullmatch(text):
-            raise Refused("not a number")
+            raise InvalidValue("not a number")
         number = Decimal(text)
         sign, digits, exponent = number.as_tuple()
         surplus = -int(exponent) - self.places
         if surplus <= 0:
             return number
         if any(digits[-surplus:]):
-            raise Refused(f"more than {self.places} decimal places")
+            raise InvalidValue(f"more than {self.places} decimal places")
         return Decimal((sign, digits[:-surplus] or (0,), -self.places))
 
     @staticmethod
     def _with_point(text: str) -> str:
         if "." in text and not re.fullmatch(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]*)?", text):
-            raise Refused("not a number with a decimal comma")
+            raise InvalidValue("not a number with a decimal comma")
         return text.replace(".", "").replace(",", ".")
 
 
 @dataclass(frozen=True)
-class Choice(Kind):
+class Choice(FieldType):
     values: tuple[str, ...]
 
     @property
@@ -312,12 +312,12 @@ class Choice(Kind):
     def read(self, text: str) -> str:
         text = text.strip(BLANKS)
         if text not in self._known:
-            raise Refused("none of " + ", ".join(self.values[:12]))
+            raise InvalidValue("none of " + ", ".join(self.values[:12]))
         return text
 
 
 @dataclass(frozen=True)
-class Code(Kind):
+class Code(FieldType):
     """A fixed number of capital letters, such as a currency."""
 
     letters: int = 3
@@ -333,12 +333,12 @@ class Code(Kind):
     def read(self, text: str) -> str:
         text = text.strip(BLANKS).upper()
         if not re.fullmatch(rf"[A-Z]{{{self.letters}}}", text):
-            raise Refused(f"not {self.letters} letters")
+            raise InvalidValue(f"not {self.letters} letters")
         return text
 
 
 @dataclass(frozen=True)
-class Timestamp(Kind):
+class Timestamp(FieldType):
     """A time. Without a zone it is read in PENSTOCK_TIMEZONE, always by Postgres, never here.
 
     `format` is a strptime pattern for files that do not write ISO 8601. With `date_style` (DMY or MDY) COPY reads such
@@ -380,15 +380,15 @@ class Timestamp(Kind):
             return self._declared(text)
         match = _TIME.fullmatch(text)
         if not match:
-            raise Refused("not a time such as 2010-12-01 08:26:00")
+            raise InvalidValue("not a time such as 2010-12-01 08:26:00")
         year, month, day, hour, minute, second, fraction, zone = match.groups()
         if zone and hour is None:
-            raise Refused("a zone without a time of day")
+            raise InvalidValue("a zone without a time of day")
         clock = (int(hour or 0), int(minute or 0), int(second or 0), int((fraction or "0").ljust(6, "0")))
         try:
             moment = datetime(int(year), int(month), int(day), *clock)  # noqa: DTZ001  Postgres applies the zone
         except ValueError as error:
-            raise Refused(f"no such time: {error}") from error
+            raise InvalidValue(f"no such time: {error}") from error
         text = moment.isoformat(" ") + (zone or "")
         self._check(datetime.fromisoformat(text))
         return text
@@ -398,9 +398,9 @@ class Timestamp(Kind):
         try:
             moment = datetime.strptime(text, self.format)  # noqa: DTZ007  Postgres applies the zone
         except ValueError as error:
-            raise Refused(f"not a time written as {self.format}") from error
+            raise InvalidValue(f"not a time written as {self.format}") from error
         if not 1 <= moment.year <= 9999:
-            raise Refused("no such year")
+            raise InvalidValue("no such year")
         self._check(moment)
         return moment.isoformat(" ")
 
@@ -410,11 +410,11 @@ class Timestamp(Kind):
         try:
             check_time(moment)
         except (ValueError, OverflowError) as error:
-            raise Refused(str(error)) from error
+            raise InvalidValue(str(error)) from error
 
 
 @dataclass(frozen=True)
-class Boolean(Kind):
+class Boolean(FieldType):
     @property
     def sql_type(self) -> str:
         return "boolean"
@@ -429,11 +429,11 @@ class Boolean(Kind):
             return "true"
         if text in {"false", "f", "no", "n", "0", "off"}:
             return "false"
-        raise Refused("neither true nor false")
+        raise InvalidValue("neither true nor false")
 
 
 @dataclass(frozen=True)
-class Json(Kind):
+class Json(FieldType):
     """A JSON object. Always read by the careful lane: bytes alone do not tell whether jsonb will take it."""
 
     at_most: int = 1 << 20
@@ -450,7 +450,7 @@ class Json(Kind):
         try:
             value = json_codec.loads(text, field="value")
         except InvalidInput as error:
-            raise Refused(str(error).removeprefix("value: ")) from error
+            raise InvalidValue(str(error).removeprefix("value: ")) from error
         if not isinstance(value, dict):
-            raise Refused("not a JSON object")
+            raise InvalidValue("not a JSON object")
         return text.strip(BLANKS)

@@ -23,8 +23,8 @@ from psycopg.types.json import set_json_loads
 
 from penstock.ingest.files.load.staging import column_names, copy_records, open_copy_session
 from penstock.ingest.files.options import Options
-from penstock.ingest.files.parse.batch import Piece
-from penstock.ingest.files.parse.dialect import detect
+from penstock.ingest.files.parse.batch import ParsedBatch
+from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_pieces
 from penstock.ingest.files.parse.slow_path import KEPT
 from penstock.ingest.files.parse.types import (
@@ -33,10 +33,10 @@ from penstock.ingest.files.parse.types import (
     Choice,
     Code,
     Email,
+    FieldType,
     Identifier,
     Integer,
     Json,
-    Kind,
     Number,
     Text,
     Timestamp,
@@ -66,7 +66,7 @@ def judge_all(connection: psycopg.Connection[Any], content: bytes, variant: Vari
             "dates": {} if variant.dates == ISO else {"at": variant.dates},
         }
     )
-    layout = detect(file, options)
+    layout = sniff(file, options)
     plan = make_plan(variant.target, layout, options)
     pieces = list(read_pieces(file, plan, layout.body, layout.first_line))
     _check_places(pieces, layout.body)
@@ -83,7 +83,7 @@ def judge_all(connection: psycopg.Connection[Any], content: bytes, variant: Vari
     return len(texts), sum(piece.reject is not None for piece in pieces)
 
 
-def _check_places(pieces: list[Piece], body: int) -> None:
+def _check_places(pieces: list[ParsedBatch], body: int) -> None:
     """No byte of the file is passed over between two pieces, and no line number goes back."""
     ends = [body, *(piece.end for piece in pieces)]
     assert ends == sorted(ends)
@@ -93,7 +93,7 @@ def _check_places(pieces: list[Piece], body: int) -> None:
         assert piece.next_line >= piece.line
 
 
-def _texts(piece: Piece, plan: Plan) -> Iterator[Texts]:
+def _texts(piece: ParsedBatch, plan: Plan) -> Iterator[Texts]:
     """What stands in the file, one text for each column."""
     # carriage returns before a line's end belong to it
     data = piece.data if piece.origin is None else piece.origin.rstrip(b"\r\n")
@@ -137,7 +137,9 @@ def _check_json(connection: psycopg.Connection[Any], lines: list[bytes]) -> None
     assert refused is None, f"taken, but no JSON to Postgres: {refused}"
 
 
-def _compare(connection: psycopg.Connection[Any], plan: Plan, pieces: list[Piece], texts: Sequence[Texts]) -> None:
+def _compare(
+    connection: psycopg.Connection[Any], plan: Plan, pieces: list[ParsedBatch], texts: Sequence[Texts]
+) -> None:
     set_json_loads(partial(json.loads, parse_float=Decimal), connection)
     columns = list(zip(column_names(plan), (column.kind for column in plan.columns), strict=True))
     open_copy_session(connection, "Europe/Paris", plan.date_style)
@@ -159,7 +161,7 @@ def _compare(connection: psycopg.Connection[Any], plan: Plan, pieces: list[Piece
             assert value is None or _lies_within(kind, value), said
 
 
-def _load(connection: psycopg.Connection[Any], plan: Plan, pieces: list[Piece], number: int) -> None:
+def _load(connection: psycopg.Connection[Any], plan: Plan, pieces: list[ParsedBatch], number: int) -> None:
     kinds = [column.kind.column_type if plan.is_direct else column.kind.sql_type for column in plan.columns]
     names = column_names(plan)
     columns = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True))
@@ -177,7 +179,7 @@ def _load_texts(connection: psycopg.Connection[Any], names: list[str], texts: Se
             copy.write_row([(text or "").strip(BLANKS) or None for text in record])
 
 
-def _verdict(name: str, kind: Kind, *, direct: bool) -> sql.Composed:
+def _verdict(name: str, kind: FieldType, *, direct: bool) -> sql.Composed:
     """The value, and whether Postgres reads the text so: null where it refuses the text."""
     value = f"v.{name}" if direct else kind.sql(f"v.{name}")
     agrees = f"""case when t.{name} is null then ({value}) is null
@@ -186,7 +188,7 @@ def _verdict(name: str, kind: Kind, *, direct: bool) -> sql.Composed:
     return sql.SQL("{}, {}").format(sql.SQL(value), sql.SQL(agrees))
 
 
-def _is_declared(kind: Kind, text: str | None, value: Any) -> bool:
+def _is_declared(kind: FieldType, text: str | None, value: Any) -> bool:
     """Whether a rule of ours, told in the docs, makes this value of a text that Postgres reads in another way."""
     if text is None or value is None:
         return False
@@ -210,7 +212,7 @@ def _is_declared(kind: Kind, text: str | None, value: Any) -> bool:
     return False
 
 
-def _lies_within(kind: Kind, value: Any) -> bool:
+def _lies_within(kind: FieldType, value: Any) -> bool:
     if isinstance(kind, Integer):
         return type(value) is int and kind.at_least <= value <= kind.at_most
     if isinstance(kind, Number):

@@ -22,7 +22,7 @@ def advance(database_url: str, folder: str, import_id: str) -> None:
     install(DOMAIN)
     register(THINGS)
     chunks.CHUNK_BYTES = 16 << 10
-    run.FACTS_A_STEP = 40
+    run.EVENTS_A_STEP = 40
     run.ROWS_A_BUCKET = 2000
     run.ROWS_FOR_TWO = 1000
     settings = Settings(database_url=database_url, environment="local", storage_folder=Path(folder))

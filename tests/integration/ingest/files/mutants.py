@@ -18,7 +18,7 @@ from penstock.ingest.files.parse.types import (
     Text,
     Timestamp,
 )
-from penstock.ingest.files.target import Facts, Field, Table, Target
+from penstock.ingest.files.target import EventMapping, Field, Table, Target
 
 ISO = "%Y-%m-%d %H:%M:%S"
 COLUMNS = (
@@ -51,7 +51,7 @@ class Variant:
     @property
     def target(self) -> Target:
         fields = COLUMNS if self.format == "csv" else (*COLUMNS, Field("extra", Json(), False))
-        return Target("fuzz", fields, Table("pg_temp.fuzz", ("id",)) if self.direct else Facts("", "id", "id"))
+        return Target("fuzz", fields, Table("pg_temp.fuzz", ("id",)) if self.direct else EventMapping("", "id", "id"))
 
     @property
     def header(self) -> bytes:

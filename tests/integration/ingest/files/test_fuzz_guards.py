@@ -42,7 +42,7 @@ def _blanks_stay(patch: pytest.MonkeyPatch) -> None:
 def _rounded(patch: pytest.MonkeyPatch) -> None:
     def parse(kind: types.Number, text: str) -> Decimal:
         if not re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]+)?", text):
-            raise types.Refused("not a number")
+            raise types.InvalidValue("not a number")
         return round(Decimal(text), kind.places)
 
     patch.setattr(types.Number, "_parse", parse)
@@ -58,7 +58,7 @@ def _months_first(patch: pytest.MonkeyPatch) -> None:
         try:
             return datetime.strptime(text, "%m/%d/%Y %H:%M").isoformat(" ")  # noqa: DTZ007
         except ValueError as error:
-            raise types.Refused("not a time") from error
+            raise types.InvalidValue("not a time") from error
 
     patch.setattr(types.Timestamp, "_declared", declared)
 

@@ -15,7 +15,7 @@ from penstock.errors import InvalidInput, NotFound
 from penstock.ingest.files import Import, advance_import, create_import, dry_run, kept_rejects, rejects_csv
 from penstock.ingest.files.load import chunks
 from penstock.ingest.files.options import Options
-from penstock.ingest.files.rejects import safe_cell
+from penstock.ingest.files.rejects import escape_formula
 from penstock.settings import Settings
 
 HEADER = "order_id,product_id,quantity,ordered_at,unit_price\n"
@@ -103,9 +103,9 @@ def test_the_rejects_are_safe_in_a_spreadsheet(settings: Settings) -> None:
 
 @pytest.mark.parametrize("start", list("=+-@\t\r"))
 def test_what_a_spreadsheet_takes_for_a_formula_is_quoted(start: str) -> None:
-    assert safe_cell(f"{start}x") == f"'{start}x"
-    assert safe_cell(f"{start}x".encode()) == f"'{start}x"
-    assert safe_cell(f"x{start}") == f"x{start}"
+    assert escape_formula(f"{start}x") == f"'{start}x"
+    assert escape_formula(f"{start}x".encode()) == f"'{start}x"
+    assert escape_formula(f"x{start}") == f"x{start}"
 
 
 def test_of_many_rejects_the_first_are_kept_and_all_are_counted(

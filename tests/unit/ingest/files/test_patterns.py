@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from penstock.ingest.files.parse import types
-from penstock.ingest.files.parse.dialect import Layout
-from penstock.ingest.files.parse.fast_path import Odd, Splitter, build_lane
-from penstock.ingest.files.parse.slow_path import Judge
+from penstock.ingest.files.parse.dialect import Dialect
+from penstock.ingest.files.parse.fast_path import Splitter, SuspectRecord, build_lane
+from penstock.ingest.files.parse.slow_path import RecordParser
 from penstock.ingest.files.parse.types import (
     Boolean,
     Choice,
     Code,
     Email,
+    FieldType,
     Identifier,
     Integer,
     Json,
-    Kind,
     Number,
     Text,
     Timestamp,
@@ -28,7 +28,7 @@ from penstock.ingest.files.parse.types import (
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import Field, Table, Target, register, unregister
 
-KINDS: list[tuple[Kind, bytes]] = [
+KINDS: list[tuple[FieldType, bytes]] = [
     (Text(100), b"a note"),
     (Text(1 << 20), b"a note"),
     (Identifier(64), b"17850"),
@@ -62,10 +62,10 @@ def broken_ends(cell: bytes) -> Iterator[bytes]:
     yield from (b"x\n", b'"\n', b",\n", b'x"\n', b" \n", b'"x\n', b'""\n', b"\\\n", b"\xff\n", b"\x00\n")
 
 
-def plan_of(kind: Kind, columns: int, delimiter: str = ",") -> Plan:
+def plan_of(kind: FieldType, columns: int, delimiter: str = ",") -> Plan:
     names = tuple(f"f{number}" for number in range(columns))
     register(Target("hostile", tuple(Field(name, kind) for name in names), Table("public.hostile", ("f0",))))
-    layout = Layout(False, "utf-8", 0, "csv", delimiter, header=names)
+    layout = Dialect(False, "utf-8", 0, "csv", delimiter, header=names)
     plan = Plan("hostile", layout, names, {}, {}, {}, ".", None, {})
     assert len(plan.columns) == columns, "read while the target is the one just registered"
     return plan
@@ -73,13 +73,13 @@ def plan_of(kind: Kind, columns: int, delimiter: str = ",") -> Plan:
 
 def cost(plan: Plan, content: bytes, rounds: int) -> float:
     """The least CPU time of a few rounds through both lanes."""
-    lane, judge = build_lane(plan.columns, plan.layout.delimiter.encode(), b"\n"), Judge(plan)
+    lane, judge = build_lane(plan.columns, plan.layout.delimiter.encode(), b"\n"), RecordParser(plan)
     return min(_measured(lambda: _read(Splitter(lane, 0, 1), judge, content)) for _ in range(rounds))
 
 
-def _read(splitter: Splitter, judge: Judge, content: bytes) -> None:
+def _read(splitter: Splitter, judge: RecordParser, content: bytes) -> None:
     for piece in splitter.split([content]):
-        if isinstance(piece, Odd):
+        if isinstance(piece, SuspectRecord):
             judge.judge(piece)
 
 
@@ -96,13 +96,15 @@ def hostile() -> Iterator[None]:
 
 
 def test_every_kind_is_tried() -> None:
-    known = {kind for kind in vars(types).values() if isinstance(kind, type) and issubclass(kind, Kind)} - {Kind}
+    known = {kind for kind in vars(types).values() if isinstance(kind, type) and issubclass(kind, FieldType)} - {
+        FieldType
+    }
     assert {type(kind) for kind, _ in KINDS} == known
 
 
 @pytest.mark.parametrize("delimiter", [",", ":"])
 @pytest.mark.parametrize(("kind", "value"), KINDS, ids=repr)
-def test_a_wrong_record_costs_no_more_than_its_columns(kind: Kind, value: bytes, delimiter: str) -> None:
+def test_a_wrong_record_costs_no_more_than_its_columns(kind: FieldType, value: bytes, delimiter: str) -> None:
     few, many = plan_of(kind, FEW, delimiter), plan_of(kind, MANY, delimiter)
     for cell in written(value):
         for end in broken_ends(cell):
@@ -115,7 +117,7 @@ def test_a_wrong_record_costs_no_more_than_its_columns(kind: Kind, value: bytes,
     [b"a", b"0", b'"', b'""', b'""a', b" ", b"\r", b",", b'",', b',"', b'\n"', b'"\n', b'""\n', b"a@a.", b"\xff"],
 )
 @pytest.mark.parametrize(("kind", "value"), KINDS, ids=repr)
-def test_a_long_record_costs_no_more_than_its_length(kind: Kind, value: bytes, unit: bytes) -> None:
+def test_a_long_record_costs_no_more_than_its_length(kind: FieldType, value: bytes, unit: bytes) -> None:
     plan = plan_of(kind, 3)
     for start in (b"", b'"', value + b',"', value + b","):
         small, large = (start + unit * (size // len(unit)) + b"\n" for size in (SMALL, LARGE))
@@ -123,7 +125,7 @@ def test_a_long_record_costs_no_more_than_its_length(kind: Kind, value: bytes, u
 
 
 @pytest.mark.parametrize(("kind", "value"), KINDS, ids=repr)
-def test_a_bare_value_does_not_reach_over_a_delimiter(kind: Kind, value: bytes) -> None:
+def test_a_bare_value_does_not_reach_over_a_delimiter(kind: FieldType, value: bytes) -> None:
     for delimiter in (delimiter for delimiter in ",;|\t: /@!" if delimiter.encode() in value):
         lane = build_lane(plan_of(kind, 1, delimiter).columns, delimiter.encode(), b"\n")
         found = lane.good.match(value + b"\n")

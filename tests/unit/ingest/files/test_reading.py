@@ -14,8 +14,8 @@ import pytest
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
-from penstock.ingest.files.parse.batch import Piece
-from penstock.ingest.files.parse.dialect import detect
+from penstock.ingest.files.parse.batch import ParsedBatch
+from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.fast_path import MAX_RECORD
 from penstock.ingest.files.parse.reader import read_pieces
 from penstock.ingest.files.parse.stream import BadFile, blocks
@@ -37,10 +37,10 @@ def notes() -> Iterator[None]:
     unregister("notes")
 
 
-def planned(content: bytes, **options: Any) -> tuple[Plan, list[Piece]]:
+def planned(content: bytes, **options: Any) -> tuple[Plan, list[ParsedBatch]]:
     file = io.BytesIO(content)
     checked = Options.read(options)
-    layout = detect(file, checked)
+    layout = sniff(file, checked)
     plan = make_plan(TARGET, layout, checked)
     return plan, list(read_pieces(file, plan, layout.body, layout.first_line))
 
@@ -173,7 +173,7 @@ def test_an_endless_line_is_refused_in_bounded_memory() -> None:
 
     file: Any = Endless()
     checked = Options.read({})
-    layout = detect(file, checked)
+    layout = sniff(file, checked)
     plan = make_plan(TARGET, layout, checked)
     tracemalloc.start()
     pieces = list(read_pieces(file, plan, layout.body, layout.first_line))
@@ -256,7 +256,7 @@ def test_reading_from_any_piece_gives_the_same_rest(encoding: str, packed: bool)
     content = text.encode(encoding)
     file = io.BytesIO(gzip.compress(content) if packed else content)
     checked = Options.read({"encoding": encoding})
-    layout = detect(file, checked)
+    layout = sniff(file, checked)
     plan = make_plan(TARGET, layout, checked)
     whole = list(read_pieces(file, plan, layout.body, layout.first_line))
     for place in range(0, len(whole), 37):
@@ -281,7 +281,7 @@ def test_csv_spectrum_is_read_as_its_json_says(path: Path) -> None:
     register(target)
     file = io.BytesIO(path.read_bytes())
     checked = Options.read({})
-    layout = detect(file, checked)
+    layout = sniff(file, checked)
     plan = make_plan(target, layout, checked)
     data = b"".join(piece.data for piece in read_pieces(file, plan, layout.body, layout.first_line)).decode()
     found = list(csv.reader(io.StringIO(data, newline=""), strict=True))

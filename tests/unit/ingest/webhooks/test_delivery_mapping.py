@@ -7,7 +7,7 @@ import pytest
 
 from penstock import json_codec
 from penstock.errors import InvalidInput
-from penstock.ingest.webhooks.mapping import Delivery, Meaning, read_delivery
+from penstock.ingest.webhooks.mapping import Delivery, MappedEvent, read_delivery
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 ORDER = {
@@ -17,7 +17,7 @@ ORDER = {
 }
 
 
-def read(body: object, id: str = "msg_1", source: str = "shop") -> Meaning:
+def read(body: object, id: str = "msg_1", source: str = "shop") -> MappedEvent:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return read_delivery(Delivery(source, id, raw, NOW))
 
