@@ -23,12 +23,19 @@ from penstock.errors import SettingsError
 
 @dataclass(frozen=True)
 class Project:
-    """`app`, `domains` and `functions` are names as `module:attribute`."""
+    """`app`, `domains` and `functions` are names as `module:attribute`; `declared`: pyproject.toml has the table."""
 
     folder: Path
     app: str = "app.main:app"
     domains: tuple[str, ...] = ()
     functions: str | None = None
+    declared: bool = False
+
+    @property
+    def migrations(self) -> Path | None:
+        """Where the Supabase CLI has a project's migrations. A declared project has them; None if there are none."""
+        folder = self.folder / "supabase" / "migrations"
+        return folder if self.declared or folder.is_dir() else None
 
     @property
     def commands(self) -> list[Callable[[Any], None]]:
@@ -94,7 +101,7 @@ def _project(folder: Path, table: dict[str, Any]) -> Project:
     domains = table.get("domains", [])
     if not isinstance(domains, list) or not all(isinstance(name, str) for name in domains):
         raise SettingsError(f"{folder / 'pyproject.toml'}, [tool.penstock]: domains must be a list of texts")
-    return Project(folder, str(table.get("app", Project.app)), tuple(domains), table.get("functions"))
+    return Project(folder, str(table.get("app", Project.app)), tuple(domains), table.get("functions"), True)
 
 
 def _importable(folder: Path) -> None:

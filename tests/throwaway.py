@@ -20,7 +20,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from penstock.local.postgres import EmbeddedPostgres
-from penstock.postgres import pool
+from penstock.postgres import migrations
 
 FOLDER_VARIABLE = "PENSTOCK_TEST_SESSION"
 PREFIX = "penstock-test-"
@@ -88,7 +88,7 @@ def template_database() -> str:
 
 def migrate(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        pool.migrate(connection)
+        migrations.migrate(connection, folder=migrations.REPOSITORY)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import psycopg
 
-from penstock.cli import append, compute, import_arguments, importing, operations, up
+from penstock.cli import append, compute, import_arguments, importing, operations, setup, up
 from penstock.cli.arguments import AddCommands, Commands, add_command, add_json
 from penstock.errors import PenstockError
 from penstock.postgres.pool import close_pools, translate
@@ -67,7 +67,7 @@ def _tell(error: Exception) -> int:
 
 def _running(commands: Commands) -> None:
     add_command(commands, "up", up.up, "run everything on this machine until Ctrl-C")
-    add_command(commands, "migrate", operations.migrate, "apply the migrations that are missing")
+    setup.add_commands(commands)
 
 
 def _facts(commands: Commands) -> None:

@@ -1,4 +1,4 @@
-"""Postgres: one pool of connections a process, transactions, migrations, and errors in the project's words.
+"""Postgres: one pool of connections a process, transactions, and errors in the project's words.
 
 Every driver error leaves as a `PenstockError`, chosen by SQLSTATE alone. Behind a transaction pooler (Supabase's on
 port 6543, PgBouncer on any) no statement is prepared and nothing is kept in a session; so nothing relies on either.
@@ -10,8 +10,6 @@ import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
-from pathlib import Path
 from typing import Any, LiteralString, TypeAlias
 
 import psycopg
@@ -25,7 +23,6 @@ from penstock.settings import Settings
 
 Connection: TypeAlias = psycopg.Connection[TupleRow]
 
-MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
 TRANSACTION_POOLER_PORT = "6543"
 CONNECT_TIMEOUT_SECONDS = 10
 POOL_SIZE = 16
@@ -108,78 +105,6 @@ def translate(error: psycopg.Error) -> Exception:
     if not state and isinstance(error, psycopg.DataError):  # the driver could not even send it: a NUL in a text
         return errors.InvalidInput(_message(error))
     return error
-
-
-def migrate(
-    connection: Connection, *, timezone: str = "UTC", earliest_day: date = date(1990, 1, 1), folder: Path = MIGRATIONS
-) -> list[str]:
-    """Apply the migrations that are missing, each in a transaction; returns their names.
-
-    Keeps the books where the Supabase CLI keeps them, so that either may go on where the other stopped. Raises
-    `Conflict` if a migration that this function applied has been edited since.
-    """
-    with translate_errors():
-        connection.execute(_MIGRATION_LEDGER)
-        done = []
-        with connection.transaction():
-            connection.execute("lock table supabase_migrations.schema_migrations in exclusive mode")
-            known: dict[str, list[str] | None] = dict(
-                connection.execute("select version, statements from supabase_migrations.schema_migrations").fetchall()
-            )
-            for path in sorted(folder.glob("*.sql")):
-                version, _, name = path.stem.partition("_")
-                if version in known:
-                    _refuse_edited(path, known[version])
-                else:
-                    _apply(connection, path, version, name)
-                    done.append(path.stem)
-        connection.execute(
-            "update penstock.configuration set timezone = %(zone)s, earliest_day = %(day)s"
-            " where (timezone, earliest_day) <> (%(zone)s, %(day)s)",
-            {"zone": timezone, "day": earliest_day},
-        )
-        return done
-
-
-def pending_migrations(connection: Connection, folder: Path = MIGRATIONS) -> list[str]:
-    """The names of the migrations that `migrate` would apply."""
-    with translate_errors():
-        if connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone() == (None,):
-            return [path.stem for path in sorted(folder.glob("*.sql"))]
-        rows = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
-    known = {version for (version,) in rows}
-    return [path.stem for path in sorted(folder.glob("*.sql")) if path.stem.partition("_")[0] not in known]
-
-
-_MIGRATION_LEDGER = """
-create schema if not exists supabase_migrations;
-create table if not exists supabase_migrations.schema_migrations (
-  version text not null primary key, statements text[], name text
-)
-"""
-
-
-def _refuse_edited(path: Path, statements: list[str] | None) -> None:
-    # Our own entries are the whole file, down to its last line end; the Supabase CLI's are trimmed statements.
-    whole = statements[0] if statements and len(statements) == 1 and statements[0].endswith("\n") else None
-    if whole and whole != path.read_text(encoding="utf-8"):
-        raise errors.Conflict(
-            f"{path.name} has been edited since it was applied to this database: restore the file, or start from an"
-            " empty database (locally: make clean)"
-        )
-
-
-def _apply(connection: Connection, path: Path, version: str, name: str) -> None:
-    text = path.read_text(encoding="utf-8")
-    try:
-        connection.execute(text.encode())
-    except psycopg.Error as error:
-        error.add_note(f"in migration {path.name}")
-        raise
-    connection.execute(
-        "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
-        (version, name, [text]),
-    )
 
 
 def connect_options(database_url: str) -> dict[str, Any]:
