@@ -37,15 +37,18 @@ class Project:
         folder = self.folder / "supabase" / "migrations"
         return folder if self.declared or folder.is_dir() else None
 
+    def load_domains(self) -> list[Domain]:
+        return [_domain(name) for name in self.domains]
+
     @property
     def commands(self) -> list[Callable[[Any], None]]:
         """What adds the domains' commands to the command line."""
-        return [add for domain in map(_domain, self.domains) for add in domain.commands]
+        return [add for domain in self.load_domains() for add in domain.commands]
 
     @property
     def samples(self) -> list[Callable[[Local], None]]:
         """What the domains would like to load into an empty local run."""
-        return [domain.sample for domain in map(_domain, self.domains) if domain.sample]
+        return [domain.sample for domain in self.load_domains() if domain.sample]
 
     @property
     def state(self) -> Path:
@@ -67,7 +70,7 @@ def install_domains() -> Project:
     """Find the project and install its domains."""
     project = find_project()
     _importable(project.folder)
-    install(*map(_domain, project.domains))
+    install(*project.load_domains())
     return project
 
 

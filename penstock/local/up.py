@@ -288,6 +288,7 @@ def _only_one() -> Iterator[None]:
     """One run a checkout: the kernel lets go of the lock whatever ends us."""
     try:
         STATE.mkdir(exist_ok=True)
+        (STATE / ".gitignore").write_text("*\n")
         with (STATE / "lock").open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
