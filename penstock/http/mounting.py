@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from penstock.domain import Domain
 from penstock.http.app import create_app
+from penstock.http.background import Notifiers
 from penstock.settings import Settings
 
 
@@ -24,9 +25,10 @@ def mount(
     *domains: Domain,
     functions: Sequence[inngest.Function[Any]] = (),
     settings: Settings | None = None,
+    wakes: Notifiers | None = None,
 ) -> FastAPI:
-    """Add the app of these domains to `host`, after its own routes; returns that app, whose `/docs` is its own."""
-    app = create_app(*domains, functions=functions, settings=settings)
+    """Add the app that `create_app` makes of this to `host`, after its own routes; returns that app."""
+    app = create_app(*domains, functions=functions, settings=settings, wakes=wakes)
     host.router.routes.append(_Paths(app))
     _join_lifespans(host, app)
     return app

@@ -19,10 +19,10 @@ import httpx
 import psycopg
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from psycopg import sql
 
-from penstock.http.app import create_app
-from penstock.http.background import Wakes
+from penstock.http.background import Notifiers
 from penstock.local.postgres import EmbeddedPostgres
 from penstock.postgres import migrations, pool
 from penstock.project import find_project, install_domains
@@ -74,16 +74,19 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 def api(settings: Settings) -> Iterator[httpx.Client]:
     """A client of the project's domains, over real HTTP and without Inngest."""
-    silent = Wakes(lambda: None, lambda: None, lambda name, id, data: None)
+    # not before `pytest_configure`: importing the app makes the Inngest client
+    from penstock.http.app import create_app
+
+    silent = Notifiers(lambda: None, lambda: None, lambda name, id, data: None)
     app = create_app(*install_domains().load_domains(), settings=settings, wakes=silent)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none")
-    with _running(config) as address, httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+    with serving(app) as address, httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
         yield client
 
 
 @contextmanager
-def _running(config: uvicorn.Config) -> Iterator[str]:
-    server = uvicorn.Server(config)
+def serving(app: FastAPI) -> Iterator[str]:
+    """Serve an app on a free port of this machine; the address."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
