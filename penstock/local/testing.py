@@ -6,6 +6,7 @@ long as the test run. `api` calls the project's domains over HTTP; nothing reach
 """
 
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import psutil
 import psycopg
 import pytest
 import uvicorn
@@ -31,6 +33,7 @@ from penstock.settings import Settings
 # What a crash would lose is thrown away in any case.
 CARELESS: Final[Mapping[str, str]] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 TEMPLATE: Final = "penstock_template"
+PREFIX: Final = "penstock-test-"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,18 +44,41 @@ def pytest_configure(config: pytest.Config) -> None:
     install_domains()
 
 
+def scratch_folder() -> Path:
+    """Memory where there is plenty: making a database is ten times faster there than on a disk."""
+    memory = Path("/dev/shm")  # noqa: S108
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
+    return memory if roomy else Path(tempfile.gettempdir())
+
+
+def make_run_folder() -> Path:
+    """A folder of this process' own; those of runs that were killed are removed, with their servers."""
+    for left in scratch_folder().glob(f"{PREFIX}*"):
+        pid = left.name.removeprefix(PREFIX).partition("-")[0]
+        if left.stat().st_uid == os.getuid() and pid.isdigit() and not psutil.pid_exists(int(pid)):
+            remove_run_folder(left)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=scratch_folder()))
+    folder.chmod(0o755)  # a Postgres that root starts runs as somebody else
+    return folder
+
+
+def remove_run_folder(folder: Path) -> None:
+    if (folder / "postgres").exists():
+        EmbeddedPostgres(folder / "postgres").remove()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A superuser's DSN of the run's Postgres, whose database `penstock_template` has all migrations."""
-    with tempfile.TemporaryDirectory(prefix="penstock-test-") as folder:
-        Path(folder).chmod(0o755)
-        cluster = EmbeddedPostgres(Path(folder) / "postgres", settings=CARELESS)
-        try:
-            with pool.connect(cluster.start(TEMPLATE)) as connection:
-                migrations.migrate(connection, folder=find_project().migrations)
-            yield cluster.dsn("postgres")
-        finally:
-            cluster.remove()
+    folder = make_run_folder()
+    try:
+        cluster = EmbeddedPostgres(folder / "postgres", settings=CARELESS)
+        with pool.connect(cluster.start(TEMPLATE)) as connection:
+            migrations.migrate(connection, folder=find_project().migrations)
+        yield cluster.dsn("postgres")
+    finally:
+        remove_run_folder(folder)
 
 
 @pytest.fixture

@@ -214,7 +214,9 @@ def _project_migrations(folder: Path) -> list[Migration]:
     if found := _read(folder):
         return found
     reason = "holds no .sql file" if folder.is_dir() else "does not exist"
-    raise errors.SettingsError(f"the migrations folder {folder} {reason}: `penstock migrations --to {folder}` fills it")
+    raise errors.SettingsError(
+        f"the migrations folder {folder} {reason}: `penstock migrations --to` that folder fills it"
+    )
 
 
 def _read(folder: Path, pattern: str = "*.sql") -> list[Migration]:
