@@ -12,7 +12,8 @@ import psycopg
 from penstock.cli import append, compute, import_arguments, importing, operations, setup, up
 from penstock.cli.arguments import AddCommands, Commands, add_command, add_json
 from penstock.errors import PenstockError
-from penstock.postgres.pool import close_pools, translate
+from penstock.postgres.pool import close_pools
+from penstock.postgres.sqlstates import translate
 from penstock.project import install_domains
 
 

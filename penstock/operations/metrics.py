@@ -10,7 +10,8 @@ from psycopg.rows import dict_row
 from penstock.errors import DatabaseUnavailable, PenstockError
 from penstock.event_store import high_water_mark
 from penstock.postgres import migrations, pool
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 from penstock.settings import Settings
 from penstock.views import list_views
 

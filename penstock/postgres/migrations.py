@@ -19,7 +19,8 @@ from typing import Final
 import psycopg
 
 from penstock import errors
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 
 CARRIED: Final = Path(__file__).parents[1] / "migrations"
 MANIFEST: Final = CARRIED / "manifest.json"
