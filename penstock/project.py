@@ -33,9 +33,8 @@ class Project:
 
     @property
     def migrations(self) -> Path | None:
-        """Where the Supabase CLI has a project's migrations. A declared project has them; None if there are none."""
-        folder = self.folder / "supabase" / "migrations"
-        return folder if self.declared or folder.is_dir() else None
+        """Where the Supabase CLI has a project's migrations. None outside a project: those of others are not ours."""
+        return self.folder / "supabase" / "migrations" if self.declared else None
 
     def load_domains(self) -> list[Domain]:
         return [_domain(name) for name in self.domains]

@@ -226,10 +226,17 @@ def _read(folder: Path, pattern: str = "*.sql") -> list[Migration]:
     for path in sorted(folder.glob(pattern)):
         if not re.fullmatch(r"[0-9]+_.+", path.stem):
             raise errors.SettingsError(f"{path} is not named like 20261121150000_name.sql")
-        each = Migration(_version(path.stem), path.stem.partition("_")[2], path.read_text(encoding="utf-8"))
+        each = Migration(_version(path.stem), path.stem.partition("_")[2], _text(path))
         if found.setdefault(each.version, each) is not each:
             raise errors.SettingsError(f"{folder} has two migrations of one version: {path.name} and another")
     return [*found.values()]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise errors.SettingsError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
 def _version(name: str) -> str:

@@ -148,6 +148,8 @@ def test_make_up_shows_the_tickets_and_keeps_its_state_in_the_project(project: P
     assert _stop(up) == 0
     assert (project / ".penstock" / "postgres").is_dir()
     assert not list(programs.parent.rglob(".penstock"))
+    demand(project, "make", "clean")
+    assert not (project / ".penstock" / "postgres").exists()
 
 
 def test_an_app_that_exists_takes_penstock_in_under_15_lines(project: Path, outer: Path) -> None:

@@ -159,6 +159,12 @@ def test_a_file_without_a_version_is_an_error(connection: psycopg.Connection, tm
         migrations.migrate(connection, folder=tmp_path)
 
 
+def test_a_file_in_another_encoding_is_an_error(connection: psycopg.Connection, tmp_path: Path) -> None:
+    (tmp_path / f"{PROBE}.sql").write_bytes("-- Grüße\n".encode("latin-1"))
+    with pytest.raises(errors.SettingsError, match=rf"{PROBE}\.sql is not UTF-8: .* at byte 5"):
+        migrations.migrate(connection, folder=tmp_path)
+
+
 def test_the_files_are_copied_once_and_an_edited_one_is_refused_by_name(tmp_path: Path) -> None:
     folder = tmp_path / "supabase" / "migrations"
     files = [each.file for each in migrations.package_migrations()]
