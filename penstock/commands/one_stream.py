@@ -23,7 +23,7 @@ def run_command(
 ) -> CommandAnswer[S]:
     """Load the aggregate, let `decide` turn its state into an event or refuse, and append; again if another was faster.
 
-    `name` and `request` are what an idempotency key stands for: the same key with others is refused.
+    `name` and `request` are what an idempotency key identifies: the same key with others is refused.
     """
     identity = Identity(context, name, aggregate_id, request)
     stream = (fold.aggregate_type, aggregate_id)

@@ -44,7 +44,7 @@ def _files(words: Mapping[str, str]) -> dict[str, str]:
 
 
 def _first_version(now: datetime) -> str:
-    """Later than the package's migrations, on which it stands, whatever this machine's clock says."""
+    """Later than the package's migrations, on which it depends, whatever this machine's clock says."""
     last = int(migrations.package_migrations()[-1].version)
     return str(max(int(now.strftime("%Y%m%d%H%M%S")), last + 1))
 

@@ -52,7 +52,7 @@ class Migration:
 
 
 def declare(names: Iterable[str]) -> None:
-    """Say which migrations an installed domain stands on, as file names without `.sql`."""
+    """Say which migrations an installed domain depends on, as file names without `.sql`."""
     _declared.update(names)
 
 
@@ -86,7 +86,7 @@ def migrate(
     """Apply what is missing of `migrations(folder)`, each file in a transaction; returns their names.
 
     Raises `Conflict` if a migration that this function applied has been edited since, `SettingsError` if a domain
-    stands on one that neither the files nor the database have.
+    depends on one that neither the files nor the database have.
     """
     wanted = migrations(folder)
     with translate_errors():
@@ -188,7 +188,7 @@ def _refuse_unknown(wanted: list[Migration], applied: Mapping[str, str | None], 
     known = {*applied, *(each.version for each in wanted)}
     if unknown := sorted(name for name in _declared if _version(name) not in known):
         where = f"in {folder}" if folder else "to be found: this is not the folder of a project"
-        raise errors.SettingsError(f"{unknown[0]}.sql, on which a domain stands, is not {where}")
+        raise errors.SettingsError(f"{unknown[0]}.sql, on which a domain depends, is not {where}")
 
 
 def _refuse_edited(migration: Migration, digest: str | None) -> None:

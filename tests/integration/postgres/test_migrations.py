@@ -123,10 +123,10 @@ def test_without_the_files_the_manifest_says_what_is_missing(
     assert migrations.pending_migrations(connection) == ours
 
 
-def test_what_a_domain_stands_on_is_missed_without_any_file(connection: psycopg.Connection, tmp_path: Path) -> None:
+def test_what_a_domain_depends_on_is_missed_without_any_file(connection: psycopg.Connection, tmp_path: Path) -> None:
     migrations.declare([PROBE])
     assert migrations.pending_migrations(connection) == [PROBE]
-    with pytest.raises(errors.SettingsError, match=rf"{PROBE}\.sql, on which a domain stands, is not"):
+    with pytest.raises(errors.SettingsError, match=rf"{PROBE}\.sql, on which a domain depends, is not"):
         migrations.migrate(connection)
     folder_with(tmp_path, PROBE, "create table public.probe (n integer);\n")
     assert migrations.migrate(connection, folder=tmp_path) == [PROBE]
