@@ -1,6 +1,7 @@
 # up: set up and run all of it, Ctrl-C stops it      test: set up and run the tests [ARGS="-k name"]
 # check: lint, types, contracts, SQL, locks          bench: figures as JSON lines [ONLY=name]
-# lock: renew requirements/ from pyproject.toml      clean: remove what the others made, data included
+# lock: renew requirements/ from pyproject.toml      manifest: list the package's migrations for deployments
+# clean: remove what the others made, data included
 #
 # The stamps in .venv say what is installed; a second run finds them and is instant.
 
@@ -15,7 +16,7 @@ LOCK := $(RUN) -m uv pip compile pyproject.toml requirements/build.in --quiet --
 	--python-version 3.11 --universal --generate-hashes --no-header --no-annotate
 
 .DELETE_ON_ERROR:
-.PHONY: up test check bench lock clean
+.PHONY: up test check bench lock manifest clean
 
 up: $(VENV)/local
 	@exec $(RUN) -m penstock.cli up
@@ -37,6 +38,9 @@ bench: $(VENV)/dev
 lock: $(VENV)/dev
 	$(LOCK) --extra local --output-file requirements/local.txt
 	$(LOCK) --extra local --extra dev --constraint requirements/local.txt --output-file requirements/dev.txt
+
+manifest: $(VENV)/local
+	@exec $(RUN) -m penstock.postgres.migrations
 
 # The data may lie outside the project (see penstock/local/postgres.py), so Postgres is asked to go first.
 clean:

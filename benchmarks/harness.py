@@ -25,7 +25,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from penstock.local.postgres import EmbeddedPostgres
-from penstock.postgres import pool
+from penstock.postgres import migrations
 
 PAYLOAD = json.dumps(
     {
@@ -184,7 +184,7 @@ def migrated_database(server_url: str) -> Iterator[str]:
         url = make_conninfo(server_url, dbname=name.as_string().strip('"'))
         try:
             with psycopg.connect(url, autocommit=True) as fresh:
-                pool.migrate(fresh)
+                migrations.migrate(fresh, folder=migrations.REPOSITORY)
             connection.execute("checkpoint")
             yield url
         finally:

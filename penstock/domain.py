@@ -19,6 +19,7 @@ from penstock.event_store.folds import Fold
 from penstock.ingest.files import target as targets
 from penstock.ingest.files.target import Target
 from penstock.payloads import EventSchema
+from penstock.postgres import migrations
 from penstock.projections import projection as projections
 from penstock.projections.projection import Projection
 from penstock.settings import Settings
@@ -48,7 +49,8 @@ class Domain:
     `routes` FastAPI routers and `functions` Inngest functions (the core never looks into these two).
     `commands` add commands to `penstock` (see `penstock/cli/arguments.py`). `after_import` brings figures up to date
     when the command line has loaded a file (elsewhere Inngest's event `import/file.loaded` does). `sample` loads
-    something to look at, once, when everything runs on one machine.
+    something to look at, once, when everything runs on one machine. `migrations` are the files (without `.sql`) that
+    its tables come from: a deployment has no files to see which ones are missing.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Domain:
     commands: Sequence[Callable[[Any], None]] = ()
     after_import: Callable[[Settings], None] | None = None
     sample: Callable[[Local], None] | None = None
+    migrations: Sequence[str] = ()
 
 
 _installed: dict[str, Domain] = {}
@@ -88,3 +91,4 @@ def install(*domains: Domain) -> None:
             targets.register(target)
         for view in domain.views:
             views.register(view)
+        migrations.declare(domain.migrations)

@@ -23,22 +23,31 @@ from penstock.errors import SettingsError
 
 @dataclass(frozen=True)
 class Project:
-    """`app`, `domains` and `functions` are names as `module:attribute`."""
+    """`app`, `domains` and `functions` are names as `module:attribute`; `declared`: pyproject.toml has the table."""
 
     folder: Path
     app: str = "app.main:app"
     domains: tuple[str, ...] = ()
     functions: str | None = None
+    declared: bool = False
+
+    @property
+    def migrations(self) -> Path | None:
+        """Where the Supabase CLI has a project's migrations. None outside a project: those of others are not ours."""
+        return self.folder / "supabase" / "migrations" if self.declared else None
+
+    def load_domains(self) -> list[Domain]:
+        return [_domain(name) for name in self.domains]
 
     @property
     def commands(self) -> list[Callable[[Any], None]]:
         """What adds the domains' commands to the command line."""
-        return [add for domain in map(_domain, self.domains) for add in domain.commands]
+        return [add for domain in self.load_domains() for add in domain.commands]
 
     @property
     def samples(self) -> list[Callable[[Local], None]]:
         """What the domains would like to load into an empty local run."""
-        return [domain.sample for domain in map(_domain, self.domains) if domain.sample]
+        return [domain.sample for domain in self.load_domains() if domain.sample]
 
     @property
     def state(self) -> Path:
@@ -60,7 +69,7 @@ def install_domains() -> Project:
     """Find the project and install its domains."""
     project = find_project()
     _importable(project.folder)
-    install(*map(_domain, project.domains))
+    install(*project.load_domains())
     return project
 
 
@@ -94,7 +103,7 @@ def _project(folder: Path, table: dict[str, Any]) -> Project:
     domains = table.get("domains", [])
     if not isinstance(domains, list) or not all(isinstance(name, str) for name in domains):
         raise SettingsError(f"{folder / 'pyproject.toml'}, [tool.penstock]: domains must be a list of texts")
-    return Project(folder, str(table.get("app", Project.app)), tuple(domains), table.get("functions"))
+    return Project(folder, str(table.get("app", Project.app)), tuple(domains), table.get("functions"), True)
 
 
 def _importable(folder: Path) -> None:

@@ -39,6 +39,12 @@ DOMAIN = Domain(
     commands=(add_commands,),
     after_import=compute_marked_days,
     sample=_load_sample,
+    migrations=(
+        "20261121000600_shop_read_models",
+        "20261121000610_shop_due_days",
+        "20261121000700_shop_views",
+        "20261121000800_shop_daily_etl",
+    ),
 )
 
 __all__ = ["DOMAIN"]

@@ -7,47 +7,31 @@ stops it. A session that was killed leaves its server behind, and the next sessi
 
 import fcntl
 import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from penstock.local.postgres import EmbeddedPostgres
-from penstock.postgres import pool
+from penstock.local.testing import CARELESS, make_run_folder, remove_run_folder
+from penstock.postgres import migrations
 
 FOLDER_VARIABLE = "PENSTOCK_TEST_SESSION"
-PREFIX = "penstock-test-"
-# What a crash would lose is thrown away in any case.
-CARELESS = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
+SETTINGS = {
+    **CARELESS,
     "max_connections": "200",
     "max_prepared_transactions": "10",
     "max_wal_size": "512MB",
 }
 
 
-def scratch_folder() -> Path:
-    """Memory where there is plenty: making a database is ten times faster there than on a disk."""
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
-    return memory if roomy else Path(tempfile.gettempdir())
-
-
 def open_session() -> None:
     """Called once, by the controlling process, before its workers start."""
-    sweep_dead_sessions()
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=scratch_folder()))
-    folder.chmod(0o755)
-    os.environ[FOLDER_VARIABLE] = str(folder)
+    os.environ[FOLDER_VARIABLE] = str(make_run_folder())
 
 
 def close_session() -> None:
@@ -55,14 +39,7 @@ def close_session() -> None:
     template = folder / "template"
     if template.exists() and "TEST_DATABASE_URL" in os.environ:
         drop_database(os.environ["TEST_DATABASE_URL"], template.read_text())
-    _remove(folder)
-
-
-def sweep_dead_sessions() -> None:
-    for folder in scratch_folder().glob(f"{PREFIX}*"):
-        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if folder.stat().st_uid == os.getuid() and pid.isdigit() and not psutil.pid_exists(int(pid)):
-            _remove(folder)
+    remove_run_folder(folder)
 
 
 def admin_url() -> str:
@@ -88,7 +65,7 @@ def template_database() -> str:
 
 def migrate(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        pool.migrate(connection)
+        migrations.migrate(connection, folder=migrations.REPOSITORY)
 
 
 @contextmanager
@@ -125,7 +102,7 @@ def _url(server: str, name: str) -> str:
 
 
 def _cluster(folder: Path) -> EmbeddedPostgres:
-    return EmbeddedPostgres(folder / "postgres", settings=CARELESS)
+    return EmbeddedPostgres(folder / "postgres", settings=SETTINGS)
 
 
 @contextmanager
@@ -134,9 +111,3 @@ def _session_lock() -> Iterator[Path]:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
-
-
-def _remove(folder: Path) -> None:
-    if (folder / "postgres").exists():
-        _cluster(folder).remove()
-    shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Running it: `penstock migrate`, `relay`, `retry`, `runs` and `doctor`."""
+"""Running it: `penstock relay`, `retry`, `runs` and `doctor`."""
 
 import argparse
 import math
@@ -29,14 +29,6 @@ from penstock.settings import Settings
 
 _RUN_COLUMNS = ("started_at", "pipeline", "status", "duration_ms", "rows_in", "rows_out", "rows_rejected", "error")
 _LETTER_COLUMNS = ("id", "kind", "source", "reference", "attempts", "created_at", "reason")
-
-
-def migrate(options: argparse.Namespace) -> None:
-    """Apply what is missing, each migration in a transaction of its own."""
-    settings = command_settings()
-    with pool.connect(settings.database_url) as connection:
-        applied = pool.migrate(connection, timezone=settings.timezone, earliest_day=settings.earliest_day)
-    print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 
 def relay(options: argparse.Namespace) -> None:

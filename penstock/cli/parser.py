@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 
 import psycopg
 
-from penstock.cli import append, compute, import_arguments, importing, operations, up
+from penstock.cli import append, compute, import_arguments, importing, operations, setup, up
 from penstock.cli.arguments import AddCommands, Commands, add_command, add_json
 from penstock.errors import PenstockError
-from penstock.postgres.pool import close_pools, translate
+from penstock.postgres.pool import close_pools
+from penstock.postgres.sqlstates import translate
 from penstock.project import install_domains
 
 
@@ -67,7 +68,7 @@ def _tell(error: Exception) -> int:
 
 def _running(commands: Commands) -> None:
     add_command(commands, "up", up.up, "run everything on this machine until Ctrl-C")
-    add_command(commands, "migrate", operations.migrate, "apply the migrations that are missing")
+    setup.add_commands(commands)
 
 
 def _facts(commands: Commands) -> None:

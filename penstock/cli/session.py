@@ -10,14 +10,13 @@ from pathlib import Path
 from penstock import json_codec
 from penstock.errors import SettingsError
 from penstock.postgres import pool
+from penstock.project import find_project
 from penstock.settings import Settings
-
-ENV_FILE = Path(".env")
 
 
 def environment() -> dict[str, str]:
-    """The process' environment, on top of what a file `.env` says."""
-    return {**_env_file(ENV_FILE), **os.environ}
+    """The process' environment, on top of what the project's file `.env` says."""
+    return {**_env_file(find_project().folder / ".env"), **os.environ}
 
 
 def command_settings() -> Settings:
@@ -30,7 +29,9 @@ def command_settings() -> Settings:
         env["DATABASE_URL"] = _embedded_url()
         env["INNGEST_DEV"] = env.get("INNGEST_DEV") or up_record().get("inngest", "")
     # in a build on Vercel, too: a command serves nobody
-    return Settings.from_env({**env, "PENSTOCK_ENV": "local", "VERCEL": ""})
+    settings = Settings.from_env({**env, "PENSTOCK_ENV": "local", "VERCEL": ""})
+    # as the app, which runs in the project's folder: both must find an import's file
+    return replace(settings, storage_folder=find_project().folder / settings.storage_folder)
 
 
 def reachable_settings() -> Settings:

@@ -14,6 +14,7 @@ from penstock.commands.dispatch import (
     in_transaction,
     lock_streams,
 )
+from penstock.commands.one_stream import run_command
 
 __all__ = [
     "CommandAnswer",
@@ -24,4 +25,5 @@ __all__ = [
     "evolved",
     "in_transaction",
     "lock_streams",
+    "run_command",
 ]

@@ -18,7 +18,8 @@ from penstock.errors import EventIdReused, PenstockError, Unavailable, VersionCo
 from penstock.event_store import Appended, NewEvent, append, uuid7
 from penstock.payloads import Payload
 from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 from penstock.settings import Settings
 
 S = TypeVar("S")

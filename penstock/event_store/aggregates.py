@@ -15,7 +15,8 @@ from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.event_store.events import RecordedEvent
 from penstock.event_store.streams import read_stream
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 
 S = TypeVar("S")
 

@@ -20,7 +20,8 @@ import psycopg
 from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.event_store.events import ExpectedVersion, NewEvent, encodable, expected_version_code
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 
 CHUNK = 20_000
 """Events that are held in memory at once."""

@@ -17,8 +17,9 @@ from penstock.event_store.events import (
     expected_version_code,
 )
 from penstock.postgres import append_pool
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
 from penstock.postgres.prepared import Statement, fetch_value, in_autocommit
+from penstock.postgres.sqlstates import translate_errors
 
 MAX_PAGE = 1000
 

@@ -10,7 +10,8 @@ from psycopg.rows import class_row
 
 from penstock.event_store.events import RecordedEvent
 from penstock.event_store.streams import EVENT_COLUMNS, MAX_PAGE
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 
 _READ = f"select {EVENT_COLUMNS} from public.read_events(%s, %s, %s)"  # noqa: S608
 

@@ -27,7 +27,7 @@ from penstock.local.loopback_no_proxy import loopback_no_proxy
 from penstock.local.postgres import EmbeddedPostgres
 from penstock.local.server_user import LocalServerFailed
 from penstock.local.up_options import UpOptions, up_options
-from penstock.postgres import pool
+from penstock.postgres import migrations, pool
 from penstock.project import Project
 from penstock.settings import Settings
 
@@ -84,7 +84,7 @@ class Run:
     """What one run of `penstock up` holds on to."""
 
     environment: Mapping[str, str]
-    app: str
+    project: Project
     wanted: UpOptions
     children: Children
     say: Say
@@ -107,7 +107,7 @@ def up(environment: Mapping[str, str], project: Project, say: Say = print) -> No
             _check(environment)
             run = Run(
                 environment,
-                project.app,
+                project,
                 up_options(environment),
                 Children(STATE / "logs", STATE / "children", PROJECT),
                 say,
@@ -146,14 +146,16 @@ def _database(run: Run, signals: Signals, stack: ExitStack) -> Settings:
         port = psycopg.conninfo.conninfo_to_dict(url)["port"]
         run.say(f"Postgres   127.0.0.1:{port}, data in {_shown(run.postgres.folder)}")
     settings = Settings.from_env({**run.environment, **_local(run), "DATABASE_URL": url})
-    _migrate(settings, run.say)
+    _migrate(settings, run.project.migrations, run.say)
     return settings
 
 
-def _migrate(settings: Settings, say: Say) -> None:
+def _migrate(settings: Settings, folder: Path | None, say: Say) -> None:
     try:
         with pool.connect(settings.database_url) as connection:
-            applied = pool.migrate(connection, timezone=settings.timezone, earliest_day=settings.earliest_day)
+            applied = migrations.migrate(
+                connection, timezone=settings.timezone, earliest_day=settings.earliest_day, folder=folder
+            )
     except psycopg.ProgrammingError as error:
         # A message about the URL may quote a part of it, which may be the password.
         if error.sqlstate is None:
@@ -176,7 +178,7 @@ def _start(run: Run, settings: Settings) -> None:
     if wanted.inngest.is_ours:
         arguments = ["--port", str(wanted.inngest.port), "--database", str(_memory(settings))]
         children.start("inngest", "penstock.local.inngest_server", arguments, environment)
-    arguments = [run.app, "--host", "127.0.0.1", "--port", str(wanted.port)]
+    arguments = [run.project.app, "--host", "127.0.0.1", "--port", str(wanted.port)]
     children.start("api", "uvicorn", [*arguments, "--timeout-graceful-shutdown", "3"], environment)
     if wanted.inngest.is_ours:
         _await(run, wanted.inngest.url, "inngest")
@@ -286,6 +288,7 @@ def _only_one() -> Iterator[None]:
     """One run a checkout: the kernel lets go of the lock whatever ends us."""
     try:
         STATE.mkdir(exist_ok=True)
+        (STATE / ".gitignore").write_text("*\n")
         with (STATE / "lock").open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from penstock.errors import PenstockError
-from penstock.postgres import pool
+from penstock.postgres import migrations, pool
 from penstock.postgres.pool import Connection
 from penstock.redaction import error_text
 from penstock.settings import Settings
@@ -32,15 +32,22 @@ def _database_checks(settings: Settings) -> Iterator[Check]:
     try:
         with pool.connection(settings) as connection:
             yield Check("database", True, _server_version(connection))
-            pending = pool.pending_migrations(connection)
-            if pending:
-                yield Check("migrations", False, f"{len(pending)} to apply, from {pending[0]} on: penstock migrate")
+            state = _migrations(connection)
+            yield state
+            if not state.ok:
                 return
-            yield Check("migrations", True, "all applied")
             yield _writes(connection)
             yield from (check(connection, settings) for check in _CHECKS)
     except PenstockError as error:
         yield Check("database", False, error_text(error))
+
+
+def _migrations(connection: Connection) -> Check:
+    if pending := migrations.pending_migrations(connection):
+        return Check("migrations", False, f"{len(pending)} to apply, from {pending[0]} on: penstock migrate")
+    if edited := migrations.edited_migrations(connection):
+        return Check("migrations", False, f"{len(edited)} are of another version of Penstock, from {edited[0]} on")
+    return Check("migrations", True, "all applied")
 
 
 def _server_version(connection: Connection) -> str:

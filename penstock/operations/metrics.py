@@ -9,8 +9,9 @@ from psycopg.rows import dict_row
 
 from penstock.errors import DatabaseUnavailable, PenstockError
 from penstock.event_store import high_water_mark
-from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres import migrations, pool
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 from penstock.settings import Settings
 from penstock.views import list_views
 
@@ -86,9 +87,10 @@ def what_is_missing(settings: Settings) -> list[str]:
     """
     try:
         with closing(pool.connect(settings.database_url)) as connection:
-            pending = pool.pending_migrations(connection)
-            if pending:
+            if pending := migrations.pending_migrations(connection):
                 return [f"{len(pending)} migrations are not applied, the first is {pending[0]}"]
+            if edited := migrations.edited_migrations(connection):
+                return [f"the database has {len(edited)} migrations of another version, the first is {edited[0]}"]
             row = connection.execute("select to_regprocedure('penstock.high_water_mark()') is not null").fetchone()
             return [] if row == (True,) else ["the database has no event store: apply the migrations"]
     except DatabaseUnavailable:

@@ -17,7 +17,8 @@ from psycopg.types.json import Jsonb
 from penstock import json_codec
 from penstock.errors import Conflict, NotFound
 from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 from penstock.redaction import error_text, redact
 from penstock.settings import Settings
 

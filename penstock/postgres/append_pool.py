@@ -20,8 +20,9 @@ from psycopg.errors import error_from_result
 from psycopg.rows import TupleRow
 
 from penstock.errors import DatabaseUnavailable
-from penstock.postgres.pool import ASK_SESSION, connect_options, is_pooled, translate
+from penstock.postgres.pool import ASK_SESSION, connect_options, is_pooled
 from penstock.postgres.prepared import Statement, send
+from penstock.postgres.sqlstates import translate
 
 MAX_LANES: Final = 16
 MAX_WAITING: Final = 1000

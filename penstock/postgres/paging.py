@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from psycopg import Cursor
 from psycopg.abc import Params, Query
 
-from penstock.postgres.pool import translate_errors
+from penstock.postgres.sqlstates import translate_errors
 
 MAX_BYTES: Final = 4_000_000
 """Of one answer: Vercel cuts at 4,500,000."""

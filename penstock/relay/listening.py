@@ -7,7 +7,8 @@ for a while from where its listeners left. All of it happens under the lock of t
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from penstock.event_store.streams import EVENT_COLUMNS
 from penstock.event_store.subscriptions import high_water_mark, lock_checkpoint, move_checkpoint
 from penstock.pipelines import dead_letters
 from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 from penstock.relay.listening import Listened, move_listening, move_listening_back, read_listening
 from penstock.settings import Settings
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 from penstock.views.registry import Kind, View, views
 
 _REFRESHED = "select refreshed_at, duration_ms from ops.views where view = %s"

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from penstock.errors import InvalidInput
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 from penstock.views.registry import find_view
 
 

@@ -10,7 +10,8 @@ from penstock import json_codec
 from penstock.errors import NotFound
 from penstock.event_store import read_checkpoint
 from penstock.postgres.paging import take
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 
 
 def read_inventory(connection: Connection, product_id: str, *, changes: int = 20) -> dict[str, Any]:

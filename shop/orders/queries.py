@@ -6,7 +6,8 @@ from psycopg.rows import dict_row
 
 from penstock.errors import NotFound
 from penstock.event_store import read_checkpoint
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 
 
 def read_order(connection: Connection, order_id: str) -> dict[str, Any]:

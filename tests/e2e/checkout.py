@@ -17,7 +17,8 @@ from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS
 
 PROJECT = Path(__file__).parents[2]
-PARTS = ("app", "functions", "penstock", "supabase", "requirements", "pyproject.toml", "Makefile", "README.md")
+CODE = ("app", "functions", "penstock", "shop", "supabase", "requirements")
+PARTS = (*CODE, "pyproject.toml", "setup.py", "Makefile", "README.md")
 READY_SECONDS = 4 * PATIENCE_SECONDS
 STOP_SECONDS = 2 * PATIENCE_SECONDS
 

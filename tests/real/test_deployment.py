@@ -15,7 +15,7 @@ from tests.real.conftest import Figures
 from tests.real.toolbox import PROJECT, run
 
 LARGEST_MB = 100
-SOURCES = ("app", "functions", "penstock")
+SOURCES = ("app", "functions", "penstock", "shop")
 
 # The hook cannot be removed again by what is imported, and sees every way to the network that Python has.
 IMPORT_APP = """

@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 
-from penstock.postgres.pool import migrate
+from penstock.postgres.migrations import REPOSITORY, migrate
 from tests.real.clusters import Cluster
 from tests.real.toolbox import PROJECT, deno, deno_environment, node, node_modules, run
 
@@ -68,7 +68,7 @@ def _own_database(cluster: Cluster) -> str:
         connection.execute("create database edge owner postgres")
     dsn = cluster.dsn("edge", user="postgres")
     with psycopg.connect(dsn, autocommit=True) as connection:
-        migrate(connection)
+        migrate(connection, folder=REPOSITORY)
     return dsn
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from penstock.ingest.files import advance_import, create_import
 from penstock.operations.doctor import run_checks
-from penstock.postgres import pool
+from penstock.postgres import migrations, pool
 from penstock.projections import advance_all, rebuild
 from penstock.settings import Settings
 from tests.integration.http.conftest import Api, running
@@ -37,7 +37,7 @@ def settings(clusters: tuple[Cluster, Cluster], tmp_path: Path) -> Iterator[Sett
     direct.create_database("penstock")
     url = pooled.dsn("penstock")
     with closing(pool.connect(url)) as connection:
-        assert pool.migrate(connection)
+        assert migrations.migrate(connection, folder=migrations.REPOSITORY)
     yield Settings(url, environment="local", storage_folder=tmp_path)
     pool.close_pools()
 

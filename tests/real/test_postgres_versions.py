@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from penstock.postgres.pool import migrate, pending_migrations
+from penstock.postgres.migrations import REPOSITORY, migrate, pending_migrations
 from tests.real.catalog import Catalog, catalog_of, differences
 from tests.real.clusters import MAJORS, Cluster, running_cluster
 
@@ -27,7 +27,7 @@ def catalogs(plain_clusters: dict[int, Cluster]) -> dict[int, Catalog]:
 def _migrated_catalog(cluster: Cluster) -> Catalog:
     cluster.create_database("fresh")
     with cluster.connect("fresh") as connection:
-        migrate(connection)
+        migrate(connection, folder=REPOSITORY)
         return catalog_of(connection)
 
 
@@ -49,7 +49,7 @@ def test_a_second_run_of_the_migrations_has_nothing_to_do(
 ) -> None:
     with plain_clusters[major].connect("fresh") as connection:
         assert pending_migrations(connection) == []
-        assert migrate(connection) == []
+        assert migrate(connection, folder=REPOSITORY) == []
 
 
 @pytest.mark.parametrize("major", MAJORS)
@@ -73,7 +73,7 @@ def test_a_second_database_of_the_cluster_shares_the_roles(
 ) -> None:
     plain_clusters[major].create_database("neighbour")
     with plain_clusters[major].connect("neighbour") as connection:
-        migrate(connection)
+        migrate(connection, folder=REPOSITORY)
         assert differences(catalog_of(connection), catalogs[major]) == []
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from penstock.postgres.pool import migrate, pending_migrations
+from penstock.postgres.migrations import REPOSITORY, migrate, pending_migrations
 from tests.real.catalog import SCHEMAS, catalog_of, differences
 from tests.real.clusters import Cluster
 from tests.real.supabase import VERSIONS, cli, demand
@@ -50,7 +50,7 @@ def test_migration_list_shows_each_version_on_both_sides(hosted_dsn: str) -> Non
 
 def test_the_projects_own_command_goes_on_where_the_push_stopped(hosted: psycopg.Connection) -> None:
     assert pending_migrations(hosted) == []
-    assert migrate(hosted) == []
+    assert migrate(hosted, folder=REPOSITORY) == []
 
 
 def test_a_push_after_the_projects_own_command_is_a_no_op(supabase_cluster: Cluster, hosted_dsn: str) -> None:
@@ -58,7 +58,7 @@ def test_a_push_after_the_projects_own_command_is_a_no_op(supabase_cluster: Clus
         connection.execute("create database migrated_by_penstock owner postgres")
     remote = supabase_cluster.dsn("migrated_by_penstock", user="postgres")
     with psycopg.connect(remote, autocommit=True) as connection:
-        migrate(connection)
+        migrate(connection, folder=REPOSITORY)
     said = demand("db", "push", f"--remote={remote}", "--skip-vault", "--yes")
     assert "up to date" in said
 
@@ -68,7 +68,7 @@ def test_push_and_the_projects_own_command_make_the_same_catalog(
 ) -> None:
     supabase_cluster.create_database("plain")
     with supabase_cluster.connect("plain") as connection:
-        migrate(connection)
+        migrate(connection, folder=REPOSITORY)
         assert differences(catalog_of(connection), catalog_of(hosted)) == []
 
 

@@ -12,7 +12,7 @@ from penstock.event_store import NewEvent, append
 from penstock.ingest.files import Import, advance_import, create_import
 from penstock.ingest.webhooks import drain
 from penstock.operations.doctor import run_checks
-from penstock.postgres import pool
+from penstock.postgres import migrations
 from penstock.projections import advance
 from penstock.settings import Settings
 from tests.integration.http.conftest import Api
@@ -128,7 +128,7 @@ def test_sql_and_python_have_one_rule(
 ) -> None:
     monkeypatch.setenv("PENSTOCK_TIMEZONE", zone)
     monkeypatch.setenv("PENSTOCK_EARLIEST_DAY", "2005-03-01")
-    pool.migrate(connection, timezone=zone, earliest_day=date(2005, 3, 1))
+    migrations.migrate(connection, timezone=zone, earliest_day=date(2005, 3, 1))
     edges = [datetime(2005, 3, 1, tzinfo=UTC) + timedelta(hours=hours) for hours in range(-24, 25)]
     edges += [datetime.now(UTC) + timedelta(days=1, minutes=minutes) for minutes in (-5, 5)]
     for edge in edges:

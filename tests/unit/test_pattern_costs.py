@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
-from penstock.postgres.pool import MIGRATIONS
+from penstock.postgres.migrations import REPOSITORY
 from tests.pattern_costs import ROOT, Use, attacks, cpu_limit, cpu_time, find_uses, grows_faster_than_its_text
 
 SIZE = 4000
@@ -79,7 +79,7 @@ def _samples(pattern: Any) -> list[Any]:
 
 def test_sql_patterns_are_anchored_and_have_no_back_reference() -> None:
     """Postgres runs those as automata, in linear time."""
-    texts = [*MIGRATIONS.glob("*.sql"), *(ROOT / "penstock").rglob("*.py")]
+    texts = [*REPOSITORY.glob("*.sql"), *(ROOT / "penstock").rglob("*.py")]
     found = [
         pattern
         for path in texts

@@ -108,18 +108,27 @@ function showFreshness(times) {
   element("freshness").classList.remove("stale");
 }
 
+// The figures of a shop; a project with other domains has runs and imports only.
+async function showShop(views) {
+  const sells = ["monthly_revenue", "daily_analytics", "product_performance"].every((name) => views.includes(name));
+  for (const section of document.getElementsByClassName("shop")) section.hidden = !sells;
+  if (!sells) return show("freshness", "");
+  const [months, days, products] = await Promise.all([
+    read("/v1/views/monthly_revenue?limit=12"), read(`/v1/views/daily_analytics?limit=${DAYS_SHOWN}`),
+    read("/v1/views/product_performance?limit=10"),
+  ]);
+  showMonths(months);
+  showDays(await lastBusyDays(days, months.rows));
+  showProducts(products);
+  showFreshness([months.refreshed_at, products.refreshed_at]);
+}
+
 async function refresh() {
   try {
-    const [months, days, products, runs, imports] = await Promise.all([
-      read("/v1/views/monthly_revenue?limit=12"), read(`/v1/views/daily_analytics?limit=${DAYS_SHOWN}`),
-      read("/v1/views/product_performance?limit=10"), read("/v1/runs?limit=12"), readImports(),
-    ]);
-    showMonths(months);
-    showDays(await lastBusyDays(days, months.rows));
-    showProducts(products);
+    const [{ views }, runs, imports] = await Promise.all([read("/v1/views"), read("/v1/runs?limit=12"), readImports()]);
     showRuns(runs);
     followImports(imports, refresh);
-    showFreshness([months.refreshed_at, products.refreshed_at]);
+    await showShop(views.map((view) => view.name));
     element("problem").hidden = true;
   } catch (error) {
     if (error instanceof NeedsKey) return askForKey();

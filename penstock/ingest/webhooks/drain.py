@@ -18,7 +18,8 @@ from penstock.event_store import ANY_VERSION, append
 from penstock.ingest.webhooks.mapping import Delivery, read_delivery
 from penstock.pipelines import dead_letters
 from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 from penstock.redaction import error_text
 from penstock.settings import Settings
 

@@ -10,7 +10,8 @@ from psycopg.types.json import Jsonb
 from penstock.errors import NotFound
 from penstock.ingest.webhooks import signatures
 from penstock.postgres import pool
-from penstock.postgres.pool import Connection, translate_errors
+from penstock.postgres.pool import Connection
+from penstock.postgres.sqlstates import translate_errors
 from penstock.settings import Settings
 
 KEPT_HEADERS: Final = ("webhook-id", "webhook-timestamp", "content-type", "user-agent")

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from penstock.postgres.migrations import REPOSITORY
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     table = '[tool.penstock]\ndomains = ["shop:DOMAIN"]\nfunctions = "functions:FUNCTIONS"\n'
     (tmp_path / "pyproject.toml").write_text(table)
+    (tmp_path / "supabase").mkdir()
+    (tmp_path / "supabase" / "migrations").symlink_to(REPOSITORY)
     return tmp_path

@@ -136,6 +136,17 @@ def test_migrate_applies_what_is_missing_and_then_nothing(
         assert capsys.readouterr().out == "nothing to apply\n"
 
 
+def test_migrate_outside_a_project_leaves_a_strangers_migrations_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "pyproject.toml").unlink()
+    (project / "supabase" / "migrations").unlink()
+    (project / "supabase" / "migrations").mkdir()
+    (project / "supabase" / "migrations" / "20990101000000_draft.sql").write_text("create table public.draft ();\n")
+    assert main(["migrate"]) == 0
+    assert capsys.readouterr().out == "nothing to apply\n"
+
+
 def test_doctor_says_what_is_wrong_by_line_and_by_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -116,3 +116,18 @@ def test_what_cannot_be_taken_back_is_one_line(capsys: pytest.CaptureFixture[str
     assert run(capsys, "undo", "7", code=1)[1] == "penstock: id: not the id of an import\n"
     missing = "00000000-0000-0000-0000-000000000000"
     assert run(capsys, "undo", missing, code=1)[1] == f"penstock: there is no import {missing}\n"
+
+
+def test_from_a_folder_below_the_file_goes_where_the_app_looks_for_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PENSTOCK_STORAGE_FOLDER")
+    below = project / "files"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    (below / "tickets.jsonl").write_text(
+        '{"aggregate_type": "ticket", "aggregate_id": "T-1", "event_type": "TicketOpened", "payload": {}}\n'
+    )
+    assert main(["import", "tickets.jsonl", "--target", "events"]) == 0
+    assert [path.name for path in below.iterdir()] == ["tickets.jsonl"]
+    assert any((project / ".penstock" / "uploads").iterdir())

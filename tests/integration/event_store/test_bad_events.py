@@ -10,7 +10,7 @@ from penstock import errors
 from penstock.event_store import NewEvent, append, append_bulk, uuid7
 from penstock.event_store import bulk as bulk_module
 from penstock.event_store.events import ExpectedVersion
-from penstock.postgres import pool
+from penstock.postgres import pool, sqlstates
 from penstock.postgres.pool import Connection
 from tests import throwaway
 
@@ -73,7 +73,7 @@ def in_bulk(connection: Connection, *call: Any) -> None:
 
 def staged(connection: Connection, *call: Any) -> None:
     (rows,) = bulk_module._chunks([(*call[:3], [call[3]])])
-    with pool.translate_errors():
+    with sqlstates.translate_errors():
         bulk_module._append_staged(connection, rows)
 
 

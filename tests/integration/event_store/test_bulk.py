@@ -13,7 +13,7 @@ from penstock.event_store import NewEvent, append, read_events, read_stream
 from penstock.event_store import bulk as bulk_module
 from penstock.event_store.bulk import BulkAppended, StreamAppend, append_bulk
 from penstock.event_store.events import ExpectedVersion
-from penstock.postgres import pool
+from penstock.postgres import pool, sqlstates
 from penstock.postgres.pool import Connection
 
 
@@ -212,7 +212,7 @@ def test_a_batch_that_a_crash_emptied_is_not_taken_for_done(connection: Connecti
     )
     connection.execute(stage, (batch,))
     connection.execute("truncate staging.events")
-    with pytest.raises(errors.NotFound, match="has no rows"), pool.translate_errors():
+    with pytest.raises(errors.NotFound, match="has no rows"), sqlstates.translate_errors():
         connection.execute("select public.append_staged_events(%s)", (batch,))
     connection.execute(stage, (batch,))
     connection.execute("select public.append_staged_events(%s)", (batch,))

@@ -15,7 +15,6 @@ from penstock.postgres.pool import Connection
 from penstock.projections import PythonProjection, advance, projection
 from penstock.settings import Settings
 
-README_EXAMPLES = ("sql subscription", "python subscription", "python function")
 PAGE = Path(__file__).parents[3] / "docs" / "event-store.md"
 
 
@@ -23,13 +22,6 @@ def example(kind: str) -> str:
     blocks = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert blocks, kind
     return "".join(blocks)
-
-
-def test_the_readme_shows_the_same_subscription() -> None:
-    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
-    lines = [line for kind in README_EXAMPLES for line in example(kind).splitlines() if line]
-    assert len(lines) <= 30
-    assert all(f"```{kind}\n{example(kind)}```\n" in readme for kind in README_EXAMPLES)
 
 
 def test_the_aggregate_loads(connection: Connection) -> None:

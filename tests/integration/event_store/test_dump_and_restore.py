@@ -22,12 +22,12 @@ from penstock.event_store import (
     read_events,
 )
 from penstock.local.postgres import EmbeddedPostgres, installation
+from penstock.local.testing import CARELESS, scratch_folder
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from tests.integration.event_store.racing import Reader, Writer, made
 from tests.integration.event_store.test_append_only import CHANGES
 from tests.integration.event_store.test_snapshots import COUNTER
-from tests.throwaway import CARELESS, scratch_folder
 
 ROLES = ("anon", "authenticated", "service_role", "analyst")
 

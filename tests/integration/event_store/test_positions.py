@@ -7,7 +7,7 @@ import pytest
 
 from penstock import errors
 from penstock.event_store import append, append_bulk, high_water_mark, lock_checkpoint, move_checkpoint, read_events
-from penstock.postgres import pool
+from penstock.postgres import pool, sqlstates
 from penstock.postgres.pool import Connection
 from tests.integration.event_store.racing import made, together, wait_until
 from tests.integration.event_store.ways import WAYS, Append
@@ -29,7 +29,7 @@ def test_nothing_is_appended_at_or_below_what_is_stored(connection: Connection, 
     leave_a_gap(connection)
     connection.execute(SET_BACK, (reached,))
     for _ in range(3):
-        with pytest.raises(errors.PositionsBehind) as refused, pool.translate_errors():
+        with pytest.raises(errors.PositionsBehind) as refused, sqlstates.translate_errors():
             way(connection, [("thing", "b"), ("thing", "c")])
         assert refused.value.details == {"sequence": reached, "stored": 7}
     assert [event.position for event in read_events(connection)] == [n for n in (1, 2, 3, 7) if n <= reached]

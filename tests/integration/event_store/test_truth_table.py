@@ -11,7 +11,7 @@ import pytest
 from penstock import errors
 from penstock.event_store import Appended, NewEvent, append, read_stream, uuid7
 from penstock.event_store.events import ExpectedVersion
-from penstock.postgres import pool
+from penstock.postgres import pool, sqlstates
 from tests import throwaway
 
 STATES = (0, 1, 4)
@@ -198,7 +198,7 @@ def test_an_id_twice_in_one_call_is_refused(connection: psycopg.Connection, form
     ],
 )
 def test_an_unknown_form_is_refused(connection: psycopg.Connection, code: int | None, call: str) -> None:
-    with pytest.raises(errors.InvalidInput, match="expected_version"), pool.translate_errors():
+    with pytest.raises(errors.InvalidInput, match="expected_version"), sqlstates.translate_errors():
         connection.execute(call.encode(), (code,))
 
 

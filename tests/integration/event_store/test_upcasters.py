@@ -7,7 +7,7 @@ import pytest
 
 from penstock import errors
 from penstock.event_store import NewEvent, append, read_events, read_stream
-from penstock.postgres import pool
+from penstock.postgres import sqlstates
 from penstock.postgres.pool import Connection
 
 UPCASTERS = """
@@ -35,7 +35,7 @@ def store(connection: Connection) -> Connection:
 
 
 def register(connection: Connection, version: int, function: str, event_type: str = "Named") -> None:
-    with pool.translate_errors():
+    with sqlstates.translate_errors():
         connection.execute("select penstock.register_upcaster(%s, %s, %s)", (event_type, version, function))
 
 

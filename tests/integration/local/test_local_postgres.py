@@ -21,8 +21,8 @@ import pytest
 from penstock.local.postgres import EmbeddedPostgres
 from penstock.local.postmaster import living_postmaster, processes
 from penstock.local.server_user import LocalServerFailed
+from penstock.local.testing import CARELESS, scratch_folder
 from tests.interpreters import python_of
-from tests.throwaway import CARELESS, scratch_folder
 from tests.waiting import PATIENCE_SECONDS
 
 PROJECT = Path(__file__).parents[3]

@@ -1,8 +1,6 @@
-"""Connections, migrations, and driver errors in the project's words."""
+"""Connections, and driver errors in the project's words."""
 
-import threading
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -10,55 +8,6 @@ import pytest
 from penstock import errors
 from penstock.postgres import pool
 from penstock.settings import Settings
-
-
-def test_migrations_are_applied_once(connection: psycopg.Connection) -> None:
-    assert pool.pending_migrations(connection) == []
-    assert pool.migrate(connection) == []
-
-
-def test_racing_migrations_apply_each_once(connection: psycopg.Connection, database_url: str, tmp_path: Path) -> None:
-    connection.execute("create table public.probe (n integer)")
-    folder = _folder_with(
-        tmp_path, "20990101000000_probe.sql", "insert into public.probe values (1); select pg_sleep(0.2);"
-    )
-    applied: list[list[str]] = []
-
-    def run() -> None:
-        with pool.connect(database_url) as own:
-            applied.append(pool.migrate(own, folder=folder))
-
-    threads = [threading.Thread(target=run) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(map(len, applied)) == [0, 0, 1]
-    assert connection.execute("select count(*) from public.probe").fetchone() == (1,)
-
-
-def test_a_failing_migration_leaves_nothing_behind(connection: psycopg.Connection, tmp_path: Path) -> None:
-    folder = _folder_with(tmp_path, "20990101000000_broken.sql", "create table public.half (n integer); select 1 / 0;")
-    with pytest.raises(errors.InvalidInput, match="division by zero"):
-        pool.migrate(connection, folder=folder)
-    assert connection.execute("select to_regclass('public.half')").fetchone() == (None,)
-    assert pool.pending_migrations(connection, folder) == ["20990101000000_broken"]
-
-
-def test_a_migration_that_was_edited_after_it_was_applied_is_refused_by_name(
-    connection: psycopg.Connection, tmp_path: Path
-) -> None:
-    folder = _folder_with(tmp_path, "20990101000000_probe.sql", "create table public.probe (n integer);\n")
-    assert pool.migrate(connection, folder=folder) == ["20990101000000_probe"]
-    assert pool.migrate(connection, folder=folder) == []
-    _folder_with(tmp_path, "20990101000000_probe.sql", "create table public.probe (n bigint);\n")
-    with pytest.raises(errors.Conflict, match=r"20990101000000_probe\.sql has been edited"):
-        pool.migrate(connection, folder=folder)
-
-
-def test_the_timezone_of_the_settings_reaches_sql(connection: psycopg.Connection) -> None:
-    pool.migrate(connection, timezone="Europe/Paris")
-    assert connection.execute("select penstock.business_timezone()").fetchone() == ("Europe/Paris",)
 
 
 def test_a_database_that_cannot_be_reached_is_named_without_its_password() -> None:
@@ -128,8 +77,3 @@ def test_a_pooler_on_any_port_is_noticed_by_the_number_that_it_gives(
             for _ in range(5):
                 each.execute("select count(*) from pg_prepared_statements")
             assert each.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
-
-
-def _folder_with(folder: Path, name: str, text: str) -> Path:
-    (folder / name).write_text(text)
-    return folder

@@ -3,10 +3,10 @@
 import psycopg
 import pytest
 
-from penstock.postgres.pool import MIGRATIONS
+from penstock.postgres.migrations import REPOSITORY
 from tests import throwaway
 
-MIGRATION = (MIGRATIONS / "20261121000930_penstock_imports_bucket.sql").read_bytes()
+MIGRATION = (REPOSITORY / "20261121000930_penstock_imports_bucket.sql").read_bytes()
 STORAGE = """
 create schema storage;
 grant usage on schema storage to anon, authenticated, service_role;
