@@ -11,6 +11,7 @@ import pytest
 
 from penstock.cli import main
 from penstock.inngest.relay import relay
+from penstock.pipelines.dead_letters import park
 from penstock.relay.event_names import APPENDED
 from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings

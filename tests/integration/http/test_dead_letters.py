@@ -14,7 +14,7 @@ from tests.integration.http.conftest import Api
 from tests.integration.http.test_bad_input import assert_problem
 
 STREAM = "/v1/streams/ticket/T-1/events"
-TICKET = {"events": [{"event_type": "TicketOpened", "payload": {"subject": "tap"}}]}
+TICKET = {"expected_version": "any", "events": [{"event_type": "TicketOpened", "payload": {"subject": "tap"}}]}
 
 
 def letters(api: Api, **asked: object) -> list[dict[str, Any]]:
