@@ -175,16 +175,29 @@ begin
       select o.* from shop.orders as o where o.placed_at >= b.begins and o.placed_at < b.ends offset 0
     ) as o
   ),
+  buyers as (
+    select f.customer_id, min(f.placed_at) as first_at
+    from found as f
+    where f.completed and f.customer_id is not null
+    group by f.customer_id
+  ),
+  newcomers as (
+    select b.customer_id, b.first_at
+    from buyers as b
+    where (
+      select true
+      from shop.orders as o
+      where o.customer_id = b.customer_id and o.status = 'completed' and o.placed_at < b.first_at
+      limit 1
+    ) is null
+  ),
   extracted_orders as (
     insert into staging.daily_orders (batch_id, order_id, day, customer_id, completed, is_first, total, placed_at)
     select
       batch_id, f.order_id, f.day, f.customer_id, f.completed,
-      f.completed and f.customer_id is not null and not exists (
-        select from shop.orders as o
-        where o.customer_id = f.customer_id and o.status = 'completed' and o.placed_at < f.placed_at
-      ),
-      f.total, f.placed_at
+      f.completed and n.first_at is not null and f.placed_at = n.first_at, f.total, f.placed_at
     from found as f
+    left join newcomers as n on n.customer_id = f.customer_id
   ),
   extracted_sales as (
     insert into staging.daily_sales (batch_id, day, category, revenue, units)
