@@ -5,12 +5,12 @@ runs again with the same batch ends the same, and figures are put in place by da
 nothing but `computed_at`.
 
 Due are yesterday with the `etl_overlap_days` before it, every day since the first order that was never computed, and
-the days in `ops.due_days`: whatever changes a day's orders marks it there. They are computed a portion at a time, the
-newest first, so that no number of days is too many.
+the days in `ops.due_days`: whatever changes a day's orders marks it there. A run asks for them once and computes them a
+portion at a time, the newest first, so that no number of days is too many. What becomes due meanwhile is for the next.
 """
 
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 from typing import Any, Final, TypedDict
 from uuid import UUID
 
@@ -20,6 +20,9 @@ from penstock.postgres.pool import transaction
 from penstock.projections import advance
 from penstock.settings import Settings
 
+DAILY_REQUESTED: Final = "etl/daily.requested"
+"""The event that asks for a run of the daily ETL."""
+
 # What the figures are made of; brought up to date before orders are extracted.
 _SOURCES: Final = ("orders", "products")
 _CATCH_UP_SECONDS: Final = 120.0
@@ -27,58 +30,58 @@ _CATCH_UP_SECONDS: Final = 120.0
 # So many days a batch: about three years of rows in staging at once, and a few seconds a step.
 PORTION: Final = 1_000
 
-_EXTRACT_DUE = """
-select d.orders, d.days, d.from_day, d.to_day, d.more
-from shop.extract_due(%s::uuid, %s::date, %s::integer, %s::boolean, %s::date, %s::integer) as d
-"""
+_DUE: Final = "select shop.find_due_days(%s::date, %s::integer, %s::boolean)"
+
+# What one call may ask for: a hundred years.
+MAX_DAYS: Final = 36_600
 
 
 class Portion(TypedDict):
-    """An extracted batch. `more`: days before `from_day` are due, too. Without any day both ends are None."""
+    """An extracted batch. Without any day both ends are None."""
 
     batch_id: str
     orders: int
     days: int
     from_day: date | None
     to_day: date | None
-    more: bool
 
 
 class Days(TypedDict):
     days: int
 
 
-def extract(settings: Settings, from_day: date, to_day: date, *, batch_id: UUID | str | None = None) -> Portion:
-    """Catch up the projections, then materialise the days' orders in staging under a batch's id.
-
-    Give `batch_id` (any UUID) to make a retry the same batch. Days include both ends.
-    """
+def days_between(from_day: date, to_day: date) -> list[date]:
+    """The days from one to another, both included. Raises `InvalidInput` if they are in the wrong order or too many."""
     if from_day > to_day:
         raise InvalidInput(f"{from_day} is after {to_day}", field="from")
-    _catch_up(settings)
-    batch = str(batch_id or uuid7())
-    (orders,) = _call(settings, "select shop.extract_daily(%s::uuid, %s, %s)", batch, from_day, to_day)
-    days = (to_day - from_day).days + 1
-    return Portion(batch_id=batch, orders=orders, days=days, from_day=from_day, to_day=to_day, more=False)
+    number = (to_day - from_day).days + 1
+    if number > MAX_DAYS:
+        raise InvalidInput(f"{from_day} to {to_day} is more than {MAX_DAYS:,} days", field="from")
+    return [from_day + timedelta(days=passed) for passed in range(number)]
 
 
-def extract_due(
-    settings: Settings,
-    today: date,
-    *,
-    marked_only: bool = False,
-    before: date | None = None,
-    batch_id: UUID | str | None = None,
-) -> Portion:
-    """The same for the newest days that are due before `today`, and before `before`: at most `PORTION` of them.
+def find_due(settings: Settings, today: date, *, marked_only: bool = False) -> list[list[date]]:
+    """The days that are due before `today`, the newest first, at most `PORTION` in each batch; at least one batch.
 
     `marked_only` leaves out those that are due without having changed.
     """
     _catch_up(settings)
+    with transaction(settings) as connection:
+        found = connection.execute(_DUE, (today, settings.etl_overlap_days, marked_only)).fetchall()
+    days = [day for (day,) in found]
+    return [days[start : start + PORTION] for start in range(0, len(days), PORTION)] or [[]]
+
+
+def extract(settings: Settings, days: Sequence[date], *, batch_id: UUID | str | None = None) -> Portion:
+    """Catch up the projections, then materialise what the days consist of in staging under a batch's id.
+
+    Give `batch_id` (any UUID) to make a retry the same batch.
+    """
+    _catch_up(settings)
     batch = str(batch_id or uuid7())
-    found = _call(settings, _EXTRACT_DUE, batch, today, settings.etl_overlap_days, marked_only, before, PORTION)
-    orders, days, from_day, to_day, more = found
-    return Portion(batch_id=batch, orders=orders, days=days, from_day=from_day, to_day=to_day, more=more)
+    (orders,) = _call(settings, "select shop.extract_daily(%s::uuid, %s::date[])", batch, list(days))
+    ends = (min(days, default=None), max(days, default=None))
+    return Portion(batch_id=batch, orders=orders, days=len(days), from_day=ends[0], to_day=ends[1])
 
 
 def transform(settings: Settings, batch_id: UUID | str) -> Days:
@@ -98,19 +101,15 @@ def load(settings: Settings, batch_id: UUID | str) -> Days:
 
 def run_range(settings: Settings, from_day: date, to_day: date) -> Days:
     """All three steps for the days from `from_day` to `to_day`, both included."""
-    return _finish(settings, extract(settings, from_day, to_day))
+    return _finish(settings, extract(settings, days_between(from_day, to_day)))
 
 
 def run_due(settings: Settings, today: date, *, marked_only: bool = False) -> Iterator[Portion]:
     """All three steps for every day that is due on `today`, yielding each portion when it is loaded."""
-    before = None
-    while True:
-        portion = extract_due(settings, today, marked_only=marked_only, before=before)
+    for days in find_due(settings, today, marked_only=marked_only):
+        portion = extract(settings, days)
         _finish(settings, portion)
         yield portion
-        if not portion["more"]:
-            return
-        before = portion["from_day"]
 
 
 def _finish(settings: Settings, portion: Portion) -> Days:

@@ -1,9 +1,9 @@
 -- Daily figures: SQL functions for the three steps of the nightly run, which pass a batch's id and nothing else.
---   shop.extract_daily     what the days from one to another consist of, materialised under the batch's id
---   shop.extract_due       the same for the days that are due, a portion at a time
---   shop.transform_daily   the figures of each day, beside it
+--   shop.find_due_days     the days that are due, for a run to ask once
+--   shop.extract_daily     what days consist of, materialised under the batch's id
+--   shop.transform_daily   the figures of each day, from the batch alone
 --   shop.load_daily        into public.daily_analytics, by date
--- Each may run again with the same batch and ends the same. The days are arguments: nothing here asks what day it is.
+-- Each step may run again with the same batch and ends the same. The days are arguments: nothing here asks what day it is.
 -- An order belongs to the penstock.business_day of the time at which it was placed.
 -- No change is lost between a run and what happens meanwhile: a batch takes the marks of its days (ops.due_days) before it
 -- reads the orders, and when it is loaded only those very marks go.
@@ -57,12 +57,26 @@ create table staging.daily_orders (
   day date not null,
   customer_id text,
   completed boolean not null,
+  is_first boolean not null,
   total numeric not null,
   placed_at timestamptz not null,
   constraint daily_orders_pkey primary key (batch_id, order_id),
   constraint daily_orders_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
 );
 comment on table staging.daily_orders is 'The orders of a batch''s days, as they were when it was extracted.';
+comment on column staging.daily_orders.is_first is 'Whether it is completed and its customer had no completed order before it.';
+
+create table staging.daily_sales (
+  batch_id uuid not null,
+  day date not null,
+  category text not null,
+  revenue numeric not null,
+  units bigint not null,
+  constraint daily_sales_pkey primary key (batch_id, day, category),
+  constraint daily_sales_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
+);
+comment on table staging.daily_sales is 'What the lines of a batch''s completed orders came to when it was extracted, by day and category: to copy each line would double the time of a backfill.';
+comment on column staging.daily_sales.category is 'The line''s own, else the one that its product had, else `uncategorized`.';
 
 create table staging.daily_figures (
   batch_id uuid not null,
@@ -82,10 +96,11 @@ comment on table staging.daily_figures is 'The figures of a batch''s days, ready
 alter table staging.daily_batches enable row level security;
 alter table staging.daily_days enable row level security;
 alter table staging.daily_orders enable row level security;
+alter table staging.daily_sales enable row level security;
 alter table staging.daily_figures enable row level security;
-revoke all on staging.daily_batches, staging.daily_days, staging.daily_orders, staging.daily_figures
+revoke all on staging.daily_batches, staging.daily_days, staging.daily_orders, staging.daily_sales, staging.daily_figures
 from public, anon, authenticated;
-grant select on staging.daily_batches, staging.daily_days, staging.daily_orders, staging.daily_figures to service_role;
+grant select on staging.daily_batches, staging.daily_days, staging.daily_orders, staging.daily_sales, staging.daily_figures to service_role;
 
 -- One extract at a time: the later its `extracted_at`, the newer are the orders that it reads.
 create function shop.open_daily_batch(batch_id uuid) returns void
@@ -101,9 +116,36 @@ begin
 end $$;
 comment on function shop.open_daily_batch(uuid) is 'Begin a batch without days, in place of one of the same id.';
 
--- A scan of the index of `orders` for each day: few days far apart must not cost a look at all orders between them.
-create function shop.extract_daily_orders(batch_id uuid) returns bigint
+create function shop.find_due_days(today date, overlap_days integer, marked_only boolean) returns setof date
+language sql stable
+security definer
+set search_path = ''
+as $$
+  with first as (
+    select penstock.business_day(min(o.placed_at)) as day from shop.orders as o
+  ),
+  due as (
+    select m.day from ops.due_days as m
+    union
+    select today - 1 - s.number from generate_series(0, overlap_days) as s (number) where not marked_only
+    union
+    select f.day + s.number
+    from first as f
+    cross join lateral generate_series(0, today - 1 - f.day) as s (number)
+    where not marked_only
+      and not exists (select from public.daily_analytics as a where a.day = f.day + s.number)
+  )
+  select d.day from due as d where d.day < today order by d.day desc
+$$;
+comment on function shop.find_due_days(date, integer, boolean) is
+  'The days that are due before `today`, the newest first: those that are marked and, unless `marked_only`, yesterday and `overlap_days` before it, and every day since the first order that was never computed.';
+
+-- The marks are taken in a statement before the one that reads the orders: what commits between them leaves a newer mark.
+-- The orders, the sales and who is new come from one look. For each day a scan of the index of `orders`, for each order
+-- a probe of its lines: few days far apart must not cost a look at all orders between them.
+create function shop.extract_daily(batch_id uuid, days date[]) returns bigint
 language plpgsql volatile
+security definer
 set search_path = ''
 set enable_seqscan = off
 set enable_nestloop = on
@@ -112,90 +154,65 @@ as $$
 declare
   orders bigint;
 begin
+  if days is null or cardinality(days) > 36600 then
+    raise exception 'a batch must be of at most 36,600 days, not %', cardinality(days) using errcode = 'PK004';
+  end if;
+  perform shop.open_daily_batch(batch_id);
+  insert into staging.daily_days (batch_id, day, mark)
+  select batch_id, d.day, m.mark
+  from (select distinct u.day from unnest(days) as u (day)) as d
+  left join ops.due_days as m on m.day = d.day;
+
   with bounds as materialized (
     select d.day, penstock.day_start(d.day) as begins, penstock.day_start(d.day + 1) as ends
     from staging.daily_days as d
     where d.batch_id = batch_id
+  ),
+  found as materialized (
+    select b.day, o.order_id, o.customer_id, o.status = 'completed' as completed, o.total, o.placed_at
+    from bounds as b
+    cross join lateral (
+      select o.* from shop.orders as o where o.placed_at >= b.begins and o.placed_at < b.ends offset 0
+    ) as o
+  ),
+  buyers as (
+    select f.customer_id, min(f.placed_at) as first_at
+    from found as f
+    where f.completed and f.customer_id is not null
+    group by f.customer_id
+  ),
+  newcomers as (
+    select b.customer_id, b.first_at
+    from buyers as b
+    where (
+      select true
+      from shop.orders as o
+      where o.customer_id = b.customer_id and o.status = 'completed' and o.placed_at < b.first_at
+      limit 1
+    ) is null
+  ),
+  extracted_orders as (
+    insert into staging.daily_orders (batch_id, order_id, day, customer_id, completed, is_first, total, placed_at)
+    select
+      batch_id, f.order_id, f.day, f.customer_id, f.completed,
+      f.completed and n.first_at is not null and f.placed_at = n.first_at, f.total, f.placed_at
+    from found as f
+    left join newcomers as n on n.customer_id = f.customer_id
+  ),
+  extracted_sales as (
+    insert into staging.daily_sales (batch_id, day, category, revenue, units)
+    select batch_id, f.day, coalesce(i.category, p.category, 'uncategorized'), sum(i.amount), sum(i.quantity)
+    from found as f
+    cross join lateral (select i.* from shop.order_items as i where i.order_id = f.order_id offset 0) as i
+    left join shop.products as p on p.product_id = i.product_id
+    where f.completed
+    group by 2, 3
   )
-  insert into staging.daily_orders (batch_id, order_id, day, customer_id, completed, total, placed_at)
-  select batch_id, o.order_id, b.day, o.customer_id, o.status = 'completed', o.total, o.placed_at
-  from bounds as b
-  cross join lateral (
-    select o.* from shop.orders as o where o.placed_at >= b.begins and o.placed_at < b.ends offset 0
-  ) as o;
-  get diagnostics orders = row_count;
+  select count(*) into orders from found;
   return orders;
 end $$;
-comment on function shop.extract_daily_orders(uuid) is 'Materialise the orders of a batch''s days. Call it in a statement after the one that took the days'' marks.';
-
-create function shop.extract_daily(batch_id uuid, from_day date, to_day date) returns bigint
-language plpgsql volatile
-security definer
-set search_path = ''
-as $$
-#variable_conflict use_variable
-begin
-  if from_day is null or to_day is null or from_day > to_day or to_day - from_day >= 36600 then
-    raise exception 'from_day % and to_day % must span 1 to 36,600 days', from_day, to_day using errcode = 'PK004';
-  end if;
-  perform shop.open_daily_batch(batch_id);
-  insert into staging.daily_days (batch_id, day, mark)
-  select batch_id, s.day, m.mark
-  from (select from_day + s.number as day from generate_series(0, to_day - from_day) as s (number)) as s
-  left join ops.due_days as m on m.day = s.day;
-  return shop.extract_daily_orders(batch_id);
-end $$;
-comment on function shop.extract_daily(uuid, date, date) is
-  'Step 1 of the daily ETL: materialise the orders of the days, both included, under the batch''s id. Returns how many.';
-
-create function shop.extract_due(
-  batch_id uuid, today date, overlap_days integer, marked_only boolean, before_day date, at_most integer,
-  out orders bigint, out days bigint, out from_day date, out to_day date, out more boolean
-)
-language plpgsql volatile
-security definer
-set search_path = ''
-as $$
-#variable_conflict use_variable
-begin
-  if at_most < 1 then
-    raise exception 'a portion must be of at least one day, not %', at_most using errcode = 'PK004';
-  end if;
-  perform shop.open_daily_batch(batch_id);
-
-  with due as (
-    select m.day from ops.due_days as m
-    union
-    select today - 1 - s.number from generate_series(0, overlap_days) as s (number) where not marked_only
-    union
-    select first.day + s.number
-    from (select penstock.business_day(min(o.placed_at)) as day from shop.orders as o) as first
-    cross join lateral generate_series(0, today - 1 - first.day) as s (number)
-    where not marked_only
-      and not exists (select from public.daily_analytics as a where a.day = first.day + s.number)
-  ),
-  portion as (
-    select d.day from due as d where d.day < least(today, before_day) order by d.day desc limit at_most + 1
-  )
-  insert into staging.daily_days (batch_id, day, mark)
-  select batch_id, p.day, m.mark
-  from portion as p
-  left join ops.due_days as m on m.day = p.day;
-  get diagnostics days = row_count;
-
-  more := days > at_most;
-  if more then
-    days := at_most;
-    delete from staging.daily_days as d
-    where d.batch_id = batch_id and d.day = (
-      select min(f.day) from staging.daily_days as f where f.batch_id = batch_id
-    );
-  end if;
-  select min(d.day), max(d.day) into from_day, to_day from staging.daily_days as d where d.batch_id = batch_id;
-  orders := shop.extract_daily_orders(batch_id);
-end $$;
-comment on function shop.extract_due(uuid, date, integer, boolean, date, integer) is
-  'Step 1 of the daily ETL for the newest `at_most` days that are due before `today` and `before_day` (null: no bound): days that are marked and, unless `marked_only`, yesterday and `overlap_days` before it, and every day since the first order that was never computed. `more` says that older ones are due; ask for them with `before_day` = from_day. Also answers with 0 days.';
+comment on function shop.extract_daily(uuid, date[]) is
+  'Step 1 of the daily ETL: materialise what the days consist of under the batch''s id: their orders, which of them are a customer''s first, and the sales of each category. Returns how many orders.';
 
 create function shop.transform_daily(batch_id uuid) returns bigint
 language plpgsql volatile
@@ -216,39 +233,17 @@ begin
     select
       o.day, count(*) as placed_count,
       count(*) filter (where o.completed) as order_count,
-      coalesce(sum(o.total) filter (where o.completed), 0) as total_revenue
+      coalesce(sum(o.total) filter (where o.completed), 0) as total_revenue,
+      -- two first orders of one moment are one customer
+      count(distinct o.customer_id) filter (where o.is_first) as new_users
     from staging.daily_orders as o
     where o.batch_id = batch_id
     group by o.day
   ),
-  first_orders as (
-    select o.customer_id, min(o.day) as day, min(o.placed_at) as placed_at
-    from staging.daily_orders as o
-    where o.batch_id = batch_id and o.completed and o.customer_id is not null
-    group by o.customer_id
-  ),
-  newcomers as (
-    select f.day, count(*) as new_users
-    from first_orders as f
-    where not exists (
-      select from shop.orders as o
-      where o.customer_id = f.customer_id and o.status = 'completed' and o.placed_at < f.placed_at
-    )
-    group by f.day
-  ),
-  categories as (
-    select
-      o.day, coalesce(i.category, p.category, 'uncategorized') as category,
-      sum(i.amount) as revenue, sum(i.quantity) as units
-    from staging.daily_orders as o
-    inner join shop.order_items as i on i.order_id = o.order_id
-    left join shop.products as p on p.product_id = i.product_id
-    where o.batch_id = batch_id and o.completed
-    group by 1, 2
-  ),
   ranked as (
-    select c.*, row_number() over (partition by c.day order by c.revenue desc, c.category collate "C") as place
-    from categories as c
+    select s.*, row_number() over (partition by s.day order by s.revenue desc, s.category collate "C") as place
+    from staging.daily_sales as s
+    where s.batch_id = batch_id
   ),
   top as (
     select
@@ -267,18 +262,17 @@ begin
     batch_id, d.day,
     coalesce(t.order_count, 0), coalesce(t.total_revenue, 0),
     coalesce(round(t.total_revenue / nullif(t.order_count, 0), 6), 0),
-    coalesce(n.new_users, 0), coalesce(top.top_categories, '[]'),
+    coalesce(t.new_users, 0), coalesce(top.top_categories, '[]'),
     coalesce(round(t.order_count::numeric / t.placed_count, 6), 0), coalesce(t.placed_count, 0)
   from staging.daily_days as d
   left join totals as t on t.day = d.day
-  left join newcomers as n on n.day = d.day
   left join top on top.day = d.day
   where d.batch_id = batch_id;
   get diagnostics days = row_count;
   return days;
 end $$;
 comment on function shop.transform_daily(uuid) is
-  'Step 2 of the daily ETL: the figures of each day of the batch, days without orders included. Returns how many days.';
+  'Step 2 of the daily ETL: the figures of each day of the batch, from what was extracted alone, days without orders included. Returns how many days.';
 
 create function shop.load_daily(batch_id uuid) returns bigint
 language plpgsql volatile
@@ -346,13 +340,12 @@ create trigger configuration_mark_all_days after update on penstock.configuratio
 for each row when (old.timezone is distinct from new.timezone) execute function shop.mark_all_days();
 
 revoke execute on function shop.open_daily_batch(uuid) from public, anon, authenticated;
-revoke execute on function shop.extract_daily_orders(uuid) from public, anon, authenticated;
 revoke execute on function shop.mark_all_days() from public, anon, authenticated;
-revoke execute on function shop.extract_daily(uuid, date, date) from public, anon, authenticated;
-revoke execute on function shop.extract_due(uuid, date, integer, boolean, date, integer) from public, anon, authenticated;
+revoke execute on function shop.find_due_days(date, integer, boolean) from public, anon, authenticated;
+revoke execute on function shop.extract_daily(uuid, date[]) from public, anon, authenticated;
 revoke execute on function shop.transform_daily(uuid) from public, anon, authenticated;
 revoke execute on function shop.load_daily(uuid) from public, anon, authenticated;
-grant execute on function shop.extract_daily(uuid, date, date) to service_role;
-grant execute on function shop.extract_due(uuid, date, integer, boolean, date, integer) to service_role;
+grant execute on function shop.find_due_days(date, integer, boolean) to service_role;
+grant execute on function shop.extract_daily(uuid, date[]) to service_role;
 grant execute on function shop.transform_daily(uuid) to service_role;
 grant execute on function shop.load_daily(uuid) to service_role;

@@ -18,7 +18,8 @@ from penstock.event_store import ANY_VERSION, NewEvent
 from penstock.ingest import files
 from penstock.pipelines.dead_letters import list_dead_letters
 from penstock.pipelines.runs import list_runs, run_id_of
-from penstock.relay.outbox import APPENDED, OutgoingEvent
+from penstock.relay.event_names import APPENDED
+from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings
 from tests.integration.inngest.inngest_calls import RUN_ID, Outcome, call, run
 
@@ -91,10 +92,12 @@ def test_the_etl_passes_references_between_its_three_steps(connection: psycopg.C
     place_order(connection)
     outcome = etl(id="asked-1", data={"from": "2010-11-30", "to": "2010-12-02"})
     assert outcome.status == 200, outcome.body
-    assert list(outcome.steps) == ["extract", "transform", "load"]
+    assert list(outcome.steps) == ["find-days", "extract", "transform", "load"]
+    assert outcome.steps["find-days"] == {"batches": [[["2010-11-30", "2010-12-02"]]], "more": False}
     batch = str(run_id_of(RUN_ID))
-    days = {"days": 3, "from": "2010-11-30", "to": "2010-12-02", "more": False}
-    assert outcome.steps["extract"] == outcome.body == {"batch_id": batch, "orders": 1, **days}
+    extracted = {"batch_id": batch, "orders": 1, "days": 3, "from": "2010-11-30", "to": "2010-12-02"}
+    assert outcome.steps["extract"] == extracted
+    assert outcome.body == {**extracted, "more": False}
     rows = connection.execute("select day::text, order_count, total_revenue from public.daily_analytics order by day")
     assert rows.fetchall() == [
         ("2010-11-30", 0, Decimal(0)),
@@ -121,7 +124,7 @@ def test_the_nightly_etl_goes_on_in_portions(connection: psycopg.Connection, mon
     outcome = run("run-daily-etl", {"name": "inngest/scheduled.timer", "ts": int(called.timestamp() * 1000)})
     assert outcome.status == 200, outcome.body
     steps = [f"{step}{number}" for number in ("", "-2", "-3") for step in ("extract", "transform", "load")]
-    assert list(outcome.steps) == steps
+    assert list(outcome.steps) == ["find-days", *steps]
     assert (outcome.body["from"], outcome.body["to"], outcome.body["days"]) == ("2010-12-01", "2010-12-05", 5)
     assert connection.execute("select count(*), sum(order_count) from public.daily_analytics").fetchone() == (5, 1)
     (found,) = list_runs(connection, pipeline="run_daily_etl")
@@ -393,7 +396,7 @@ def test_an_import_is_advanced_by_steps_and_its_events_are_told(
         outcome = run("import-file", {"name": "import/file.requested", "data": {"import_id": str(imported.id)}})
     assert outcome.status == 200, outcome.body
     (asked,) = json.loads(route.calls.last.request.content)
-    assert (asked["name"], asked["data"]["marked"]) == ("etl/daily.requested", True)
+    assert (asked["name"], asked["data"]) == ("import/file.loaded", {"import_id": str(imported.id)})
     assert len(outcome.steps) > 1
     counts = {"read": 3, "loaded": 2, "rejected": 1}
     assert outcome.body == {"import_id": str(imported.id), "state": "completed", "is_final": True, **counts}

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from penstock.errors import InvalidInput, NotFound
 from penstock.postgres.pool import close_pools
-from penstock.projections import rebuild
+from penstock.projections import advance, rebuild
 from penstock.settings import Settings
 from shop import figures as etl
 from tests.shop.projections.store import put
@@ -118,7 +118,7 @@ def test_orders_outside_the_days_are_not_extracted(settings: Settings, connectio
         sell(connection, f"first{number}", f"2024-03-01T{placed_at}Z")
     for number, placed_at in enumerate(("2024-03-02T04:59:59.999999Z", "2024-03-02T05:00:00Z", "2024-05-01T00:00:00Z")):
         sell(connection, f"last{number}", placed_at)
-    portion = etl.extract(settings, FIRST, FIRST)
+    portion = etl.extract(settings, [FIRST])
     found = connection.execute("select order_id from staging.daily_orders order by 1").fetchall()
     assert [order_id for (order_id,) in found] == ["first1", "first2", "last0"]
     assert portion["orders"] == 3
@@ -127,8 +127,8 @@ def test_orders_outside_the_days_are_not_extracted(settings: Settings, connectio
 def test_every_step_may_run_twice(settings: Settings, connection: psycopg.Connection) -> None:
     sell(connection, "a", "2024-03-01T10:00:00Z", customer_id="c1")
     batch = uuid4()
-    once = etl.extract(settings, FIRST, SECOND, batch_id=batch)
-    assert etl.extract(settings, FIRST, SECOND, batch_id=str(batch)) == once
+    once = etl.extract(settings, [FIRST, SECOND], batch_id=batch)
+    assert etl.extract(settings, [FIRST, SECOND], batch_id=str(batch)) == once
     assert (once["batch_id"], once["orders"], once["days"]) == (str(batch), 1, 2)
     assert etl.transform(settings, batch) == etl.transform(settings, str(batch)) == {"days": 2}
     assert etl.load(settings, batch) == {"days": 2}
@@ -141,15 +141,15 @@ def test_every_step_may_run_twice(settings: Settings, connection: psycopg.Connec
 def test_a_retried_extract_takes_its_batch_back_to_the_first_step(
     settings: Settings, connection: psycopg.Connection
 ) -> None:
-    batch = etl.extract(settings, FIRST, SECOND)["batch_id"]
+    batch = etl.extract(settings, [FIRST, SECOND])["batch_id"]
     etl.transform(settings, batch)
-    etl.extract(settings, FIRST, FIRST, batch_id=batch)
+    etl.extract(settings, [FIRST], batch_id=batch)
     with pytest.raises(NotFound):
         etl.load(settings, batch)
 
 
 def test_an_old_batch_loaded_late_does_not_undo_a_newer_one(settings: Settings, connection: psycopg.Connection) -> None:
-    old = etl.extract(settings, FIRST, FIRST)["batch_id"]
+    old = etl.extract(settings, [FIRST])["batch_id"]
     etl.transform(settings, old)
     sell(connection, "a", "2024-03-01T10:00:00Z")
     etl.run_range(settings, FIRST, FIRST)
@@ -176,9 +176,9 @@ def test_figures_survive_a_rebuild_of_the_orders(settings: Settings, connection:
     assert figures(connection) == before
 
 
-def due_days(settings: Settings, today: date) -> tuple[int, date | None, date | None]:
-    portion = etl.extract_due(settings, today)
-    return portion["days"], portion["from_day"], portion["to_day"]
+def due_days(settings: Settings, today: date) -> tuple[int, date, date]:
+    (days,) = etl.find_due(settings, today)
+    return len(days), days[-1], days[0]
 
 
 def test_without_orders_yesterday_and_the_overlap_are_due(settings: Settings) -> None:
@@ -211,16 +211,16 @@ def test_a_step_without_the_one_before_is_refused(settings: Settings) -> None:
         etl.transform(settings, UUID(int=1))
     with pytest.raises(NotFound):
         etl.load(settings, UUID(int=1))
-    batch = etl.extract(settings, FIRST, FIRST)["batch_id"]
+    batch = etl.extract(settings, [FIRST])["batch_id"]
     with pytest.raises(NotFound):
         etl.load(settings, batch)
 
 
 def test_a_span_that_ends_before_it_begins_or_never_is_refused(settings: Settings) -> None:
     with pytest.raises(InvalidInput, match="from"):
-        etl.extract(settings, SECOND, FIRST)
+        etl.run_range(settings, SECOND, FIRST)
     with pytest.raises(InvalidInput):
-        etl.extract(settings, date(1, 1, 1), date(2024, 1, 1))
+        etl.run_range(settings, date(1, 1, 1), date(2024, 1, 1))
 
 
 @pytest.mark.parametrize("batch_id", ["x", "", "'; drop table orders"])
@@ -234,5 +234,36 @@ def test_old_batches_are_swept_from_staging(settings: Settings, connection: psyc
     etl.run_range(settings, FIRST, FIRST)
     connection.execute("update staging.daily_batches set extracted_at = %s", (datetime(2024, 1, 1, tzinfo=UTC),))
     etl.run_range(settings, FIRST, FIRST)
-    for table in ("daily_batches", "daily_days", "daily_orders", "daily_figures"):
+    for table in ("daily_batches", "daily_days", "daily_orders", "daily_sales", "daily_figures"):
         assert connection.execute(f"select count(*) from staging.{table}".encode()).fetchone() == (1,)
+
+
+def test_a_batch_is_transformed_from_what_was_extracted_alone(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    """Whatever becomes of the orders meanwhile: a run that is retried ends the same."""
+    items = [("p1", "Food", 2, "5.00"), ("p2", None, 1, "3.00"), ("p3", None, 1, "1.00")]
+    sell(connection, "a", "2024-03-01T10:00:00Z", customer_id="c1", items=items)
+    put(connection, "product/p2", "ProductListed", {"name": "P2", "category": "Gifts", "unit_price": "3.00"})
+    batch = etl.extract(settings, [FIRST])["batch_id"]
+    connection.execute("truncate shop.orders, shop.order_items, shop.products")
+    sell(connection, "b", "2024-02-01T10:00:00Z", customer_id="c1")
+    advance(settings, "orders")
+    etl.transform(settings, batch)
+    etl.load(settings, batch)
+    assert figures(connection, "order_count", "new_users") == [("2024-03-01", 1, 1)]
+    [(_, categories)] = figures(connection, "top_categories")
+    assert [(category["category"], category["units"]) for category in categories] == [
+        ("Food", 2),
+        ("Gifts", 1),
+        ("uncategorized", 1),
+    ]
+
+
+def test_two_first_orders_of_one_moment_are_one_new_customer(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    for order_id in ("a", "b"):
+        sell(connection, order_id, "2024-03-01T10:00:00Z", customer_id="c1")
+    etl.run_range(settings, FIRST, FIRST)
+    assert figures(connection, "new_users") == [("2024-03-01", 1)]

@@ -43,6 +43,11 @@ def compute(settings: Settings, today: date = TODAY) -> int:
     return sum(portion["days"] for portion in etl.run_due(settings, today))
 
 
+def extract_due(settings: Settings) -> etl.Portion:
+    """The first batch of what is due."""
+    return etl.extract(settings, etl.find_due(settings, TODAY)[0])
+
+
 def project(settings: Settings, connection: psycopg.Connection) -> list[str]:
     advance(settings, "orders")
     return due(connection)
@@ -138,7 +143,7 @@ def test_a_rebuild_marks_the_days_of_what_was_wrong_and_no_others(
         sell(connection, f"o{day}", f"2024-03-0{day}T10:00:00Z")
     compute(settings)
     connection.execute("alter table orders disable trigger user; alter table order_items disable trigger user")
-    connection.execute("update orders set total = 1 where order_id = 'o1'")
+    connection.execute("update shop.orders set total = 1 where order_id = 'o1'")
     connection.execute("delete from orders where order_id = 'o2'")
     connection.execute("update order_items set category = 'Wrong' where order_id = 'o3'")
     connection.execute("delete from order_items where order_id = 'o4'")
@@ -184,7 +189,7 @@ def test_a_change_while_a_run_computes_its_day_is_computed_by_the_next(
 ) -> None:
     sell(connection, "a", "2024-03-01T10:00:00Z", customer_id="c1")
     project(settings, connection)
-    batch = etl.extract_due(settings, TODAY)["batch_id"]
+    batch = extract_due(settings)["batch_id"]
     if step == "transform":
         etl.transform(settings, batch)
     sell(connection, "b", "2024-03-01T11:00:00Z", customer_id="c2")
@@ -205,7 +210,7 @@ def test_a_change_that_commits_after_the_extract_is_not_lost(
     compute(settings)
     with connect(settings.database_url) as slow:
         with slow.transaction():
-            slow.execute("update orders set total = 7 where order_id = 'a'")
+            slow.execute("update shop.orders set total = 7 where order_id = 'a'")
             etl.run_range(settings, date(2024, 3, 1), date(2024, 3, 1))
         assert due(connection) == ["2024-03-01"]
     compute(settings)
@@ -217,14 +222,14 @@ def test_a_run_waits_for_no_mark_that_somebody_holds(settings: Settings, connect
     for day in (1, 2):
         sell(connection, f"o{day}", f"2024-03-0{day}T10:00:00Z")
     project(settings, connection)
-    batch = etl.extract_due(settings, TODAY)["batch_id"]
+    batch = extract_due(settings)["batch_id"]
     etl.transform(settings, batch)
     with connect(settings.database_url) as slow, slow.transaction():
-        slow.execute("update orders set total = 7 where order_id = 'o2'")
+        slow.execute("update shop.orders set total = 7 where order_id = 'o2'")
         connection.execute("set lock_timeout = '20s'")
         connection.execute("select shop.load_daily(%s::uuid)", (batch,))
         assert due(connection) == ["2024-03-02"]
-        slow.execute("update orders set total = 7 where order_id = 'o1'")
+        slow.execute("update shop.orders set total = 7 where order_id = 'o1'")
     assert due(connection) == ["2024-03-01", "2024-03-02"]
 
 
@@ -234,10 +239,10 @@ def test_an_order_of_1900_is_computed_in_portions_and_yesterday_first(
     monkeypatch.setattr(daily, "PORTION", 20_000)
     sell(connection, "a", "1900-01-01T10:00:00Z")
     first = next(etl.run_due(settings, TODAY))
-    assert (first["days"], first["to_day"], first["more"]) == (20_000, date(2024, 5, 31), True)
+    assert (first["days"], first["to_day"]) == (20_000, date(2024, 5, 31))
     portions = list(etl.run_due(settings, TODAY))
     assert [portion["days"] for portion in portions] == [20_000, 5_443]
-    assert (portions[1]["from_day"], portions[1]["more"]) == (date(1900, 1, 1), False)
+    assert portions[1]["from_day"] == date(1900, 1, 1)
     found = connection.execute("select count(*), sum(order_count) from daily_analytics").fetchone()
     assert found == ((TODAY - date(1900, 1, 1)).days, 1)
     assert compute(settings) == 1
@@ -252,7 +257,6 @@ def test_portions_are_as_many_as_it_takes_and_none_is_left(
         connection.execute("truncate daily_analytics")
         found = list(etl.run_due(settings, TODAY))
         assert [portion["days"] for portion in found] == expected
-        assert {portion["more"] for portion in found[:-1]} <= {True}
     assert len(figures(connection)) == 10
 
 
@@ -269,7 +273,7 @@ def test_days_far_apart_are_a_portion_without_those_between(settings: Settings, 
     compute(settings)
     for day in (1, 15):
         put(connection, f"order/o{day}", "OrderCompleted", {})
-    portion = etl.extract_due(settings, TODAY)
+    portion = extract_due(settings)
     assert (portion["days"], portion["orders"]) == (3, 2)
     query = "select day::text from staging.daily_days where batch_id = %s order by day"
     days = connection.execute(query, (portion["batch_id"],)).fetchall()
@@ -315,7 +319,7 @@ def test_days_equal_months_and_a_computation_of_all_days_after_random_histories(
         if chance.random() < 0.1:  # a run that other things happen inside of
             if half:
                 finish(settings, half)
-            half = etl.extract_due(settings, TODAY)["batch_id"]
+            half = extract_due(settings)["batch_id"]
     if half:
         finish(settings, half)
     compute(settings)
