@@ -1,7 +1,20 @@
--- What the relay has told the listeners of each event type.
+-- Subscriptions: how far each subscriber is, and what the relay has told the listeners of each event type.
+--   ops.subscriptions    a checkpoint for each projection and for the relay
 --   ops.listened_types   a row for each type, or prefix that ends with `*`, that an Inngest function listens or listened to
 -- A type that nobody listened to before is behind from the first event on: the relay tells of its past, then of it with
 -- everything else. Written under the lock of the relay's row in ops.subscriptions alone.
+
+create table ops.subscriptions (
+  subscription text not null,
+  position bigint not null default 0,
+  updated_at timestamptz not null default now(),
+  constraint subscriptions_pkey primary key (subscription),
+  constraint subscriptions_position_check check (position >= 0)
+);
+comment on table ops.subscriptions is 'Checkpoints: the last position that a subscriber has dealt with, moved in the transaction of its writes.';
+alter table ops.subscriptions enable row level security;
+grant select, insert, update, delete on ops.subscriptions to service_role;
+
 create table ops.listened_types (
   event_type text not null,
   position bigint,

@@ -1,7 +1,29 @@
--- Recording work that comes many times a second without a row for each.
+-- What ran.
+--   ops.runs               one row for each execution of a pipeline that did or tried something
 --   penstock.record_wake   adds a wake of a pipeline to its row of this minute, or begins one
 -- The rows stand in ops.runs beside all other runs; `details.wakes` counts what they hold together, and
 -- `details.busy_ms` is the time worked, since started_at to finished_at spans pauses too.
+
+create table ops.runs (
+  id uuid not null default gen_random_uuid(),
+  pipeline text not null,
+  status text not null default 'running',
+  started_at timestamptz not null default clock_timestamp(),
+  finished_at timestamptz,
+  rows_in bigint not null default 0,
+  rows_out bigint not null default 0,
+  rows_rejected bigint not null default 0,
+  error text,
+  correlation_id text,
+  details jsonb not null default '{}',
+  constraint runs_pkey primary key (id),
+  constraint runs_status_check check (status in ('running', 'completed', 'failed'))
+);
+create index runs_started_at_idx on ops.runs (started_at desc, id);
+create index runs_pipeline_idx on ops.runs (pipeline, started_at desc);
+comment on table ops.runs is 'One row for each run of a pipeline: when, how long, rows in, out and rejected, and the error if it failed.';
+alter table ops.runs enable row level security;
+grant select, insert, update, delete on ops.runs to service_role;
 
 create function penstock.record_wake(
   pipeline text, started_at timestamptz, rows_in bigint, details jsonb default '{}'

@@ -101,3 +101,6 @@ grant select on public.monthly_revenue, public.user_cohorts, public.product_perf
 
 insert into ops.views (view, refreshed_at, duration_ms)
 values ('monthly_revenue', now(), 0), ('user_cohorts', now(), 0), ('product_performance', now(), 0);
+
+-- where there is pg_cron, give it the jobs of these views too
+select ops.schedule_jobs() where exists (select from pg_catalog.pg_extension as e where e.extname = 'pg_cron');

@@ -1,27 +1,5 @@
--- What ran, and what failed for good.
---   ops.runs           one row for each execution of a pipeline that did or tried something
+-- What failed for good.
 --   ops.dead_letters   what could not be worked on, with its reason, kept until somebody retries or drops it
-
-create table ops.runs (
-  id uuid not null default gen_random_uuid(),
-  pipeline text not null,
-  status text not null default 'running',
-  started_at timestamptz not null default clock_timestamp(),
-  finished_at timestamptz,
-  rows_in bigint not null default 0,
-  rows_out bigint not null default 0,
-  rows_rejected bigint not null default 0,
-  error text,
-  correlation_id text,
-  details jsonb not null default '{}',
-  constraint runs_pkey primary key (id),
-  constraint runs_status_check check (status in ('running', 'completed', 'failed'))
-);
-create index runs_started_at_idx on ops.runs (started_at desc, id);
-create index runs_pipeline_idx on ops.runs (pipeline, started_at desc);
-comment on table ops.runs is 'One row for each run of a pipeline: when, how long, rows in, out and rejected, and the error if it failed.';
-alter table ops.runs enable row level security;
-grant select, insert, update, delete on ops.runs to service_role;
 
 create table ops.dead_letters (
   id uuid not null default gen_random_uuid(),
