@@ -11,6 +11,9 @@ create table penstock.configuration (
   constraint configuration_one_row check (singleton)
 );
 comment on table penstock.configuration is 'One row: what SQL must know of the settings. Written by `penstock migrate` from the environment.';
+comment on column penstock.configuration.singleton is 'Always true: there is one row.';
+comment on column penstock.configuration.timezone is 'PENSTOCK_TIMEZONE: the IANA zone in which days and months begin.';
+comment on column penstock.configuration.earliest_day is 'PENSTOCK_EARLIEST_DAY: no event that comes in may be older.';
 alter table penstock.configuration enable row level security;
 grant select, update on penstock.configuration to service_role;
 insert into penstock.configuration default values;

@@ -29,9 +29,14 @@ create index event_store_event_type_created_at_idx on public.event_store (event_
 
 comment on table public.event_store is 'Every fact, in the order of `position`. Append-only: written by append_event and append_events alone.';
 comment on column public.event_store.position is 'Place in the whole store. Grows; may have gaps; never reused.';
+comment on column public.event_store.id is 'The event''s own id, from its writer: the same id again is the same event.';
+comment on column public.event_store.aggregate_type is 'Kind of thing that the stream is about, such as order; first part of the stream''s name.';
+comment on column public.event_store.aggregate_id is 'Which one: second part of the stream''s name.';
+comment on column public.event_store.event_type is 'What happened, such as OrderPlaced.';
+comment on column public.event_store.payload is 'What the event says, as stored; public.current_events has it in its newest shape.';
+comment on column public.event_store.metadata is 'correlation_id, causation_id, actor, source, occurred_at, and what the caller adds.';
 comment on column public.event_store.version is 'Place in the stream: 1, 2, 3 … without gaps.';
 comment on column public.event_store.schema_version is 'Version of the payload''s shape, for upcasters.';
-comment on column public.event_store.metadata is 'correlation_id, causation_id, actor, source, occurred_at, and what the caller adds.';
 comment on column public.event_store.created_at is 'When it was stored. When it happened is metadata.occurred_at.';
 
 create function penstock.refuse_change() returns trigger

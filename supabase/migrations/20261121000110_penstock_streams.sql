@@ -14,6 +14,9 @@ create table penstock.streams (
   constraint streams_pkey primary key (aggregate_id, aggregate_type)
 ) with (fillfactor = 70);
 comment on table penstock.streams is 'One row a stream: its present version. An append locks this row and no other.';
+comment on column penstock.streams.aggregate_id is 'Second part of the stream''s name.';
+comment on column penstock.streams.aggregate_type is 'First part of the stream''s name.';
+comment on column penstock.streams.version is 'Version of its last event; 0 only inside a transaction of an import.';
 alter table penstock.streams enable row level security;
 create policy streams_read on penstock.streams for select to service_role, analyst using (true);
 revoke all on penstock.streams from public, anon, authenticated, service_role;

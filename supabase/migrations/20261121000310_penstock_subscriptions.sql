@@ -12,6 +12,9 @@ create table ops.subscriptions (
   constraint subscriptions_position_check check (position >= 0)
 );
 comment on table ops.subscriptions is 'Checkpoints: the last position that a subscriber has dealt with, moved in the transaction of its writes.';
+comment on column ops.subscriptions.subscription is 'The projection''s name, or the relay''s.';
+comment on column ops.subscriptions.position is 'The last position of the event store that it has dealt with.';
+comment on column ops.subscriptions.updated_at is 'When the checkpoint moved last.';
 alter table ops.subscriptions enable row level security;
 grant select, insert, update, delete on ops.subscriptions to service_role;
 
@@ -23,7 +26,9 @@ create table ops.listened_types (
   constraint listened_types_position_check check (position >= 0)
 );
 comment on table ops.listened_types is 'Event types, or prefixes that end with *, of which the relay tells listeners.';
+comment on column ops.listened_types.event_type is 'The type, or the prefix that ends with *.';
 comment on column ops.listened_types.position is
   'Null: told together with everything else. Else listeners heard up to here: the type is new, or nobody listens now.';
+comment on column ops.listened_types.updated_at is 'When the row changed last.';
 alter table ops.listened_types enable row level security;
 grant select, insert, update, delete on ops.listened_types to service_role;

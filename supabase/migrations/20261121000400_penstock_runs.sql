@@ -22,6 +22,17 @@ create table ops.runs (
 create index runs_started_at_idx on ops.runs (started_at desc, id);
 create index runs_pipeline_idx on ops.runs (pipeline, started_at desc);
 comment on table ops.runs is 'One row for each run of a pipeline: when, how long, rows in, out and rejected, and the error if it failed.';
+comment on column ops.runs.id is 'The run''s id, as in logs and messages.';
+comment on column ops.runs.pipeline is 'Which pipeline ran: an Inngest function, an import, a rebuild.';
+comment on column ops.runs.status is 'running, completed or failed.';
+comment on column ops.runs.started_at is 'When it began.';
+comment on column ops.runs.finished_at is 'When it ended; null while it runs.';
+comment on column ops.runs.rows_in is 'Rows or events that it read.';
+comment on column ops.runs.rows_out is 'Rows or events that it wrote.';
+comment on column ops.runs.rows_rejected is 'Rows or events that it refused.';
+comment on column ops.runs.error is 'Why it failed; null otherwise.';
+comment on column ops.runs.correlation_id is 'Of the request or event that caused it, to find the same in logs and events.';
+comment on column ops.runs.details is 'What this pipeline notes beside the counts. `wakes` and `busy_ms`: one row for many short runs.';
 alter table ops.runs enable row level security;
 grant select, insert, update, delete on ops.runs to service_role;
 

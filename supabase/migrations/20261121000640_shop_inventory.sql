@@ -10,6 +10,11 @@ create table shop.inventory_current (
   constraint inventory_current_pkey primary key (product_id)
 ) with (fillfactor = 70);
 comment on table shop.inventory_current is 'One row a product: pieces on hand, reserved and available. Filled by the projection `inventory`.';
+comment on column shop.inventory_current.product_id is 'The product: shop.products.product_id.';
+comment on column shop.inventory_current.on_hand is 'Pieces in stock.';
+comment on column shop.inventory_current.reserved is 'Of these, pieces promised to orders.';
+comment on column shop.inventory_current.available is 'on_hand - reserved.';
+comment on column shop.inventory_current.position is 'Position of the last event that is in this row.';
 comment on column shop.inventory_current.updated_at is 'When the last change happened, not when it was stored.';
 alter table shop.inventory_current enable row level security;
 create policy inventory_current_read on shop.inventory_current for select to service_role, analyst using (true);
@@ -32,6 +37,15 @@ create table shop.inventory_history (
 create index inventory_history_product_id_position_idx on shop.inventory_history (product_id, position);
 comment on table shop.inventory_history is 'Every change of inventory with the balance after it. Insert only. Filled by the projection `inventory`.';
 comment on column shop.inventory_history.position is 'Position of the event: leads back to the request, delivery or file.';
+comment on column shop.inventory_history.product_id is 'The product: shop.products.product_id.';
+comment on column shop.inventory_history.event_type is 'What happened, such as InventoryReserved.';
+comment on column shop.inventory_history.on_hand_change is 'Pieces that came (positive) or went.';
+comment on column shop.inventory_history.reserved_change is 'Pieces reserved (positive) or released.';
+comment on column shop.inventory_history.on_hand_after is 'Pieces in stock afterwards.';
+comment on column shop.inventory_history.reserved_after is 'Pieces reserved afterwards.';
+comment on column shop.inventory_history.reason is 'As the event gives it.';
+comment on column shop.inventory_history.order_id is 'The order for which it happened, if any.';
+comment on column shop.inventory_history.occurred_at is 'When it happened, not when it was stored.';
 alter table shop.inventory_history enable row level security;
 create policy inventory_history_read on shop.inventory_history for select to service_role, analyst using (true);
 revoke all on shop.inventory_history from public, anon, authenticated, service_role;
