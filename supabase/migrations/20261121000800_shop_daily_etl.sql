@@ -5,6 +5,7 @@
 --   shop.load_daily        into public.daily_analytics, by date
 -- Each may run again with the same batch and ends the same. The days are arguments: nothing here asks what day it is.
 -- An order belongs to the penstock.business_day of the time at which it was placed.
+-- `security definer`: the figures and what is staged for them are written by these functions alone.
 -- No change is lost between a run and what happens meanwhile: a batch takes the marks of its days (ops.due_days) before it
 -- reads the orders, and when it is loaded only those very marks go.
 
