@@ -14,7 +14,8 @@ from penstock.postgres.pool import MIGRATIONS
 
 FILES = sorted(MIGRATIONS.glob("*.sql"))
 PARTS = re.compile(
-    r"(?P<comment>--[^\n]*)|(?P<body>\$(\w*)\$.*?\$\3\$|\bbegin atomic\b.*?^end(?=;))|(?P<string>'(?:[^']|'')*')|(?P<end>;)",
+    r"(?P<comment>--[^\n]*)|(?P<body>\$(\w*)\$.*?\$\3\$|\bbegin atomic\b.*?^end(?=;))"
+    r"|(?P<string>'(?:[^']|'')*')|(?P<end>;)",
     re.DOTALL | re.MULTILINE,
 )
 TABLE_REVOKE = "revoke all on {} from public, anon, authenticated, service_role"
