@@ -40,9 +40,13 @@ DOMAIN = Domain(
     after_import=compute_marked_days,
     sample=_load_sample,
     migrations=(
-        "20261121000600_shop_read_models",
-        "20261121000610_shop_due_days",
-        "20261121000700_shop_views",
+        "20261121000600_shop_schema",
+        "20261121000610_shop_orders",
+        "20261121000620_shop_customers",
+        "20261121000630_shop_products",
+        "20261121000640_shop_inventory",
+        "20261121000700_shop_due_days",
+        "20261121000710_shop_views",
         "20261121000800_shop_daily_etl",
     ),
 )

@@ -19,6 +19,7 @@ from typing import Final
 import psycopg
 
 from penstock import errors
+from penstock.postgres.former_layout import refuse_former_layout
 from penstock.postgres.pool import Connection
 from penstock.postgres.sqlstates import translate_errors
 
@@ -90,6 +91,7 @@ def migrate(
     """
     wanted = migrations(folder)
     with translate_errors():
+        refuse_former_layout(connection)
         connection.execute(_LEDGER)
         done = []
         with connection.transaction():

@@ -37,95 +37,10 @@ create schema if not exists ops;
 create schema if not exists penstock;
 
 comment on schema raw is 'What arrived, untouched: webhook deliveries, imported files and their rejected lines.';
-comment on schema staging is 'Typed and checked rows on their way to events or tables; may be emptied at any time.';
-comment on schema ops is 'What an operator looks at: subscriptions, runs, dead letters, views.';
-comment on schema penstock is 'The machinery: nothing here is called or read by hand.';
+comment on schema staging is 'Rows only, typed and checked, on their way to events or tables; may be emptied while nothing runs.';
+comment on schema ops is 'What an operator looks at and, for its functions, calls by hand: subscriptions, runs, dead letters, views.';
+comment on schema penstock is 'The machinery: stream rows, functions behind functions, settings that SQL must know. Nothing here is called or read by hand.';
 
 revoke all on schema raw, staging, ops, penstock from public;
 grant usage on schema raw, staging, ops, penstock to service_role;
 grant usage on schema public, penstock to service_role, analyst;
-
-create table penstock.configuration (
-  singleton boolean not null default true,
-  timezone text not null default 'UTC',
-  earliest_day date not null default '1990-01-01',
-  constraint configuration_pkey primary key (singleton),
-  constraint configuration_one_row check (singleton)
-);
-comment on table penstock.configuration is 'One row: what SQL must know of the settings. Written by `penstock migrate` from the environment.';
-alter table penstock.configuration enable row level security;
-grant select, update on penstock.configuration to service_role;
-insert into penstock.configuration default values;
-
-create function penstock.business_timezone() returns text
-language sql stable
-set search_path = ''
-as $$ select c.timezone from penstock.configuration as c $$;
-comment on function penstock.business_timezone() is 'The IANA zone in which days and months begin (PENSTOCK_TIMEZONE).';
-revoke execute on function penstock.business_timezone() from public, anon, authenticated;
-grant execute on function penstock.business_timezone() to service_role, analyst;
-
--- Days are cut by these two functions alone: [day_start(day), day_start(day + 1)) is the day, so that each instant
--- belongs to exactly one. Clocks may show midnight twice (Havana), go back over it when the new day is a minute old
--- (St John's), skip midnight (Asuncion) or a whole day (Apia: that one is empty). A day that has begun goes on.
-create function penstock.day_start(day date) returns timestamptz
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  zone constant text := penstock.business_timezone();
-  midnight constant timestamp := day;
-  guess constant timestamptz := midnight at time zone zone;
-  -- how far UTC is behind the zone's clocks, a day before and a day after
-  before constant interval := (guess - interval '24 hours') at time zone zone - (guess - interval '24 hours') at time zone 'UTC';
-  after constant interval := (guess + interval '24 hours') at time zone zone - (guess + interval '24 hours') at time zone 'UTC';
-begin
-  if before = after then
-    return guess;
-  end if;
-  return (
-    select min(minute.start)
-    from generate_series(
-      (midnight - greatest(before, after)) at time zone 'UTC', (midnight - least(before, after)) at time zone 'UTC',
-      interval '1 minute'
-    ) as minute (start)
-    where minute.start at time zone zone >= midnight
-  );
-end $$;
-comment on function penstock.day_start(date) is
-  'The first instant of a day in penstock.business_timezone(): when its clocks first show that date, or a later one.';
-
-create function penstock.business_day(instant timestamptz) returns date
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  zone constant text := penstock.business_timezone();
-  clock constant timestamp := instant at time zone zone;
-begin
-  -- only within a day after the clocks went back can they show a date that was over already
-  if clock - (instant - interval '24 hours') at time zone zone < interval '24 hours'
-    and penstock.day_start(clock::date + 1) <= instant then
-    return clock::date + 1;
-  end if;
-  return clock::date;
-end $$;
-comment on function penstock.business_day(timestamptz) is
-  'The day, in penstock.business_timezone(), to which an instant belongs: the last whose day_start it has reached.';
-
-create function penstock.is_plausible_time(instant timestamptz) returns boolean
-language sql stable
-set search_path = ''
-as $$
-  select instant >= penstock.day_start(c.earliest_day) and instant <= clock_timestamp() + interval '24 hours'
-  from penstock.configuration as c
-$$;
-comment on function penstock.is_plausible_time(timestamptz) is
-  'Whether a fact may have this time: from PENSTOCK_EARLIEST_DAY to a day from now. For what comes in, not for what is stored.';
-
-revoke execute on function penstock.day_start(date) from public, anon, authenticated;
-revoke execute on function penstock.business_day(timestamptz) from public, anon, authenticated;
-revoke execute on function penstock.is_plausible_time(timestamptz) from public, anon, authenticated;
-grant execute on function penstock.is_plausible_time(timestamptz) to service_role, analyst;
-grant execute on function penstock.day_start(date) to service_role, analyst;
-grant execute on function penstock.business_day(timestamptz) to service_role, analyst;

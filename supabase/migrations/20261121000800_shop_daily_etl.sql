@@ -5,6 +5,7 @@
 --   shop.load_daily        into public.daily_analytics, by date
 -- Each step may run again with the same batch and ends the same. The days are arguments: nothing here asks what day it is.
 -- An order belongs to the penstock.business_day of the time at which it was placed.
+-- `security definer`: the figures and what is staged for them are written by these functions alone.
 -- No change is lost between a run and what happens meanwhile: a batch takes the marks of its days (ops.due_days) before it
 -- reads the orders, and when it is loaded only those very marks go.
 
@@ -21,6 +22,7 @@ create table public.daily_analytics (
   constraint daily_analytics_pkey primary key (day)
 );
 comment on table public.daily_analytics is 'The figures of each day; a day without orders is a row of zeros. Written by the daily ETL alone.';
+comment on column public.daily_analytics.day is 'The day, in penstock.business_timezone().';
 comment on column public.daily_analytics.order_count is 'Orders placed on that day whose status is `completed`.';
 comment on column public.daily_analytics.total_revenue is 'The sum of their totals.';
 comment on column public.daily_analytics.avg_order_value is 'total_revenue / order_count, to six places; 0 on a day without completed orders.';
@@ -29,6 +31,7 @@ comment on column public.daily_analytics.top_categories is
   'The five categories with the highest revenue: [{"category", "revenue", "units"}]. A line''s category is its own, else the one that its product had when the day was computed, else `uncategorized`.';
 comment on column public.daily_analytics.conversion_rate is
   'Completed orders / placed orders of that day, to six places; 0 on a day without orders. The store knows of no visits: a shop that records them may want another base.';
+comment on column public.daily_analytics.placed_count is 'Orders placed on that day, whatever became of them.';
 comment on column public.daily_analytics.computed_at is 'When the figures were extracted from the orders.';
 alter table public.daily_analytics enable row level security;
 create policy daily_analytics_read on public.daily_analytics for select to service_role, analyst using (true);
@@ -41,6 +44,9 @@ create table staging.daily_batches (
   constraint daily_batches_pkey primary key (batch_id)
 );
 comment on table staging.daily_batches is 'One portion of a run of the daily ETL. Swept by a later extract, two days after.';
+alter table staging.daily_batches enable row level security;
+revoke all on staging.daily_batches from public, anon, authenticated, service_role;
+grant select on staging.daily_batches to service_role;
 
 create table staging.daily_days (
   batch_id uuid not null,
@@ -50,6 +56,9 @@ create table staging.daily_days (
   constraint daily_days_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
 );
 comment on table staging.daily_days is 'The days of a batch, each with the mark that it bore when the batch was extracted.';
+alter table staging.daily_days enable row level security;
+revoke all on staging.daily_days from public, anon, authenticated, service_role;
+grant select on staging.daily_days to service_role;
 
 create table staging.daily_orders (
   batch_id uuid not null,
@@ -65,6 +74,9 @@ create table staging.daily_orders (
 );
 comment on table staging.daily_orders is 'The orders of a batch''s days, as they were when it was extracted.';
 comment on column staging.daily_orders.is_first is 'Whether it is completed and its customer had no completed order before it.';
+alter table staging.daily_orders enable row level security;
+revoke all on staging.daily_orders from public, anon, authenticated, service_role;
+grant select on staging.daily_orders to service_role;
 
 create table staging.daily_sales (
   batch_id uuid not null,
@@ -77,6 +89,9 @@ create table staging.daily_sales (
 );
 comment on table staging.daily_sales is 'What the lines of a batch''s completed orders came to when it was extracted, by day and category: to copy each line would double the time of a backfill.';
 comment on column staging.daily_sales.category is 'The line''s own, else the one that its product had, else `uncategorized`.';
+alter table staging.daily_sales enable row level security;
+revoke all on staging.daily_sales from public, anon, authenticated, service_role;
+grant select on staging.daily_sales to service_role;
 
 create table staging.daily_figures (
   batch_id uuid not null,
@@ -92,15 +107,9 @@ create table staging.daily_figures (
   constraint daily_figures_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
 );
 comment on table staging.daily_figures is 'The figures of a batch''s days, ready to be loaded.';
-
-alter table staging.daily_batches enable row level security;
-alter table staging.daily_days enable row level security;
-alter table staging.daily_orders enable row level security;
-alter table staging.daily_sales enable row level security;
 alter table staging.daily_figures enable row level security;
-revoke all on staging.daily_batches, staging.daily_days, staging.daily_orders, staging.daily_sales, staging.daily_figures
-from public, anon, authenticated;
-grant select on staging.daily_batches, staging.daily_days, staging.daily_orders, staging.daily_sales, staging.daily_figures to service_role;
+revoke all on staging.daily_figures from public, anon, authenticated, service_role;
+grant select on staging.daily_figures to service_role;
 
 -- One extract at a time: the later its `extracted_at`, the newer are the orders that it reads.
 create function shop.open_daily_batch(batch_id uuid) returns void
@@ -115,6 +124,7 @@ begin
   insert into staging.daily_batches (batch_id, extracted_at) values (batch_id, clock_timestamp());
 end $$;
 comment on function shop.open_daily_batch(uuid) is 'Begin a batch without days, in place of one of the same id.';
+revoke execute on function shop.open_daily_batch(uuid) from public, anon, authenticated;
 
 create function shop.find_due_days(today date, overlap_days integer, marked_only boolean) returns setof date
 language sql stable
@@ -139,6 +149,8 @@ as $$
 $$;
 comment on function shop.find_due_days(date, integer, boolean) is
   'The days that are due before `today`, the newest first: those that are marked and, unless `marked_only`, yesterday and `overlap_days` before it, and every day since the first order that was never computed.';
+revoke execute on function shop.find_due_days(date, integer, boolean) from public, anon, authenticated;
+grant execute on function shop.find_due_days(date, integer, boolean) to service_role;
 
 -- The marks are taken in a statement before the one that reads the orders: what commits between them leaves a newer mark.
 -- The orders, the sales and who is new come from one look. For each day a scan of the index of `orders`, for each order
@@ -213,6 +225,8 @@ begin
 end $$;
 comment on function shop.extract_daily(uuid, date[]) is
   'Step 1 of the daily ETL: materialise what the days consist of under the batch''s id: their orders, which of them are a customer''s first, and the sales of each category. Returns how many orders.';
+revoke execute on function shop.extract_daily(uuid, date[]) from public, anon, authenticated;
+grant execute on function shop.extract_daily(uuid, date[]) to service_role;
 
 create function shop.transform_daily(batch_id uuid) returns bigint
 language plpgsql volatile
@@ -273,6 +287,8 @@ begin
 end $$;
 comment on function shop.transform_daily(uuid) is
   'Step 2 of the daily ETL: the figures of each day of the batch, from what was extracted alone, days without orders included. Returns how many days.';
+revoke execute on function shop.transform_daily(uuid) from public, anon, authenticated;
+grant execute on function shop.transform_daily(uuid) to service_role;
 
 create function shop.load_daily(batch_id uuid) returns bigint
 language plpgsql volatile
@@ -323,10 +339,12 @@ begin
 end $$;
 comment on function shop.load_daily(uuid) is
   'Step 3 of the daily ETL: put the batch''s figures into public.daily_analytics, by date, and take away the marks that it has seen. Returns how many days.';
+revoke execute on function shop.load_daily(uuid) from public, anon, authenticated;
+grant execute on function shop.load_daily(uuid) to service_role;
 
 -- `security definer`, because a role that may set the zone need not have any right to the marks.
 create function shop.mark_all_days() returns trigger
-language plpgsql
+language plpgsql volatile
 security definer
 set search_path = ''
 as $$
@@ -336,16 +354,6 @@ begin
   return null;
 end $$;
 comment on function shop.mark_all_days() is 'Mark every day that has figures: in another zone each consists of other orders.';
+revoke execute on function shop.mark_all_days() from public, anon, authenticated;
 create trigger configuration_mark_all_days after update on penstock.configuration
 for each row when (old.timezone is distinct from new.timezone) execute function shop.mark_all_days();
-
-revoke execute on function shop.open_daily_batch(uuid) from public, anon, authenticated;
-revoke execute on function shop.mark_all_days() from public, anon, authenticated;
-revoke execute on function shop.find_due_days(date, integer, boolean) from public, anon, authenticated;
-revoke execute on function shop.extract_daily(uuid, date[]) from public, anon, authenticated;
-revoke execute on function shop.transform_daily(uuid) from public, anon, authenticated;
-revoke execute on function shop.load_daily(uuid) from public, anon, authenticated;
-grant execute on function shop.find_due_days(date, integer, boolean) to service_role;
-grant execute on function shop.extract_daily(uuid, date[]) to service_role;
-grant execute on function shop.transform_daily(uuid) to service_role;
-grant execute on function shop.load_daily(uuid) to service_role;

@@ -5,10 +5,12 @@
 --   penstock.append_imported_events   judge a range of facts of any streams, then append the fresh ones
 -- The heads of streams are taken before anything is judged: whoever inserts a head has won the stream, and two imports
 -- of one file at once cannot both append an order. Heads are taken in the one order
--- of 20261121000920_penstock_lock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
+-- of 20261121000110_penstock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
+-- Dynamic where the table of facts is read or written, since its name is a parameter: to hand the rows of new streams over
+-- would copy each payload once more. What a fact is, is decided in static SQL.
 
 create function penstock.lock_imported_streams(facts regclass, after bigint, upto bigint) returns void
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 begin
@@ -37,75 +39,120 @@ $$;
 comment on function penstock.without_catalogue(jsonb) is 'An order without the names and categories that the catalogue may have changed since.';
 revoke execute on function penstock.without_catalogue(jsonb) from public, anon, authenticated;
 
-create function penstock.classify_imported_events(import_id uuid, facts regclass, after bigint, upto bigint, repeat text)
-returns void
-language plpgsql
+create type penstock.imported_event as (
+  n bigint, first_ord bigint, aggregate_type text, aggregate_id text, id uuid, event_type text,
+  occurred_at timestamptz, payload jsonb, event_metadata jsonb
+);
+comment on type penstock.imported_event is 'A row of a table staging.import_<id>_facts, as far as it says what the event is.';
+
+-- Dynamic, since the table is a parameter; what reads these rows need not be.
+create function penstock.staged_events(facts regclass, after bigint, upto bigint) returns setof penstock.imported_event
+language plpgsql stable rows 100000
 set search_path = ''
 as $$
 begin
-  execute format(case repeat
-    -- a fact is the birth of its stream: one that exists holds the same fact, or another
-    when 'stream' then
-      'update %1$s as f
-       set fate = case
-         when coalesce(s.version, 0) = 0 then ''fresh''
-         when e.event_type = f.event_type and (
-           e.payload = f.payload or penstock.without_catalogue(e.payload) = penstock.without_catalogue(f.payload))
-         then case when e.metadata ->> ''correlation_id'' = $3 then ''loaded'' else ''duplicate'' end
-         else ''conflict''
-       end
-       from %1$s as g
-       left join penstock.streams as s on s.aggregate_id = g.aggregate_id and s.aggregate_type = g.aggregate_type
-       left join public.event_store as e
-         on e.aggregate_id = g.aggregate_id and e.version = 1 and e.aggregate_type = g.aggregate_type
-       where g.n > $1 and g.n <= $2 and f.n = g.n'
-    -- a fact is a state: nothing new if the stream, or the line before in this file, says the same
-    when 'latest' then
-      'update %1$s as f
-       set fate = case
-         when g.stored is not null then ''loaded''
-         when f.payload = g.known then ''duplicate''
-         else ''fresh''
-       end
-       from (
-         select h.n,
-           (select e.version from public.event_store as e
-            where e.id = penstock.imported_event_id(h.aggregate_type, h.aggregate_id, h.event_type, h.occurred_at,
-              concat_ws(''/'', $3, h.first_ord, 1))) as stored, coalesce(
-           lag(h.payload) over (partition by h.aggregate_type, h.aggregate_id order by h.n),
-           (select e.payload from public.event_store as e
-            where e.aggregate_id = h.aggregate_id and e.aggregate_type = h.aggregate_type
-              and e.event_type = h.event_type
-            order by e.version desc limit 1)
-         ) as known
-         from %1$s as h where h.n > $1 and h.n <= $2
-       ) as g
-       where f.n = g.n'
-    -- a fact has an id of its own; the same id in another stream or of another type is another fact
-    when 'id' then
-      'update %1$s as f
-       set fate = case
-         when g.place = 1 and e.id is null then ''fresh''
-         when e.id is null and f.payload = g.payload and f.event_type = g.event_type
-           and f.aggregate_id = g.aggregate_id and f.aggregate_type = g.aggregate_type then ''duplicate''
-         when e.aggregate_id = f.aggregate_id and e.aggregate_type = f.aggregate_type
-           and e.event_type = f.event_type and e.payload = f.payload
-         -- the cause is this very line: of an id that comes again in the file, the first one only was loaded
-         then case when e.metadata ->> ''causation_id'' = f.event_metadata ->> ''causation_id'' then ''loaded''
-           else ''duplicate'' end
-         else ''conflict''
-       end
-       from (
-         select h.n, h.id, row_number() over same_id as place, first_value(h.payload) over same_id as payload,
-           first_value(h.event_type) over same_id as event_type,
-           first_value(h.aggregate_id) over same_id as aggregate_id,
-           first_value(h.aggregate_type) over same_id as aggregate_type
-         from %1$s as h where h.n > $1 and h.n <= $2
-         window same_id as (partition by h.id order by h.n)
-       ) as g
-       left join public.event_store as e on e.id = g.id
-       where f.n = g.n'
-  end, facts) using after, upto, import_id::text;
+  return query execute format(
+    'select f.n, f.first_ord, f.aggregate_type, f.aggregate_id, f.id, f.event_type, f.occurred_at, f.payload, f.event_metadata
+     from %s as f where f.n > $1 and f.n <= $2', facts) using after, upto;
+end $$;
+comment on function penstock.staged_events(regclass, bigint, bigint) is 'A range of an import''s staged facts.';
+revoke execute on function penstock.staged_events(regclass, bigint, bigint) from public, anon, authenticated;
+
+create function penstock.classify_by_stream(import_id uuid, facts regclass, after bigint, upto bigint)
+returns table (n bigint, fate text)
+language sql stable rows 100000
+set search_path = ''
+as $$
+  -- a fact is the birth of its stream: one that exists holds the same fact, or another
+  select g.n, case
+    when coalesce(s.version, 0) = 0 then 'fresh'
+    when e.event_type = g.event_type and (
+      e.payload = g.payload or penstock.without_catalogue(e.payload) = penstock.without_catalogue(g.payload))
+    then case when e.metadata ->> 'correlation_id' = import_id::text then 'loaded' else 'duplicate' end
+    else 'conflict'
+  end
+  from penstock.staged_events(facts, after, upto) as g
+  left join penstock.streams as s on s.aggregate_id = g.aggregate_id and s.aggregate_type = g.aggregate_type
+  left join public.event_store as e
+    on e.aggregate_id = g.aggregate_id and e.version = 1 and e.aggregate_type = g.aggregate_type
+$$;
+comment on function penstock.classify_by_stream(uuid, regclass, bigint, bigint) is 'What each fact of a range is, if it begins its stream.';
+revoke execute on function penstock.classify_by_stream(uuid, regclass, bigint, bigint) from public, anon, authenticated;
+
+create function penstock.classify_by_latest(import_id uuid, facts regclass, after bigint, upto bigint)
+returns table (n bigint, fate text)
+language sql stable rows 100000
+set search_path = ''
+as $$
+  -- a fact is a state: nothing new if the stream, or the line before in this file, says the same
+  select g.n, case
+    when g.stored is not null then 'loaded'
+    when g.payload = g.known then 'duplicate'
+    else 'fresh'
+  end
+  from (
+    select
+      h.n, h.payload,
+      (
+        select e.version from public.event_store as e
+        where e.id = penstock.imported_event_id(h.aggregate_type, h.aggregate_id, h.event_type, h.occurred_at,
+          concat_ws('/', import_id, h.first_ord, 1))
+      ) as stored,
+      coalesce(
+        lag(h.payload) over (partition by h.aggregate_type, h.aggregate_id order by h.n),
+        (
+          select e.payload from public.event_store as e
+          where e.aggregate_id = h.aggregate_id and e.aggregate_type = h.aggregate_type and e.event_type = h.event_type
+          order by e.version desc
+          limit 1
+        )
+      ) as known
+    from penstock.staged_events(facts, after, upto) as h
+  ) as g
+$$;
+comment on function penstock.classify_by_latest(uuid, regclass, bigint, bigint) is 'What each fact of a range is, if it is a state.';
+revoke execute on function penstock.classify_by_latest(uuid, regclass, bigint, bigint) from public, anon, authenticated;
+
+create function penstock.classify_by_id(import_id uuid, facts regclass, after bigint, upto bigint)
+returns table (n bigint, fate text)
+language sql stable rows 100000
+set search_path = ''
+as $$
+  -- a fact has an id of its own; the same id in another stream or of another type is another fact
+  select f.n, case
+    when f.place = 1 and e.id is null then 'fresh'
+    when e.id is null and f.payload = f.first_payload and f.event_type = f.first_type
+      and f.aggregate_id = f.first_aggregate_id and f.aggregate_type = f.first_aggregate_type then 'duplicate'
+    when e.aggregate_id = f.aggregate_id and e.aggregate_type = f.aggregate_type
+      and e.event_type = f.event_type and e.payload = f.payload
+    -- the cause is this very line: of an id that comes again in the file, the first one only was loaded
+    then case when e.metadata ->> 'causation_id' = f.event_metadata ->> 'causation_id' then 'loaded' else 'duplicate' end
+    else 'conflict'
+  end
+  from (
+    select
+      h.*, row_number() over same_id as place, first_value(h.payload) over same_id as first_payload,
+      first_value(h.event_type) over same_id as first_type,
+      first_value(h.aggregate_id) over same_id as first_aggregate_id,
+      first_value(h.aggregate_type) over same_id as first_aggregate_type
+    from penstock.staged_events(facts, after, upto) as h
+    window same_id as (partition by h.id order by h.n)
+  ) as f
+  left join public.event_store as e on e.id = f.id
+$$;
+comment on function penstock.classify_by_id(uuid, regclass, bigint, bigint) is 'What each fact of a range is, if it has an id of its own.';
+revoke execute on function penstock.classify_by_id(uuid, regclass, bigint, bigint) from public, anon, authenticated;
+
+create function penstock.classify_imported_events(import_id uuid, facts regclass, after bigint, upto bigint, repeat text)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  execute format(
+    'update %s as f set fate = c.fate from penstock.%I($1, $2, $3, $4) as c where f.n = c.n', facts,
+    case repeat when 'stream' then 'classify_by_stream' when 'latest' then 'classify_by_latest' when 'id' then 'classify_by_id' end
+  ) using import_id, facts, after, upto;
 end $$;
 comment on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text) is
   'Set `fate` of a range of facts: fresh, loaded (by this import, before a crash), duplicate or conflict.';
@@ -116,7 +163,7 @@ create function penstock.count_outcomes(
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 begin
@@ -138,7 +185,7 @@ create function penstock.append_new_streams(
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 -- a fresh table has no statistics worth the name: guesses would end in nested loops
 set enable_nestloop = off
@@ -213,7 +260,7 @@ create function penstock.append_imported_events(
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 -- a fresh table has no statistics worth the name: guesses would end in nested loops
 set enable_nestloop = off

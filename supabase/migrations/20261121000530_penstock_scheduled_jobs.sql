@@ -1,9 +1,10 @@
 -- Jobs inside the database, where pg_cron is to be had (on Supabase it is): refresh every materialized view each 15
--- minutes, and purge pg_cron's own log, which nobody else does. Elsewhere nothing is scheduled, and the Inngest
+-- minutes, and purge pg_cron's own log, which nobody else does. A migration that registers views of its own schedules
+-- them by calling ops.schedule_jobs() again. Elsewhere nothing is scheduled, and the Inngest
 -- functions, which refresh after each import and by cron, are enough. Times are GMT.
 
 create function ops.schedule_jobs() returns setof text
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 declare
@@ -29,7 +30,7 @@ begin
 end $$;
 comment on function ops.schedule_jobs() is
   'Give pg_cron its jobs, by name: a second call changes nothing. Call it after switching pg_cron on or registering a view.';
-revoke execute on function ops.schedule_jobs() from public, anon, authenticated, service_role;
+revoke execute on function ops.schedule_jobs() from public, anon, authenticated;
 
 do $$
 begin
