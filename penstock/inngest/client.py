@@ -23,7 +23,8 @@ from penstock.inngest.publishing import SEND_SECONDS, DevServer, Told
 from penstock.pipelines import runs
 from penstock.redaction import error_text, redact
 from penstock.relay.debouncer import Debouncer
-from penstock.relay.outbox import APPENDED, EVENT_PREFIX, OutgoingEvent, Relayed, go_back, relay
+from penstock.relay.event_names import APPENDED, EVENT_PREFIX
+from penstock.relay.outbox import OutgoingEvent, Relayed, go_back, relay
 from penstock.settings import Settings, batch_size, get_settings
 
 APP_ID = "penstock"

@@ -24,12 +24,11 @@ from penstock.event_store.subscriptions import high_water_mark, lock_checkpoint,
 from penstock.pipelines import dead_letters
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection, translate_errors
+from penstock.relay.event_names import APPENDED, EVENT_PREFIX
 from penstock.relay.listening import Listened, move_listening, move_listening_back, read_listening
 from penstock.settings import Settings
 
 SUBSCRIPTION = "inngest"
-APPENDED = "penstock/events.appended"
-EVENT_PREFIX = "event/"
 
 MAX_POSITIONS = 100_000
 MAX_EVENTS_A_SEND = 1_000

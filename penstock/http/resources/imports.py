@@ -15,15 +15,16 @@ from starlette.responses import Response, StreamingResponse
 from penstock.errors import InvalidInput
 from penstock.event_store import uuid7
 from penstock.http.background import send_after
-from penstock.http.import_options import JSON_OPTIONS, MAX_OPTION, TEXT_OPTIONS, ImportOptions
+from penstock.http.import_options import MAX_OPTION, ImportOptions
 from penstock.http.parameters import Answer, Limit, Name
 from penstock.http.routing import Json, caller_of, ids_of, limiter, requires, router, settings_of
 from penstock.ingest import files
 from penstock.ingest.files import Import
+from penstock.ingest.files.options import MAPPINGS, TEXTS
+from penstock.relay.event_names import IMPORT_REQUESTED
 
 routes = router()
 
-REQUESTED: Final = "import/file.requested"
 _MAX_FIELDS: Final = 20
 _DRY_RUNS_AT_ONCE: Final = 4
 """Each reads a whole file before it answers; other requests need threads, too."""
@@ -207,7 +208,7 @@ async def _read_file(request: Request) -> _Sent:
             raise InvalidInput("missing: send the file as the form's part `file`", field="file")
         options = {name: value for name, value in form.items() if isinstance(value, str)}
         for name, value in options.items():
-            if name not in (*JSON_OPTIONS, *TEXT_OPTIONS):
+            if name not in (*MAPPINGS, *TEXTS):
                 raise InvalidInput("no such option of a form", field=name[:80])
             if len(value) > MAX_OPTION:
                 raise InvalidInput(f"longer than {MAX_OPTION} characters", field=name)
@@ -225,4 +226,4 @@ def started(request: Request, answer: Json, imported: Import) -> Json:
     if imported.is_final:
         return answer
     data = {"import_id": str(imported.id), "correlation_id": ids_of(request).correlation_id}
-    return send_after(request, answer, REQUESTED, f"import-{imported.id}-{uuid7()}", data)
+    return send_after(request, answer, IMPORT_REQUESTED, f"import-{imported.id}-{uuid7()}", data)

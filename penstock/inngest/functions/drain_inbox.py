@@ -7,6 +7,7 @@ import inngest
 from penstock.ingest import webhooks
 from penstock.inngest.client import client, relay_now, settings
 from penstock.pipelines import runs
+from penstock.relay.event_names import DELIVERY_RECEIVED
 
 PORTION = 200
 # A minute's work, well inside any host's time limit; the next minute's cron goes on with what is left.
@@ -15,7 +16,7 @@ MOST = 10_000
 
 @client.create_function(
     fn_id="drain-inbox",
-    trigger=[inngest.TriggerEvent(event="webhook/delivery.received"), inngest.TriggerCron(cron="* * * * *")],
+    trigger=[inngest.TriggerEvent(event=DELIVERY_RECEIVED), inngest.TriggerCron(cron="* * * * *")],
     concurrency=[inngest.Concurrency(limit=1)],
 )
 def drain_inbox(ctx: inngest.ContextSync) -> dict[str, int]:

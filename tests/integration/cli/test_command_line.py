@@ -11,7 +11,8 @@ import pytest
 
 from penstock.cli import main
 from penstock.inngest import client
-from penstock.relay.outbox import APPENDED, OutgoingEvent
+from penstock.relay.event_names import APPENDED
+from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings
 from tests import throwaway
 
