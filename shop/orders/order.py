@@ -166,4 +166,4 @@ def _number(value: object) -> Decimal:
 
 def _text(payload: Mapping[str, Any], key: str) -> str | None:
     value = payload.get(key)
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) and value else None
