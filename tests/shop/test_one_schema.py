@@ -119,9 +119,7 @@ def test_what_a_known_file_becomes_fits_the_schema(shop: Shop, target: Target, p
     columns = target.recognise(sorted(profile.header), ())
     header = {field: column for column, field in columns.items()}
     found = [{**row, "amount": "1.00"} for row in rows(target, dict(profile.kinds))]
-    written = load(
-        shop, target, header, [*found, {**found[0], "order_id": f"x{uuid4().hex}", "amount": "0"}]
-    )
+    written = load(shop, target, header, [*found, {**found[0], "order_id": f"x{uuid4().hex}", "amount": "0"}])
     assert any(item["quantity"] == 0 for _, payload in written for item in payload.get("items", [])) == (
         profile.name == "complete_journey"
     )
