@@ -21,7 +21,7 @@ from penstock.pipelines import runs
 from penstock.relay.event_names import IMPORT_LOADED
 from penstock.settings import business_timezone
 from shop import figures
-from shop.figures.event_names import DAILY_REQUESTED
+from shop.figures import DAILY_REQUESTED
 
 PIPELINE = "run_daily_etl"
 # Three steps each; Inngest allows 1,000 steps a run. What is left over is due at the next run.

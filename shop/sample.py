@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from penstock.domain import Local
 from penstock.local.server_user import LocalServerFailed
-from shop.figures.event_names import DAILY_REQUESTED
+from shop.figures import DAILY_REQUESTED
 from shop.figures.views import VIEWS
 
 FILE = Path(__file__).parent / "data" / "online_retail_2010-12.csv.gz"

@@ -112,6 +112,6 @@ update raw.webhook_inbox set attempts = attempts + 1, due_at = clock_timestamp()
 where source = %s and delivery_id = %s and status = 'pending' returning attempts
 """
 _SETTLE = """
-update raw.webhook_inbox set status = %s, reason = %s, event_ids = %s, settled_at = clock_timestamp()
+update raw.webhook_inbox set status = %s, reason = %s, event_ids = %s, processed_at = clock_timestamp()
 where source = %s and delivery_id = %s
 """

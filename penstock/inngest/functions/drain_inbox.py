@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import inngest
 
 from penstock.ingest import webhooks
-from penstock.inngest.client import client, relay_now, settings
+from penstock.inngest.client import client, settings
+from penstock.inngest.relay import relay
 from penstock.pipelines import runs
 from penstock.relay.event_names import DELIVERY_RECEIVED
 
@@ -28,5 +29,5 @@ def drain_inbox(ctx: inngest.ContextSync) -> dict[str, int]:
             break
     runs.record_wake(settings(), "drain_inbox", began, deliveries)
     if deliveries:
-        relay_now()
+        relay.run_now()
     return {"deliveries": deliveries}

@@ -12,7 +12,8 @@ import inngest
 
 from penstock.errors import InvalidInput
 from penstock.ingest import files
-from penstock.inngest.client import client, relay_now, settings
+from penstock.inngest.client import client, settings
+from penstock.inngest.relay import relay
 from penstock.pipelines import runs
 from penstock.relay.event_names import IMPORT_LOADED, IMPORT_REQUESTED
 
@@ -49,7 +50,7 @@ def _import_id(event: inngest.Event) -> UUID:
 def _advance(import_id: UUID, run_id: UUID) -> dict[str, Any]:
     runs.start_run(settings(), "import_file", run_id, str(import_id))
     imported = files.advance_import(settings(), import_id, seconds=SECONDS_A_STEP)
-    relay_now()
+    relay.run_now()
     counts = {"read": imported.rows_read, "loaded": imported.loaded, "rejected": imported.rejected}
     if imported.is_final:
         account = runs.RunAccount(run_id, imported.rows_read, imported.loaded, imported.rejected)

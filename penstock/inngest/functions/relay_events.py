@@ -6,7 +6,8 @@ lost its state, and what it took within the last minute is told again.
 
 import inngest
 
-from penstock.inngest.client import client, relay_once, told, wake_readers
+from penstock.inngest.client import client
+from penstock.inngest.relay import relay
 from penstock.relay.event_names import RELAY_REQUESTED
 
 
@@ -17,8 +18,8 @@ from penstock.relay.event_names import RELAY_REQUESTED
 )
 def relay_events(ctx: inngest.ContextSync) -> dict[str, int]:
     if ctx.event.data.get("forgotten") is True and ctx.attempt == 0:
-        told.lose()
-    relayed = relay_once()
+        relay.published.lose()
+    relayed = relay.once()
     if ctx.event.name == RELAY_REQUESTED:
-        wake_readers(relayed.position, ctx.run_id)
+        relay.notify_subscriptions(relayed.position, ctx.run_id)
     return {"events": relayed.events, "sent": relayed.sent, "position": relayed.position}

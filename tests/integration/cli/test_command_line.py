@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from penstock.cli import main
-from penstock.inngest import client
+from penstock.inngest.relay import relay
+from penstock.pipelines.dead_letters import park
 from penstock.relay.event_names import APPENDED
 from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings
@@ -126,6 +127,15 @@ def test_a_poison_event_is_listed_retried_and_stays_open_while_it_cannot_be_read
     assert "not the id of a dead letter" in refusal(capsys, "retry", "7")
 
 
+def test_a_dead_letter_is_dropped_once(connection: psycopg.Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    letter = str(park(connection, "run", "etl", "r1", "no", {}))
+    assert answer(capsys, "retry", "--drop", letter) == [{"id": letter, "ok": True, "outcome": "dropped"}]
+    assert answer(capsys, "retry") == []
+    assert main(["retry", "--drop", letter]) == 1
+    assert "was dropped already" in capsys.readouterr().out
+    assert main(["retry", letter]) == 1
+
+
 def test_migrate_applies_what_is_missing_and_then_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,10 +164,10 @@ def test_relay_goes_back_to_a_position_and_not_beyond_what_was_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sent: list[OutgoingEvent] = []
-    monkeypatch.setattr("penstock.cli.inngest._client", lambda settings: client)
+    monkeypatch.setattr("penstock.cli.inngest._relay", lambda settings: relay)
     monkeypatch.setattr("penstock.inngest.client.get_settings", lambda: settings)
-    monkeypatch.setattr("penstock.inngest.client.send", sent.extend)
-    monkeypatch.setattr("penstock.inngest.client.listened_types", lambda: {"TicketOpened"})
+    monkeypatch.setattr(relay, "send", sent.extend)
+    monkeypatch.setattr(relay, "listened_types", lambda: {"TicketOpened"})
     for number in range(4):
         main(["append", "ticket", f"T-{number}", "TicketOpened"])
     assert [event.data["position"] for event in sent if event.name != APPENDED] == [1, 2, 3, 4]
