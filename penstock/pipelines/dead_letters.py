@@ -48,7 +48,10 @@ Retry: TypeAlias = Callable[[Connection, DeadLetter], None]
 def park(
     connection: Connection, kind: Kind, source: str, reference: str | None, reason: str, payload: Mapping[str, Any]
 ) -> UUID:
-    """Keep what failed, as part of the caller's transaction; the same again is the same letter, one attempt more."""
+    """Keep what failed, as part of the caller's transaction; the same again is the same letter, one attempt more.
+
+    What somebody has dropped stays dropped.
+    """
     values = (kind, source, reference, redact(reason), Jsonb(dict(payload), dumps=json_codec.dumps))
     with translate_errors():
         row = connection.execute(_PARK, values).fetchone()
@@ -135,10 +138,7 @@ def _lock_open(connection: Connection, letter_id: UUID) -> DeadLetter:
 
 def _resolve(connection: Connection, letter_id: UUID, resolution: Resolution) -> None:
     with translate_errors():
-        connection.execute(
-            "update ops.dead_letters set resolved_at = clock_timestamp(), resolution = %s where id = %s",
-            (resolution, letter_id),
-        )
+        connection.execute("select penstock.resolve_dead_letters(%s, %s)", ([letter_id], resolution))
 
 
 def _count_attempt(settings: Settings, letter_id: UUID, reason: str) -> None:
@@ -149,12 +149,7 @@ def _count_attempt(settings: Settings, letter_id: UUID, reason: str) -> None:
         )
 
 
-_PARK = """
-insert into ops.dead_letters as d (kind, source, reference, reason, payload) values (%s, %s, %s, %s, %s)
-on conflict (kind, source, reference) where resolved_at is null
-do update set attempts = d.attempts + 1, reason = excluded.reason, payload = excluded.payload
-returning id
-"""
+_PARK = "select penstock.park_dead_letter(%s, %s, %s, %s, %s)"
 _SELECT = """
 select id, kind, source, reference, reason, payload, attempts, created_at, resolved_at, resolution from ops.dead_letters
 """

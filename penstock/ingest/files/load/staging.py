@@ -27,9 +27,7 @@ from penstock.postgres.pool import Connection
 _STYLES = {"YMD": "YMD", "DMY": "DMY", "MDY": "MDY"}
 COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, {}'; set local statement_timeout = 0"
 
-_APPEND_BIRTHS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-  from penstock.append_new_streams(%s, %s::regclass, %s, %s)"""
-_APPEND_FACTS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
+_APPEND = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
   from penstock.append_imported_events(%s, %s::regclass, %s, %s, %s)"""
 
 _ANOTHER_CONTENT: Final = "concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with another content')"
@@ -249,12 +247,8 @@ class Staging:
     ) -> "dict[str, int]":
         """Append a range of facts; gives the counts of `penstock.append_imported_events`."""
         connection.execute("set local statement_timeout = 0")
-        values = (imported.id, f"staging.{self._base}_facts", after, upto)
-        if facts.repeat == "stream":
-            cursor = connection.execute(_APPEND_BIRTHS, values)
-        else:
-            cursor = connection.execute(_APPEND_FACTS, (*values, facts.repeat))
-        row = cursor.fetchone()
+        values = (imported.id, f"staging.{self._base}_facts", after, upto, facts.repeat)
+        row = connection.execute(_APPEND, values).fetchone()
         assert row is not None
         counts = dict(zip(("loaded", "duplicate", "conflict", "facts", "events"), map(int, row), strict=True))
         kept = self._reject_conflicts(connection, imported, facts, after, upto) if counts["conflict"] else 0
