@@ -92,8 +92,8 @@ def _check_path(scope: Scope) -> None:
             raise InvalidInput("not UTF-8", field="path") from None
 
 
-def _limited(receive: Receive, send_after: bytes | None, limit: int) -> Receive:
-    if send_after is not None and send_after.isdigit() and int(send_after[:20]) > limit:
+def _limited(receive: Receive, content_length: bytes | None, limit: int) -> Receive:
+    if content_length is not None and content_length.isdigit() and int(content_length[:20]) > limit:
         raise errors.BodyTooLarge(limit)
     received = 0
 

@@ -217,10 +217,10 @@ class _PooledConnection:
 
 
 def _caused(error: psycopg.Error) -> Exception:
-    translate_errors = translate(error)
-    if translate_errors is not error:
-        translate_errors.__cause__ = error
-    return translate_errors
+    translated = translate(error)
+    if translated is not error:
+        translated.__cause__ = error
+    return translated
 
 
 async def _connect(database_url: str, statement: Statement) -> _Connection:

@@ -104,8 +104,8 @@ async def receive_upload(request: Request, token: Annotated[str, Path(max_length
     import_id = verify(settings, token, datetime.now(UTC))
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         raise HTTPException(415, "send the file itself, not a form with it")
-    send_after = request.headers.get("content-length", "")
-    if send_after.isdigit() and int(send_after[:20]) > settings.max_upload_bytes:
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdigit() and int(content_length[:20]) > settings.max_upload_bytes:
         raise BodyTooLarge(settings.max_upload_bytes)
     body = UploadBody(request.stream(), settings.max_upload_bytes)
     await body.begin()
