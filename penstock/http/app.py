@@ -73,7 +73,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with listening.on_this_machine(app.state.settings()):
         yield
     app.state.inngest_calls.close()
-    append_pool.close_lanes()
+    append_pool.close_append_pools()
     pool.close_pools()
 
 

@@ -10,14 +10,14 @@ from penstock.ingest.files.target import MOMENT, EventMapping, Field, Profile, T
 _ONLINE_RETAIL = Profile(
     "online_retail",
     frozenset({"invoiceno", "stockcode", "description", "quantity", "invoicedate", "unitprice", "customerid"}),
-    kinds={"order_id": Identifier(refuse=("CA", "a cancellation (C…) or an adjustment (A…), not a sale"))},
+    field_types={"order_id": Identifier(refuse=("CA", "a cancellation (C…) or an adjustment (A…), not a sale"))},
     constants={"currency": "GBP"},
 )
 # Baskets of a till with the total of each line: coupons and voids stand in them as lines of nothing.
 _COMPLETE_JOURNEY = Profile(
     "complete_journey",
     frozenset({"householdid", "basketid", "productid", "quantity", "salesvalue", "transactiontimestamp"}),
-    kinds={"quantity": Integer(0, 1_000_000_000), "amount": Number()},
+    field_types={"quantity": Integer(0, 1_000_000_000), "amount": Number()},
 )
 
 # Expressions and not SQL functions: half a million calls would cost seconds.
@@ -83,7 +83,7 @@ TARGET = Target(
         Field("quantity", Integer(1, 1_000_000_000), True, ("qty", "units", "amount ordered")),
         Field(
             "ordered_at",
-            Timestamp(of_fact=True),
+            Timestamp(of_event=True),
             True,
             ("InvoiceDate", "order date", "placed_at", "created_at", "date", "transaction_timestamp", "timestamp"),
         ),

@@ -1,8 +1,8 @@
 -- From staged facts to events, many streams in one call. A fact is one row of a table staging.import_<id>_facts, which
 -- has its events' metadata already.
---   penstock.classify_imported_events    what each fact is: fresh, a duplicate, or in conflict with what is stored
+--   penstock.classify_imported_events    what each fact is: new, a duplicate, or in conflict with what is stored
 --   penstock.append_new_streams  append facts each of which begins a stream; judge only those whose stream was there
---   penstock.append_imported_events   judge a range of facts of any streams, then append the fresh ones
+--   penstock.append_imported_events   judge a range of facts of any streams, then append the new ones
 -- The heads of streams are taken before anything is judged: whoever inserts a head has won the stream, and two imports
 -- of one file at once cannot both append an order. Heads are taken in the one order
 -- of 20261121000920_penstock_lock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
@@ -47,8 +47,8 @@ begin
     -- a fact is the birth of its stream: one that exists holds the same fact, or another
     when 'stream' then
       'update %1$s as f
-       set fate = case
-         when coalesce(s.version, 0) = 0 then ''fresh''
+       set outcome = case
+         when coalesce(s.version, 0) = 0 then ''new''
          when e.event_type = f.event_type and (
            e.payload = f.payload or penstock.without_catalogue(e.payload) = penstock.without_catalogue(f.payload))
          then case when e.metadata ->> ''correlation_id'' = $3 then ''loaded'' else ''duplicate'' end
@@ -62,10 +62,10 @@ begin
     -- a fact is a state: nothing new if the stream, or the line before in this file, says the same
     when 'latest' then
       'update %1$s as f
-       set fate = case
+       set outcome = case
          when g.stored is not null then ''loaded''
          when f.payload = g.known then ''duplicate''
-         else ''fresh''
+         else ''new''
        end
        from (
          select h.n,
@@ -84,8 +84,8 @@ begin
     -- a fact has an id of its own; the same id in another stream or of another type is another fact
     when 'id' then
       'update %1$s as f
-       set fate = case
-         when g.place = 1 and e.id is null then ''fresh''
+       set outcome = case
+         when g.place = 1 and e.id is null then ''new''
          when e.id is null and f.payload = g.payload and f.event_type = g.event_type
            and f.aggregate_id = g.aggregate_id and f.aggregate_type = g.aggregate_type then ''duplicate''
          when e.aggregate_id = f.aggregate_id and e.aggregate_type = f.aggregate_type
@@ -108,7 +108,7 @@ begin
   end, facts) using after, upto, import_id::text;
 end $$;
 comment on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text) is
-  'Set `fate` of a range of facts: fresh, loaded (by this import, before a crash), duplicate or conflict.';
+  'Set `outcome` of a range of facts: new, loaded (by this import, before a crash), duplicate or conflict.';
 revoke execute on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;
 
 create function penstock.count_outcomes(
@@ -122,11 +122,11 @@ as $$
 begin
   execute format(
     'select
-       coalesce(sum(f.lines) filter (where f.fate in (''fresh'', ''loaded'')), 0),
-       coalesce(sum(f.lines) filter (where f.fate = ''duplicate''), 0),
-       coalesce(sum(f.lines) filter (where f.fate = ''conflict''), 0),
-       count(*) filter (where f.fate in (''fresh'', ''loaded'')),
-       coalesce(sum(1 + cardinality(f.more)) filter (where f.fate in (''fresh'', ''loaded'')), 0)
+       coalesce(sum(f.lines) filter (where f.outcome in (''new'', ''loaded'')), 0),
+       coalesce(sum(f.lines) filter (where f.outcome = ''duplicate''), 0),
+       coalesce(sum(f.lines) filter (where f.outcome = ''conflict''), 0),
+       count(*) filter (where f.outcome in (''new'', ''loaded'')),
+       coalesce(sum(1 + cardinality(f.more)) filter (where f.outcome in (''new'', ''loaded'')), 0)
      from %s as f where f.n > $1 and f.n <= $2', facts)
   into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events using after, upto;
 end $$;
@@ -227,13 +227,13 @@ begin
   perform penstock.publish_floor();
 
   execute format(
-    'with fresh as (
+    'with new_events as (
        select f.*, 1 + cardinality(f.more) as size,
          sum(1 + cardinality(f.more)) over (partition by f.aggregate_type, f.aggregate_id order by f.n) as reaches
-       from %1$s as f where f.n > $1 and f.n <= $2 and f.fate = ''fresh''
+       from %1$s as f where f.n > $1 and f.n <= $2 and f.outcome = ''new''
      ), heads as (
        update penstock.streams as s set version = s.version + added.size
-       from (select g.aggregate_id, g.aggregate_type, sum(g.size)::integer as size from fresh as g group by 1, 2) as added
+       from (select g.aggregate_id, g.aggregate_type, sum(g.size)::integer as size from new_events as g group by 1, 2) as added
        where s.aggregate_id = added.aggregate_id and s.aggregate_type = added.aggregate_type
        returning s.aggregate_id, s.aggregate_type, s.version - added.size as before
      )
@@ -251,7 +251,7 @@ begin
          g.event_metadata as metadata,
          h.before + g.reaches - g.size + t.place as version,
          case when t.place = 1 then g.schema_version else 1 end as schema_version
-       from fresh as g
+       from new_events as g
        join heads as h on h.aggregate_id = g.aggregate_id and h.aggregate_type = g.aggregate_type
        cross join unnest(g.event_type || g.more) with ordinality as t (event_type, place)
        order by g.n, t.place

@@ -30,7 +30,7 @@ class Field:
     """`synonyms` are other header names, compared without case, blanks and punctuation."""
 
     name: str
-    kind: FieldType
+    field_type: FieldType
     required: bool = False
     synonyms: tuple[str, ...] = ()
 
@@ -67,7 +67,7 @@ class Profile:
 
     name: str
     header: frozenset[str]
-    kinds: Mapping[str, FieldType] = field(default_factory=dict)
+    field_types: Mapping[str, FieldType] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -98,7 +98,7 @@ def test_an_order_stored_with_another_content_is_refused_line_by_line(settings: 
     done = advance_import(settings, changed.id)
     assert (done.state, done.loaded, done.rejected, done.duplicate) == ("completed", 0, 5, 1)
     text = "".join(rejects_csv(settings, changed.id))
-    reason = '"order_id","order 536365 is stored already with another content",'
+    reason = '"order_id","order 536365 is stored already with other content",'
     assert f'"2","",{reason}"536365,85123A,WHITE HANGING HEART' in text
     assert f'"4","",{reason}"536365,71053,' in text
 

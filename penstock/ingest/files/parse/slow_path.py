@@ -34,26 +34,26 @@ class RecordParser:
         self._one_of = () if plan.is_table else plan.target.one_of
         self._check = None if plan.is_table else plan.target.check
         self._fixed: dict[str, str | None] = {**plan.defaults, **plan.constants}
-        self._encoding = plan.layout.encoding
-        delimiter = plan.layout.delimiter.encode()
+        self._encoding = plan.dialect.encoding
+        delimiter = plan.dialect.delimiter.encode()
         self._delimiter = delimiter
-        self._line_end = plan.layout.line_end.encode()
-        comma = re.escape(plan.layout.delimiter)
+        self._line_end = plan.dialect.line_end.encode()
+        comma = re.escape(plan.dialect.delimiter)
         self._field = re.compile(rf'(?:"((?:[^"]|"")*+)"|([^{comma}]*+))({comma}|$)', re.DOTALL)
 
-    def judge(self, odd: SuspectRecord) -> bytes | RejectedRecord | None:
+    def parse(self, suspect: SuspectRecord) -> bytes | RejectedRecord | None:
         """The record for COPY, or why not; None for a blank line, which is no record."""
-        data = odd.data.rstrip(b"\r\n") if self._line_end != b"\r" else odd.data.removesuffix(b"\r")
+        data = suspect.data.rstrip(b"\r\n") if self._line_end != b"\r" else suspect.data.removesuffix(b"\r")
         if not data.strip():
             return None
         try:
-            if odd.fault:
-                raise InvalidValue(odd.fault)
+            if suspect.fault:
+                raise InvalidValue(suspect.fault)
             return self.write(self._cells(self._text(data)))
         except _FieldRefused as error:
-            return self._reject(odd, data, str(error), error.field)
+            return self._reject(suspect, data, str(error), error.field)
         except InvalidValue as error:
-            return self._reject(odd, data, str(error))
+            return self._reject(suspect, data, str(error))
 
     def write(self, cells: Sequence[str | None]) -> bytes:
         """Check one value for each column and write the record."""
@@ -106,8 +106,8 @@ class RecordParser:
         return cells
 
     @staticmethod
-    def _reject(odd: SuspectRecord, data: bytes, reason: str, field: str | None = None) -> RejectedRecord:
-        return RejectedRecord(odd.line, odd.offset, field, reason, data[:KEPT])
+    def _reject(suspect: SuspectRecord, data: bytes, reason: str, field: str | None = None) -> RejectedRecord:
+        return RejectedRecord(suspect.line, suspect.offset, field, reason, data[:KEPT])
 
 
 class _FieldRefused(InvalidValue):
@@ -122,7 +122,7 @@ def _read(column: Column, cell: str | None) -> str | None:
             raise _FieldRefused(column.field or column.name, "missing")
         return None
     try:
-        return column.kind.read(cell)
+        return column.field_type.read(cell)
     except InvalidValue as error:
         raise _FieldRefused(column.field or column.name, str(error)) from error
 

@@ -349,7 +349,7 @@ class Timestamp(FieldType):
 
     format: str | None = None
     date_style: str | None = None
-    of_fact: bool = False
+    of_event: bool = False
 
     @property
     def sql_type(self) -> str:
@@ -364,14 +364,14 @@ class Timestamp(FieldType):
     @property
     def core(self) -> bytes:
         if not self.format:
-            return (_certain_days() if self.of_fact else b"") + _DAY + rb"(?:[T ]" + _CLOCK + _ZONE + rb"?)?"
+            return (_certain_days() if self.of_event else b"") + _DAY + rb"(?:[T ]" + _CLOCK + _ZONE + rb"?)?"
         match = _DIGITS.fullmatch(self.format)
         if not match or not self.date_style or self.own_date_style != self.date_style:
             return NEVER
         clock = rb" (?:[01]?\d|2[0-3]):[0-5]\d" if match[4] else b""
         seconds = rb":[0-5]\d" if match[5] else b""
         separator = re.escape(match[2].encode())
-        years = b"(?:" + b"|".join(_certain_years()) + b")" if self.of_fact else rb"(?:19|20)\d\d"
+        years = b"(?:" + b"|".join(_certain_years()) + b")" if self.of_event else rb"(?:19|20)\d\d"
         return _day_of(match[1], separator) + years + clock + seconds
 
     def read(self, text: str) -> str:
@@ -405,7 +405,7 @@ class Timestamp(FieldType):
         return moment.isoformat(" ")
 
     def _check(self, moment: datetime) -> None:
-        if not self.of_fact:
+        if not self.of_event:
             return
         try:
             check_time(moment)

@@ -87,7 +87,7 @@ def crashed_while_appending(settings: Settings, connection: psycopg.Connection, 
     while not (now := advance_import(settings, created.id, seconds=0)).loaded:
         assert not now.is_final
     assert (now.state, now.pending > 0) == ("appending", True)
-    connection.execute(f"truncate staging.import_{created.id.hex}, staging.import_{created.id.hex}_facts")
+    connection.execute(f"truncate staging.import_{created.id.hex}, staging.import_{created.id.hex}_events")
 
 
 @pytest.mark.parametrize("facts_a_step", [1, 2, 3])

@@ -8,21 +8,21 @@ from penstock.ingest.files.parse.batch import ParsedBatch
 from penstock.ingest.files.parse.slow_path import RejectedRecord
 from penstock.ingest.files.parse.stream import BadFile
 
-CHUNK_BYTES = 4 << 20
-CHUNK_REACH = 32 << 20
+BATCH_BYTES = 4 << 20
+BATCH_REACH = 32 << 20
 REJECT_BYTES = 512
 """What a reject weighs in memory beside its content: a chunk of the shortest bad lines must not hold millions."""
 
 
 @dataclass
-class Chunk:
+class LoadBatch:
     """A stretch of the file. Call `stream` or `read` once; until then only the `from_` fields are known.
 
     `runs` are (records before it in the chunk, line) wherever counting lines starts anew; `origins` has the lines as
     they came of records that the careful lane has written anew.
     """
 
-    pieces: "_Ahead"
+    parsed_batches: "_Ahead"
     from_offset: int
     from_line: int
     to_offset: int
@@ -36,38 +36,38 @@ class Chunk:
 
     def stream(self) -> Iterator[bytes]:
         """Yield the records' bytes as they are read: while Postgres takes one part, the next is being checked."""
-        while not self.is_full and (piece := next(self.pieces, None)):
-            self.add(piece)
-            if piece.records:
-                yield piece.data
-        self.pieces.look()  # Postgres is still taking in the last part
+        while not self.is_full and (parsed := next(self.parsed_batches, None)):
+            self.add(parsed)
+            if parsed.records:
+                yield parsed.data
+        self.parsed_batches.look()  # Postgres is still taking in the last part
 
-    def read(self) -> "Chunk":
+    def read(self) -> "LoadBatch":
         """Read what is left to read; afterwards `parts` and all counts are complete."""
         for _ in self.stream():
             pass
         return self
 
-    def add(self, piece: ParsedBatch) -> None:
-        if piece.reject:
-            self.rejects.append(piece.reject)
-            self.size += REJECT_BYTES + len(piece.reject.content)
-        elif piece.records:
-            self._add_records(piece)
-        self.to_offset, self.next_line = piece.end, piece.next_line
+    def add(self, parsed: ParsedBatch) -> None:
+        if parsed.reject:
+            self.rejects.append(parsed.reject)
+            self.size += REJECT_BYTES + len(parsed.reject.content)
+        elif parsed.records:
+            self._add_records(parsed)
+        self.to_offset, self.next_line = parsed.end, parsed.next_line
 
-    def _add_records(self, piece: ParsedBatch) -> None:
-        if not self.runs or piece.line - self.runs[-1][1] != self.records - self.runs[-1][0]:
-            self.runs.append((self.records, piece.line))
-        if piece.origin is not None:
-            self.origins[self.records] = piece.origin
-        self.parts.append(piece.data)
-        self.records += piece.records
-        self.size += len(piece.data)
+    def _add_records(self, parsed: ParsedBatch) -> None:
+        if not self.runs or parsed.line - self.runs[-1][1] != self.records - self.runs[-1][0]:
+            self.runs.append((self.records, parsed.line))
+        if parsed.origin is not None:
+            self.origins[self.records] = parsed.origin
+        self.parts.append(parsed.data)
+        self.records += parsed.records
+        self.size += len(parsed.data)
 
     @property
     def is_full(self) -> bool:
-        return self.size >= CHUNK_BYTES or self.to_offset - self.from_offset >= CHUNK_REACH
+        return self.size >= BATCH_BYTES or self.to_offset - self.from_offset >= BATCH_REACH
 
     def line_of(self, record: int) -> int:
         """The line in which a record of the chunk begins."""
@@ -75,21 +75,21 @@ class Chunk:
         return line + record - before
 
 
-def chunks(pieces: Iterator[ParsedBatch], offset: int, line: int) -> Iterator[Chunk]:
+def load_batches(parsed_batches: Iterator[ParsedBatch], offset: int, line: int) -> Iterator[LoadBatch]:
     """Cut the pieces of a file into chunks. Each must have been read when the next is asked for."""
-    ahead = _Ahead(pieces)
+    ahead = _Ahead(parsed_batches)
     while ahead.look():
-        chunk = Chunk(ahead, offset, line, offset, line)
-        yield chunk
-        offset, line = chunk.to_offset, chunk.next_line
+        batch = LoadBatch(ahead, offset, line, offset, line)
+        yield batch
+        offset, line = batch.to_offset, batch.next_line
     ahead.end()
 
 
 class _Ahead(Iterator[ParsedBatch]):
     """Pieces, of which one may be read before it is asked for. A fault in the file waits until then."""
 
-    def __init__(self, pieces: Iterator[ParsedBatch]) -> None:
-        self._pieces = pieces
+    def __init__(self, parsed_batches: Iterator[ParsedBatch]) -> None:
+        self._batches = parsed_batches
         self._waiting: ParsedBatch | None = None
         self._fault: BadFile | None = None
 
@@ -97,7 +97,7 @@ class _Ahead(Iterator[ParsedBatch]):
         """Read the next piece unless it waits already; gives whether there is one."""
         if self._waiting is None and self._fault is None:
             try:
-                self._waiting = next(self._pieces, None)
+                self._waiting = next(self._batches, None)
             except BadFile as fault:
                 self._fault = fault
         return self._waiting is not None
@@ -106,9 +106,9 @@ class _Ahead(Iterator[ParsedBatch]):
         if not self.look():
             self.end()
             raise StopIteration
-        piece, self._waiting = self._waiting, None
-        assert piece is not None
-        return piece
+        parsed, self._waiting = self._waiting, None
+        assert parsed is not None
+        return parsed
 
     def end(self) -> None:
         if self._fault:
