@@ -38,7 +38,7 @@ lock: $(VENV)/dev
 	$(LOCK) --extra local --output-file requirements/local.txt
 	$(LOCK) --extra local --extra dev --constraint requirements/local.txt --output-file requirements/dev.txt
 
-# The data may lie outside the project (see penstock/local/postgres.py), so Postgres is asked to go first.
+# The data may be outside the project (see penstock/local/postgres.py), so Postgres is asked to go first.
 clean:
 	@if [ ! -e .penstock/postgres ]; then :; \
 	elif [ -e $(VENV)/local ]; then $(RUN) -m penstock.local.postgres remove; \

@@ -79,8 +79,8 @@ def _load(run_id: UUID, portions: Sequence[Mapping[str, Any]]) -> dict[str, int]
     loaded = figures.load(settings(), portions[-1]["batch_id"])
     if not portions[-1]["more"] or len(portions) == MAX_PORTIONS:
         done = _sum_up(portions)
-        account = runs.RunAccount(run_id, rows_in=done["orders"], rows_out=done["days"], details=done)
-        runs.finish_run(settings(), account)
+        counts = runs.RunCounts(run_id, rows_in=done["orders"], rows_out=done["days"], details=done)
+        runs.finish_run(settings(), counts)
     return {"days": loaded["days"]}
 
 

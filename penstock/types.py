@@ -91,6 +91,6 @@ Time = Annotated[
     PlainSerializer(_show_time, return_type=str),
 ]
 OccurredAt = Annotated[Time, AfterValidator(check_time)]
-"""A time at which a fact can have happened; a `Time` alone may ask for any."""
+"""A time at which an event can have happened; a `Time` alone may ask for any."""
 Quantity = Annotated[StrictInt, Field(ge=1, le=_MAX_INTEGER)]
 Change = Annotated[StrictInt, Field(ge=-_MAX_INTEGER, le=_MAX_INTEGER)]

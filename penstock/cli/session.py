@@ -23,7 +23,7 @@ def environment() -> dict[str, str]:
 def command_settings() -> Settings:
     """DATABASE_URL, or else the embedded Postgres of a running `penstock up`.
 
-    Whoever holds the database's URL needs no key of ours, so what production asks of the app is not asked here.
+    A caller that has the database's URL needs no key of ours, so what production asks of the app is not asked here.
     """
     env = environment()
     if not env.get("DATABASE_URL"):
@@ -34,7 +34,7 @@ def command_settings() -> Settings:
 
 
 def reachable_settings() -> Settings:
-    """The same, once the database has answered: else the reason is told at once, not a pool's time-out later."""
+    """The same, once the database has answered: else the reason is shown at once, not a pool's time-out later."""
     settings = command_settings()
     pool.connect(settings.database_url).close()
     return settings

@@ -62,7 +62,7 @@ def load_aggregate(
 ) -> Loaded[S]:
     """Fold a stream: all of it, up to `at_version`, up to the last event stored at or before `at`, or up to both."""
     if at_version is not None and at_version < 0:
-        raise InvalidInput(f"{at_version} is no version", field="at_version")
+        raise InvalidInput(f"{at_version} is not a version", field="at_version")
     if at is not None and at.tzinfo is None:
         raise InvalidInput("a time without an offset", field="at")
     with translate_errors():

@@ -1,7 +1,7 @@
 """The app: HTTP in, Inngest's calls at `/api/inngest`, the dashboard at `/`.
 
 Importing it reads no settings, needs no secrets and opens no connection: a deployment imports it at build time. The
-settings are read when the server starts, or at the first request where no start is announced, and refused if wrong.
+settings are read when the server starts, or at the first request where it announces no start, and refused if wrong.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from penstock.domain import Domain, install
 from penstock.http import access_log, errors, listening, openapi
 from penstock.http.background import Notifiers
 from penstock.http.inngest_calls import InngestCalls
-from penstock.http.middleware import Envelope
+from penstock.http.middleware import Middleware
 from penstock.http.resources import (
     aggregates,
     dashboard,
@@ -54,7 +54,7 @@ def create_app(
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, redoc_url=None)
     app.state.settings = read_settings
     app.state.wakes = wakes or Notifiers(inngest_client.notify_relay, inngest_client.relay_now, _send)
-    app.add_middleware(Envelope, settings=read_settings, streamed=(uploads.PREFIX,))
+    app.add_middleware(Middleware, settings=read_settings, streamed=(uploads.PREFIX,))
     errors.install(app)
     access_log.hide_tokens()
     install(*domains)

@@ -115,7 +115,7 @@ class EmbeddedPostgres:
             raise LocalServerFailed(f"Postgres in {self.data} does not stop: {_gist(stopped.stderr)}")
 
     def remove(self) -> None:
-        """Stop the server and delete all of it, also what lies outside the project."""
+        """Stop the server and delete all of it, also what is outside the project."""
         self.stop()
         if self.home.is_symlink():
             shutil.rmtree(self.home.resolve(), ignore_errors=True)
@@ -190,12 +190,12 @@ class EmbeddedPostgres:
             major = (self.data / "PG_VERSION").read_text().strip()
         except FileNotFoundError:
             raise LocalServerFailed(
-                f"{self.data} is no Postgres data folder (no PG_VERSION): `make clean` begins anew"
+                f"{self.data} is not a Postgres data folder (no PG_VERSION): `make clean` starts over"
             ) from None
         if major != MAJOR:
             raise LocalServerFailed(
                 f"{self.data} was made by Postgres {major}, this is {MAJOR}:"
-                f" dump it with {major} and restore it, or begin anew with `make clean`"
+                f" dump it with {major} and restore it, or start over with `make clean`"
             )
         if not (self.folder / "password").exists():
             raise LocalServerFailed(f"{self.folder / 'password'} is missing: put it back, or `make clean`")

@@ -1,4 +1,4 @@
-"""How Penstock is doing, in numbers: what monitoring asks for, and what tells a dashboard that something moved."""
+"""How Penstock is doing, in numbers: what monitoring asks for, and what shows a dashboard that something moved."""
 
 from contextlib import closing
 from dataclasses import dataclass

@@ -50,4 +50,4 @@ where status = 'running' and started_at < now() - %s
 """
 _PURGE_RUNS = "delete from ops.runs where status <> 'running' and started_at < now() - %s"
 _PURGE_DEAD_LETTERS = "delete from ops.dead_letters where resolved_at < now() - %s"
-_PURGE_DELIVERIES = "delete from raw.webhook_inbox where status = 'appended' and settled_at < now() - %s"
+_PURGE_DELIVERIES = "delete from raw.webhook_inbox where status = 'appended' and processed_at < now() - %s"

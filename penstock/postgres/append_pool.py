@@ -1,9 +1,9 @@
 """One hot statement on an event loop: a few connections, each with one statement in flight.
 
 For single appends over HTTP, where handing the work to a thread costs more than the append, and psycopg's own waiting,
-which registers with the loop again for each statement, half as much. psycopg connects; then `psycopg.pq`, which is libpq itself,
-sends and reads, with one reader on the loop for as long as a connection lives. What goes over the wire is the same:
-each statement is a transaction of its own, and behind the transaction pooler none is prepared.
+which registers with the loop for each statement, half as much. psycopg connects; then `psycopg.pq`, which is libpq
+itself, sends and reads, with one reader on the loop for as long as a connection lives. What goes over the wire is
+the same: each statement is a transaction of its own, and behind the transaction pooler none is prepared.
 """
 
 import asyncio

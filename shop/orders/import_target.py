@@ -1,4 +1,4 @@
-"""Order lines. Lines with one `order_id` are one order, wherever in the file they stand.
+"""Order lines. Lines with one `order_id` are one order, wherever in the file they are.
 
 The order's time is that of its earliest line, its total the exact sum over its lines. A line may give `unit_price`,
 or `amount` for the whole line. A category or name that the file does not give is taken from the catalogue.

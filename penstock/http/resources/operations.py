@@ -1,4 +1,4 @@
-"""Operations: runs, alerts, metrics, and whether the process and what it stands on are well."""
+"""Operations: runs, alerts, metrics, and whether the process and what it depends on are well."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal

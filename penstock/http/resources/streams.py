@@ -102,7 +102,7 @@ def _distinct(events: list[NewEventIn]) -> list[NewEventIn]:
     places: dict[UUID | None, int] = {}
     for place, event in enumerate(events):
         if event.id and places.setdefault(event.id, place) != place:
-            raise ValueError(f"the id of event {places[event.id]} stands again at event {place}")
+            raise ValueError(f"the id of event {places[event.id]} appears again at event {place}")
     return events
 
 
@@ -145,7 +145,7 @@ def _append(request: Request, aggregate_type: str, aggregate_id: str, body: Appe
 
 async def _append_directly(request: StrictRequest) -> Json | None:
     """What FastAPI would do for `append_events`, at a third of the cost: one event is stored on the event loop, since a
-    thread's hand-over costs more than the append. Whatever looks wrong goes the usual way.
+    thread's hand-over costs more than the append. What looks wrong goes the usual way.
     """
     try:
         aggregate_type = _AGGREGATE_TYPE.validate_python(request.path_params["aggregate_type"])

@@ -34,14 +34,12 @@ AT_ONCE: Final = 8
 
 
 class UploadOptions(ImportOptions):
-    name: Annotated[str, Field(min_length=1, max_length=500, description="The file's name, for the account.")] = (
-        "upload"
-    )
+    name: Annotated[str, Field(min_length=1, max_length=500, description="The file's name, to show it by.")] = "upload"
 
 
 class UploadOpened(Answer):
     import_id: str
-    upload_url: str = Field(description="PUT the file there as it is. Whoever has this address can, once.")
+    upload_url: str = Field(description="PUT the file there as it is. Anybody who has this address can, once.")
     expires_at: str = Field(examples=["2026-11-21T11:30:00Z"])
     start_url: str = Field(description="POST there when the file has arrived.")
     status_url: str

@@ -44,7 +44,7 @@ def create_import(
 
 
 def import_status(settings: Settings, import_id: UUID) -> Import:
-    """How an import stands; raises `NotFound`."""
+    """The import as it is now; raises `NotFound`."""
     with pool.connection(settings) as connection:
         return ledger.read_import(connection, import_id)
 

@@ -1,4 +1,4 @@
-"""The account of an import: one row of `raw.imports`, moved only together with what it counts."""
+"""The ledger of imports: one row of `raw.imports` each, changed only together with what it counts."""
 
 import hashlib
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _COLUMNS = """id, target, source_name, content_sha256, size_bytes, options, plan
 
 @dataclass(frozen=True)
 class Import:
-    """One import as it stands. `rows_read = loaded + rejected + duplicate + pending`, always."""
+    """One import as it is now. `rows_read = loaded + rejected + duplicate + pending`, always."""
 
     id: UUID
     target: str
@@ -70,7 +70,7 @@ class Import:
 
     @property
     def read_plan(self) -> Plan:
-        assert self.plan is not None, "planned before the first chunk"
+        assert self.plan is not None, "planned before the first batch"
         return Plan.from_json(self.plan)
 
     @property
@@ -160,7 +160,7 @@ def _fingerprint(settings: Settings, file: StoredFile, options: Options) -> str:
 
 
 def read_import(connection: Connection, import_id: UUID, *, lock: bool = False) -> Import:
-    """`lock` holds the row to the end of the transaction: one chunk at a time, whoever advances."""
+    """`lock` holds the row to the end of the transaction: one batch at a time, with any number of workers."""
     with connection.cursor(row_factory=class_row(Import)) as cursor:
         found = cursor.execute(
             f"select {_COLUMNS} from raw.imports where id = %s{' for update' if lock else ''}",  # noqa: S608
@@ -181,7 +181,7 @@ def list_imports(connection: Connection, limit: int = 50) -> list[Import]:
 
 
 def update_import(connection: Connection, import_id: UUID, **changes: Any) -> None:
-    """Set columns; a name that ends in `_by` adds to the column instead. Whatever moves, the import gets on."""
+    """Set columns; a name that ends in `_by` adds to the column instead. Any update counts as progress."""
     sets, values = [], []
     for name, value in {"attempts": 0, "error": None, **changes}.items():
         column = name.removesuffix("_by")
@@ -205,7 +205,7 @@ def begin_attempt(connection: Connection, import_id: UUID) -> None:
 
 
 def note_error(connection: Connection, import_id: UUID, reason: str) -> None:
-    """Keep what stopped a worker for whoever looks at the import; it is gone when the import gets on."""
+    """Keep what stopped a worker, to be shown; the next progress clears it."""
     connection.execute(
         """update raw.imports set error = %s
            where id = %s and state in ('waiting', 'loading', 'forming', 'appending')""",

@@ -1,7 +1,7 @@
-"""How one file is read into one target: each column's field and kind, the constants and the defaults.
+"""How one file is read into one target: each column's field and type, the constants and the defaults.
 
-Made once, when an import begins, from the file's layout and the caller's options; kept with the import as JSON and
-shown to whoever asks, so that nothing is assumed in silence.
+Made once, when an import begins, from the file's dialect and the caller's options; kept with the import as JSON and
+shown on request, so that nothing is assumed in silence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -108,7 +108,7 @@ class Plan:
         return cls(**{**value, "layout": dialect, "fields": tuple(value["fields"])})
 
     def described(self) -> dict[str, Any]:
-        """The plan for a reader: {column: field}, what was assumed, what is left out."""
+        """The plan as it is shown: {column: field}, what was assumed, what is left out."""
         pairs = zip([column.name for column in self.columns], self.fields, strict=True)
         return {
             "format": self.dialect.format,
@@ -200,7 +200,7 @@ def _check_complete(plan: Plan, header: list[str]) -> None:
 
 
 def _with_canonical_values(plan: Plan) -> Plan:
-    """Constants and defaults are checked as if they stood in the file."""
+    """Constants and defaults are checked as if they were in the file."""
 
     def checked(option: str, values: Mapping[str, str]) -> dict[str, str]:
         try:

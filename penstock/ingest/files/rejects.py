@@ -98,7 +98,7 @@ def _page(settings: Settings, import_id: UUID, after: tuple[int, int]) -> list[t
 
 
 def escape_formula(cell: object) -> object:
-    """Text as it came, with a quote before what a spreadsheet would run; bytes that are no text as \\xNN."""
+    """Text as it came, with a quote before what a spreadsheet would run; bytes that are not text as \\xNN."""
     if isinstance(cell, bytes):
         cell = cell.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
     if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):

@@ -1,7 +1,7 @@
 """An import from its first byte to its last event, in steps that may stop anywhere.
 
 `waiting` → (planned) → `loading` → `forming` → `appending` → `completed`; or `failed` (the file cannot be read),
-`aborted` (more rejects than asked for) or, later, `undone`. Every step is a transaction that moves the account
+`aborted` (more rejects than asked for) or, later, `undone`. Every step is a transaction that changes the counts
 together with the rows, so a run that is killed goes on where the last step ended.
 """
 
@@ -37,11 +37,11 @@ from penstock.redaction import error_text
 from penstock.settings import Settings
 
 EVENTS_A_STEP = 10_000
-"""Events wait for no longer than the append of so many facts takes."""
+"""Events wait for no longer than the append of so many rows takes."""
 ROWS_A_BUCKET = 1_000_000
-"""Of larger files the facts are formed bucket by bucket, so that no step takes long."""
+"""Of larger files the events are formed bucket by bucket, so that no step takes long."""
 ROWS_FOR_TWO = 50_000
-"""From so many rows on the facts are formed on two connections."""
+"""From so many rows on the events are formed on two connections."""
 MAX_ATTEMPTS = 10
 """So often a worker may begin without getting anywhere; with the retries of Inngest's that is about an hour."""
 
@@ -60,7 +60,7 @@ log = logging.getLogger("penstock.ingest.files")
 
 
 def advance_import(settings: Settings, import_id: UUID, *, seconds: float | None = None) -> Import:
-    """Work on an import until it is final or `seconds` have passed; gives it as it then stands.
+    """Work on an import until it is final or `seconds` have passed; gives it as it is then.
 
     Call it again until `is_final`. Safe to call twice at once and after any crash. An error that may pass is raised,
     so that the caller tries again; any other, and the last of `MAX_ATTEMPTS` that got nowhere, ends the import.
@@ -177,7 +177,7 @@ class _Runner:
                 ledger.update_import(connection, imported.id, state="forming", source_bytes=imported.size_bytes)
 
     def _load_from(self, connection: Connection, imported: Import, file: BinaryIO) -> bool:
-        """Load chunk by chunk; gives whether the end of the file was reached."""
+        """Load batch by batch; gives whether the end of the file was reached."""
         plan, meter = imported.read_plan, Meter()
         if plan.is_direct and self.writer is None:
             self.writer = TableWriter(imported.id, plan, self.settings.timezone)
@@ -194,7 +194,7 @@ class _Runner:
         with connection.transaction():
             imported = ledger.read_import(connection, self.import_id, lock=True)
             if imported.state != "loading" or imported.offset_bytes != batch.from_offset:
-                return False  # somebody else has advanced it: begin from where it stands now
+                return False  # somebody else has advanced it: begin from where it is now
             counts = self._write_chunk(connection, imported, batch)
             counts |= keep_rejects(connection, imported, batch.rejects)
             ledger.update_import(
@@ -213,7 +213,7 @@ class _Runner:
         return True
 
     def _write_chunk(self, connection: Connection, imported: Import, batch: LoadBatch) -> dict[str, int]:
-        """Write the records where they belong; gives how the account moves."""
+        """Write the records where they belong; gives how the counts change."""
         if self.writer:
             written = self.writer.write(connection, batch)
             batch.rejects += written.rejects

@@ -67,7 +67,7 @@ def _undo(connection: Connection, settings: Settings, imported: Import) -> dict[
 
 
 def _records(file: BinaryIO, plan: Plan, offset: int, line: int, end: int) -> Iterator[bytes]:
-    """The records of a chunk, read again. Spans may be cut elsewhere now, but a chunk ends where a record does."""
+    """The records of a batch, read again. They may be cut elsewhere now, but a batch ends where a record does."""
     for parsed in read_batches(file, plan, offset, line):
         if offset >= end:
             return

@@ -52,7 +52,7 @@ insert into raw.webhook_inbox (source, delivery_id, headers, body, received_at) 
 on conflict on constraint webhook_inbox_pkey do nothing
 """
 _RETRY = """
-update raw.webhook_inbox set status = 'pending', reason = null, settled_at = null, attempts = 0,
+update raw.webhook_inbox set status = 'pending', reason = null, processed_at = null, attempts = 0,
   due_at = clock_timestamp()
 where source = %s and delivery_id = %s and status = 'failed'
 """

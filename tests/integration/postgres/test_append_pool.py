@@ -176,7 +176,7 @@ def test_too_many_waiting_are_refused_at_once(database_url: str, monkeypatch) ->
 
     async def scene() -> None:
         waiting = [fetch_value(database_url, SLEEP, HALF_A_SECOND) for _ in range(3)]
-        with pytest.raises(Unavailable, match="too many wait"):
+        with pytest.raises(Unavailable, match="too many requests wait"):
             fetch_value(database_url, SLEEP, HALF_A_SECOND)
         await asyncio.gather(*waiting)
         await fetch_value(database_url, SLEEP, HALF_A_SECOND)

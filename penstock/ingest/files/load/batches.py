@@ -1,4 +1,4 @@
-"""Pieces of a file gathered into chunks, each of which becomes one transaction."""
+"""What is parsed gathered into batches to load, each of which becomes one transaction."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from penstock.ingest.files.parse.stream import BadFile
 BATCH_BYTES = 4 << 20
 BATCH_REACH = 32 << 20
 REJECT_BYTES = 512
-"""What a reject weighs in memory beside its content: a chunk of the shortest bad lines must not hold millions."""
+"""What a reject weighs in memory beside its content: a batch of the shortest bad lines must not hold millions."""
 
 
 @dataclass
 class LoadBatch:
     """A stretch of the file. Call `stream` or `read` once; until then only the `from_` fields are known.
 
-    `runs` are (records before it in the chunk, line) wherever counting lines starts anew; `origins` has the lines as
-    they came of records that the careful lane has written anew.
+    `runs` are (records before it in the batch, line) wherever counting lines starts again; `origins` has the lines as
+    they came of records that the slow path has rewritten.
     """
 
     parsed_batches: "_Ahead"
@@ -70,13 +70,13 @@ class LoadBatch:
         return self.size >= BATCH_BYTES or self.to_offset - self.from_offset >= BATCH_REACH
 
     def line_of(self, record: int) -> int:
-        """The line in which a record of the chunk begins."""
+        """The line in which a record of the batch begins."""
         before, line = self.runs[bisect_right(self.runs, record, key=lambda run: run[0]) - 1]
         return line + record - before
 
 
 def load_batches(parsed_batches: Iterator[ParsedBatch], offset: int, line: int) -> Iterator[LoadBatch]:
-    """Cut the pieces of a file into chunks. Each must have been read when the next is asked for."""
+    """Gather what is parsed into batches to load. Each must have been read when the next is asked for."""
     ahead = _Ahead(parsed_batches)
     while ahead.look():
         batch = LoadBatch(ahead, offset, line, offset, line)
@@ -86,7 +86,7 @@ def load_batches(parsed_batches: Iterator[ParsedBatch], offset: int, line: int) 
 
 
 class _Ahead(Iterator[ParsedBatch]):
-    """Pieces, of which one may be read before it is asked for. A fault in the file waits until then."""
+    """Parsed batches, of which one may be read before it is asked for. A fault in the file waits until then."""
 
     def __init__(self, parsed_batches: Iterator[ParsedBatch]) -> None:
         self._batches = parsed_batches
@@ -94,7 +94,7 @@ class _Ahead(Iterator[ParsedBatch]):
         self._fault: BadFile | None = None
 
     def look(self) -> bool:
-        """Read the next piece unless it waits already; gives whether there is one."""
+        """Read the next one unless it is there already; gives whether there is one."""
         if self._waiting is None and self._fault is None:
             try:
                 self._waiting = next(self._batches, None)

@@ -1,9 +1,9 @@
-"""Rows into a plain table, in the transaction of their chunk.
+"""Rows into a plain table, in the transaction of their batch.
 
 First a COPY straight into the table, in a savepoint: by far the fastest way when every row is new. When a key is
-there already, the chunk goes through a temporary table and only rows that are new or differ are written, so that the
+there already, the batch goes through a temporary table and only rows that are new or differ are written, so that the
 same rows again write nothing. When Postgres refuses a row for a reason of the table's own (a check, a foreign key),
-the chunk is halved until the row is found; it becomes a reject with Postgres' words.
+the batch is halved until the row is found; it becomes a reject with Postgres' words.
 """
 
 import re
@@ -26,7 +26,7 @@ from penstock.ingest.files.target import Table, Target
 from penstock.postgres.pool import Connection
 
 MISSES = 2
-"""After so many chunks with a key that was there, the next ones are compared at once."""
+"""After so many batches with a key that was there, the next ones are compared at once."""
 
 
 _REFUSALS = (psycopg.errors.IntegrityError, psycopg.errors.DataError)
@@ -39,7 +39,7 @@ select c.reltuples >= 0 and c.reltuples < c.relpages from pg_catalog.pg_class as
 
 @dataclass
 class Written:
-    """What became of a chunk. `compared`: not every row was simply new."""
+    """What became of a batch. `compared`: not every row was simply new."""
 
     added: int = 0
     updated: int = 0
@@ -49,7 +49,7 @@ class Written:
 
 
 class TableWriter:
-    """Writes chunks of one import. `misses` carries over from chunk to chunk."""
+    """Writes batches of one import. `misses` carries over from batch to batch."""
 
     def __init__(self, import_id: UUID, plan: Plan, timezone: str) -> None:
         table = plan.target.into
@@ -73,7 +73,7 @@ class TableWriter:
         self._may_mislead = True
 
     def write(self, connection: Connection, batch: LoadBatch) -> Written:
-        """Write the chunk's records; the caller's transaction commits them."""
+        """Write the batch's records; the caller's transaction commits them."""
         open_copy_session(connection, self._timezone, self._plan.date_style)
         if self._is_plain and self.misses < MISSES and (added := self._copy_straight(connection, batch)) is not None:
             return Written(added=added)
@@ -145,19 +145,19 @@ class TableWriter:
             self._classify(connection)
         written.updated = self._update_changed(connection)
         written.duplicate = rows - written.added - written.updated
-        connection.execute("drop table import_differing, import_chunk")
+        connection.execute("drop table import_differing, import_batch")
 
     def _keep_last_lines(self, connection: Connection) -> None:
         """Of several lines with one key the last counts; the others are duplicates."""
         key = _columns("c", self._key)
         repeated = connection.execute(
-            sql.SQL("select exists (select from import_chunk as c group by {} having count(*) > 1)").format(key)
+            sql.SQL("select exists (select from import_batch as c group by {} having count(*) > 1)").format(key)
         ).fetchone()
         if repeated == (True,):
             connection.execute(
                 sql.SQL(
-                    """delete from import_chunk as c using (
-                         select {key}, max(c.import_ord) as last from import_chunk as c
+                    """delete from import_batch as c using (
+                         select {key}, max(c.import_ord) as last from import_batch as c
                          group by {key} having count(*) > 1
                        ) as d where {same_key} and c.import_ord < d.last"""
                 ).format(key=key, same_key=self._same_key("c", "d"))
@@ -165,24 +165,24 @@ class TableWriter:
 
     def _fill_temporary(self, connection: Connection, parts: Iterable[bytes]) -> int:
         self._mend_statistics(connection)
-        connection.execute("drop table if exists pg_temp.import_chunk, pg_temp.import_differing")
+        connection.execute("drop table if exists pg_temp.import_batch, pg_temp.import_differing")
         # the table's own types, so that a value meets here what it would meet there
         named = [sql.SQL("t.{}").format(sql.Identifier(name)) for name in self._columns]
         ignored = [name for name in self._file_columns if name not in self._columns]
         named += [sql.SQL("null::text as {}").format(sql.Identifier(name)) for name in ignored]
         connection.execute(
             sql.SQL(
-                """create temporary table import_chunk on commit drop as select {} from {} as t with no data;
-                   alter table import_chunk add import_ord bigint generated always as identity"""
+                """create temporary table import_batch on commit drop as select {} from {} as t with no data;
+                   alter table import_batch add import_ord bigint generated always as identity"""
             ).format(sql.SQL(", ").join(named), self._table)
         )
         for name, value in self._constants.items():
             connection.execute(
-                sql.SQL("alter table import_chunk alter column {} set default {}").format(
+                sql.SQL("alter table import_batch alter column {} set default {}").format(
                     sql.Identifier(name), sql.Literal(value)
                 )
             )
-        rows = copy_records(connection, sql.Identifier("import_chunk"), self._file_columns, self._plan, parts)
+        rows = copy_records(connection, sql.Identifier("import_batch"), self._file_columns, self._plan, parts)
         self._fill_defaults(connection)
         return rows
 
@@ -190,20 +190,20 @@ class TableWriter:
         for name, value in self._plan.defaults.items():
             if name in self._columns and name not in self._constants:
                 connection.execute(
-                    sql.SQL("update import_chunk set {0} = {1} where {0} is null").format(
+                    sql.SQL("update import_batch set {0} = {1} where {0} is null").format(
                         sql.Identifier(name), sql.Literal(value)
                     )
                 )
 
     def _classify(self, connection: Connection) -> int:
         """Keep the rows that are new or differ; gives how many are new."""
-        # the chunk is small beside the table: look each key up instead of reading the whole table
+        # the batch is small beside the table: look each key up instead of reading the whole table
         connection.execute("set local enable_hashjoin = off; set local enable_mergejoin = off")
         connection.execute(
             sql.SQL(
                 """create temporary table import_differing on commit drop as
                    select c.*, t.{key} is null as import_is_new, to_jsonb(t) as import_before
-                   from import_chunk as c left join {table} as t on {same_key}
+                   from import_batch as c left join {table} as t on {same_key}
                    where t.{key} is null or ({mine}) is distinct from ({theirs})"""
             ).format(
                 key=sql.Identifier(self._key[0]),
@@ -298,7 +298,7 @@ class TableWriter:
         open_copy_session(connection, self._timezone, self._plan.date_style)
         copied = self._fill_temporary(connection, parts)
         removed = connection.execute(
-            sql.SQL("delete from {} as t using import_chunk as c where {} and ({}) is not distinct from ({})").format(
+            sql.SQL("delete from {} as t using import_batch as c where {} and ({}) is not distinct from ({})").format(
                 self._table,
                 self._same_key("c", "t"),
                 _columns("c", self._columns),
@@ -320,7 +320,7 @@ class TableWriter:
     def preview_rows(self, connection: Connection, number: int) -> list[dict[str, object]]:
         with connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(
-                sql.SQL("select {} from import_chunk as c order by c.import_ord limit %s").format(
+                sql.SQL("select {} from import_batch as c order by c.import_ord limit %s").format(
                     _columns("c", self._columns)
                 ),
                 (number,),
@@ -361,7 +361,7 @@ def check_table(connection: Connection, target: Target, plan: Plan) -> None:
 
 
 def _fits(field_type: FieldType, type_: str) -> bool:
-    """Whether the column keeps every value of the kind, or refuses it; never whether it may round or cut."""
+    """Whether the column keeps every value of the type, or refuses it; never whether it may round or cut."""
     if isinstance(field_type, Number):
         match = re.fullmatch(r"numeric(?:\(\d+,(\d+)\))?", type_)
         return bool(match) and (match is not None and (match[1] is None or int(match[1]) >= field_type.places))

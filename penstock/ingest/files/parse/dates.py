@@ -55,7 +55,7 @@ def _values(file: BinaryIO, plan: Plan, place: int) -> Iterator[str]:
 
 
 def _format_of(column: str, values: Iterator[str]) -> str | None:
-    """The strptime format of the column, or None when its values are no dates in digits."""
+    """The strptime format of the column, or None when its values are not dates in digits."""
     shapes: Counter[tuple[str, str, str]] = Counter()
     first_most = second_most = 0
     example = ""

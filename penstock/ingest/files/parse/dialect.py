@@ -1,4 +1,4 @@
-"""What kind of file this is: packing, encoding, format, delimiter, line ending, header.
+"""What dialect a file is in: compression, encoding, format, delimiter, line ending, header.
 
 Looks at the first 256 KiB only. What was declared is taken; the rest is found out or, where it cannot be, refused
 with the reason. Never guesses between encodings: without a mark it is UTF-8, and bytes that are not are refused line
@@ -48,7 +48,7 @@ class Dialect:
 
 
 def sniff(file: BinaryIO, options: Options) -> Dialect:
-    """Find out the layout or raise `BadFile`."""
+    """Find out the dialect or raise `BadFile`."""
     file.seek(0)
     head = file.read(HEAD)
     compressed = is_compressed(head)

@@ -1,4 +1,4 @@
-"""The fast lane: one pattern, made from the columns, that matches as many whole records as it can in one call.
+"""The fast path: one pattern, made from the columns, that matches as many whole records as it can in one call.
 
 What it matches is well-formed CSV whose every value COPY will take and read as declared, so it goes to Postgres
 untouched. The record at which it stops is a `SuspectRecord`, for the slow path. Guards that must stay, each found by
@@ -83,12 +83,12 @@ def build_patterns(columns: Sequence[Shape], delimiter: bytes, line_end: bytes) 
 
 def _column(column: Shape, delimiter: bytes) -> bytes:
     either = rb"(?:" + column.bare(delimiter) + rb"|" + column.quoted()
-    # an empty field is a missing one, with quotes too: COPY is told so by force_null
+    # an empty field is a missing one, with quotes too: force_null says so to COPY
     return either + rb")" if column.required else either + rb'|""|)'
 
 
 class Splitter:
-    """Cuts a stream into spans of good records and odd ones, in order and without gaps."""
+    """Cuts a stream into batches of good records and suspect ones, in order and without gaps."""
 
     def __init__(self, patterns: RecordPatterns, offset: int, line: int) -> None:
         self.patterns = patterns
@@ -146,7 +146,7 @@ class Splitter:
         return SuspectRecord(data, self.offset, self.line, 1, len(data), fault)
 
     def _readable(self, data: bytes) -> Iterator[RecordBatch | SuspectRecord]:
-        """COPY would abort at a byte that is not UTF-8, so those lines leave the span here."""
+        """COPY would abort at a byte that is not UTF-8, so those lines leave the batch here."""
         if data.isascii() or _is_utf8(data):
             yield self._batch(data)
             return

@@ -1,4 +1,4 @@
-"""JSON Lines and JSON arrays as odd records: one object each, found by the name of its field.
+"""JSON Lines and JSON arrays as suspect records: one object each, found by the name of its field.
 
 A number keeps its value to the last digit, true and false become texts, null is missing, an object or a list is
 handed on as JSON. Refused like anywhere else: NaN, NUL, repeated keys, half surrogate pairs.
@@ -38,7 +38,7 @@ def suspect_records(content: Iterable[bytes], plan: Plan, offset: int, line: int
 
 
 class Records:
-    """Judges JSON records of one plan."""
+    """Parses JSON records of one plan."""
 
     def __init__(self, plan: Plan, parse: RecordParser) -> None:
         self._parser = parse

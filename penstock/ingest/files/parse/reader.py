@@ -1,4 +1,4 @@
-"""A stored file as judged pieces: records for COPY and rejects, from any offset on."""
+"""A stored file as parsed batches: records for COPY and rejects, from any offset on."""
 
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
@@ -14,7 +14,7 @@ from penstock.ingest.files.plan import Plan
 def read_batches(
     file: BinaryIO, plan: Plan, offset: int, line: int, meter: Meter | None = None
 ) -> Iterator[ParsedBatch]:
-    """Yield the pieces of a file in order, without gaps; raises `BadFile` when it cannot be read further."""
+    """Yield the batches of a file in order, without gaps; raises `BadFile` when it cannot be read further."""
     dialect = plan.dialect
     content = blocks(
         file, compressed=dialect.compressed, encoding=dialect.encoding, bom=dialect.bom, offset=offset, meter=meter

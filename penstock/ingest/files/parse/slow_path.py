@@ -1,4 +1,4 @@
-"""The careful lane: one record at a time, with the reason when it is refused.
+"""The slow path: one record at a time, with the reason when it is refused.
 
 What it accepts leaves as a CSV record whose every value is in quotes, so that COPY reads it back to the letter
 (a quoted `\\.` is text in every version of Postgres).
@@ -27,7 +27,7 @@ class RejectedRecord:
 
 
 class RecordParser:
-    """Judges single records of one plan."""
+    """Parses single records of one plan."""
 
     def __init__(self, plan: Plan) -> None:
         self._columns: Sequence[Column] = plan.columns
@@ -42,7 +42,7 @@ class RecordParser:
         self._field = re.compile(rf'(?:"((?:[^"]|"")*+)"|([^{comma}]*+))({comma}|$)', re.DOTALL)
 
     def parse(self, suspect: SuspectRecord) -> bytes | RejectedRecord | None:
-        """The record for COPY, or why not; None for a blank line, which is no record."""
+        """The record for COPY, or why not; None for a blank line, which is not a record."""
         data = suspect.data.rstrip(b"\r\n") if self._line_end != b"\r" else suspect.data.removesuffix(b"\r")
         if not data.strip():
             return None
@@ -72,7 +72,7 @@ class RecordParser:
             raise InvalidValue(str(error)) from error
 
     def _check_choices(self, cells: Sequence[str | None]) -> None:
-        """Of a group of fields a record needs one; of a table's columns that is settled by its header."""
+        """Of a group of fields a record needs one; of a table's columns the header decides that."""
         given = {column.field for column, cell in zip(self._columns, cells, strict=True) if cell}
         for choice in self._one_of:
             if not given.intersection(choice):

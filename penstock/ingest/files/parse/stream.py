@@ -1,7 +1,7 @@
 """A stored file as a stream of UTF-8 bytes from any offset, in bounded memory.
 
-Unpacks gzip (several members too), drops the byte order mark, and turns other encodings into UTF-8. A byte that the
-encoding does not have becomes a byte that UTF-8 does not have, so that the line it stands in is refused later, by
+Decompresses gzip (several members too), drops the byte order mark, and turns other encodings into UTF-8. A byte that
+the encoding does not have becomes a byte that UTF-8 does not have, so that the line it is in is refused later, by
 itself. Offsets count the resulting bytes. A plain UTF-8 file is entered by seeking; of others the part before the
 offset is read again.
 """
@@ -44,7 +44,7 @@ class BadFile(InvalidInput):
 
 @dataclass
 class Meter:
-    """How many bytes of the file as it lies there have been read."""
+    """How many bytes of the file as it is stored have been read."""
 
     consumed: int = 0
 
@@ -89,7 +89,7 @@ def _raw(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
 
 
 def _decompressed(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
-    """Blocks of 1 MiB whatever the file is made of: readers go back to the beginning of a record at each block."""
+    """Blocks of 1 MiB, however the file is compressed: readers go back to the beginning of a record at each block."""
     waiting = bytearray()
     try:
         for content in _inflated(file, meter):

@@ -1,7 +1,7 @@
 """Files that are too large for a request: first a place to put the file, then the import.
 
 open_upload      an import in the state `uploading`, and the URL to PUT the file to
-send_upload      PUT it there, streamed: for whoever is no browser and no curl
+send_upload      PUT it there, streamed: for callers other than a browser or curl
 receive_upload   what the app calls when the file comes to itself (no Supabase Storage)
 end_upload       the file is there: the import waits for its first step
 """

@@ -121,7 +121,7 @@ def test_an_event_that_was_appended_without_its_delivery_being_settled_is_not_ap
 ) -> None:
     deliver(shop, {"type": "x", "data": {"id": "1"}})
     webhooks.append_deliveries(shop)
-    connection.execute("update raw.webhook_inbox set status = 'pending', settled_at = null")
+    connection.execute("update raw.webhook_inbox set status = 'pending', processed_at = null")
     assert webhooks.append_deliveries(shop) == 1
     assert len(read_stream(connection, "shop", "1")) == 1
     assert inbox(connection)[0][1] == "appended"
