@@ -43,7 +43,7 @@ def reachable_settings() -> Settings:
 def import_settings() -> Settings:
     """As `reachable_settings`; files go to Supabase Storage by the rule of the app that serves this database.
 
-    So whoever goes on with the import, here or there, finds its file. The local database's files stay in the folder.
+    So any worker that continues the import finds its file. The local database's files stay in the folder.
     """
     settings = reachable_settings()
     env = environment()

@@ -139,7 +139,7 @@ def _local(run: Run) -> dict[str, str]:
 def _database(run: Run, signals: Signals, stack: ExitStack) -> Settings:
     url = run.environment.get("DATABASE_URL")
     if not url:
-        run.postgres = EmbeddedPostgres(announce=run.say)
+        run.postgres = EmbeddedPostgres(say=run.say)
         stack.callback(run.postgres.stop)
         with signals.held():
             url = run.postgres.start()
@@ -236,7 +236,7 @@ def _publish(wanted: UpOptions, data: Mapping[str, object]) -> None:
 
 
 def _is_taken(answer: httpx.Response) -> bool:
-    """The SDK answers 200 also when Inngest refused: what Inngest said stands in the body."""
+    """The SDK answers 200 also when Inngest refused: what Inngest said is in the body."""
     try:
         said = answer.json()
     except ValueError:

@@ -13,7 +13,7 @@ _ONLINE_RETAIL = Profile(
     field_types={"order_id": Identifier(refuse=("CA", "a cancellation (C…) or an adjustment (A…), not a sale"))},
     constants={"currency": "GBP"},
 )
-# Baskets of a till with the total of each line: coupons and voids stand in them as lines of nothing.
+# Baskets of a till with the total of each line: coupons and voids are in them as lines of nothing.
 _COMPLETE_JOURNEY = Profile(
     "complete_journey",
     frozenset({"householdid", "basketid", "productid", "quantity", "salesvalue", "transactiontimestamp"}),

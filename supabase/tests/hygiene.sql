@@ -58,7 +58,7 @@ select is_empty(
   $$ select v.name from our_relations as v join pg_class as c using (oid)
      where v.relkind = 'v' and not coalesce(c.reloptions, '{}') && array['security_invoker=true', 'security_invoker=on']
      order by 1 $$,
-  'every view reads with the rights of whoever asks'
+  'every view reads with the rights of its caller'
 );
 select is_empty(
   $$ select format('%s.%s', k.conrelid::regclass, k.conname) from pg_constraint as k

@@ -98,7 +98,7 @@ class NewEventIn(BaseModel):
 
 
 def _distinct(events: list[NewEventIn]) -> list[NewEventIn]:
-    """The store refuses it as well, but cannot say where it stands in the body."""
+    """The store refuses it as well, but cannot say where it is in the body."""
     places: dict[UUID | None, int] = {}
     for place, event in enumerate(events):
         if event.id and places.setdefault(event.id, place) != place:

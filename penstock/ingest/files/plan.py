@@ -104,8 +104,8 @@ class Plan:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Plan":
-        dialect = Dialect(**{**value["layout"], "header": tuple(value["layout"]["header"])})
-        return cls(**{**value, "layout": dialect, "fields": tuple(value["fields"])})
+        dialect = Dialect(**{**value["dialect"], "header": tuple(value["dialect"]["header"])})
+        return cls(**{**value, "dialect": dialect, "fields": tuple(value["fields"])})
 
     def described(self) -> dict[str, Any]:
         """The plan as it is shown: {column: field}, what was assumed, what is left out."""
