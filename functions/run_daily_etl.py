@@ -17,10 +17,11 @@ import inngest
 from penstock.business_time import nightly_hour
 from penstock.errors import InvalidInput
 from penstock.inngest.client import client, correlation_of, settings
-from penstock.inngest.functions.import_file import LOADED
 from penstock.pipelines import runs
+from penstock.relay.event_names import IMPORT_LOADED
 from penstock.settings import business_timezone
 from shop import figures
+from shop.figures import DAILY_REQUESTED
 
 PIPELINE = "run_daily_etl"
 # Three steps each; Inngest allows 1,000 steps a run. What is left over is due at the next run.
@@ -31,8 +32,8 @@ MAX_PORTIONS = 100
     fn_id="run-daily-etl",
     trigger=[
         inngest.TriggerCron(cron=f"TZ={business_timezone()} 0 {nightly_hour(business_timezone())} * * *"),
-        inngest.TriggerEvent(event="etl/daily.requested"),
-        inngest.TriggerEvent(event=LOADED),
+        inngest.TriggerEvent(event=DAILY_REQUESTED),
+        inngest.TriggerEvent(event=IMPORT_LOADED),
     ],
     concurrency=[inngest.Concurrency(limit=1)],
 )
@@ -59,7 +60,7 @@ def _extract(run_id: UUID, number: int, ctx: inngest.ContextSync, before: str | 
         portion = figures.extract(settings(), _day(event, "from"), _day(event, "to"), batch_id=batch_id)
     else:
         bound = date.fromisoformat(before) if before else None
-        marked = event.name == LOADED or event.data.get("marked") is True
+        marked = event.name == IMPORT_LOADED or event.data.get("marked") is True
         portion = figures.extract_due(settings(), _day_of(event), marked_only=marked, before=bound, batch_id=batch_id)
     return {
         "batch_id": portion["batch_id"],

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from penstock.domain import Local
 from penstock.local.server_user import LocalServerFailed
+from shop.figures import DAILY_REQUESTED
 
 FILE = Path(__file__).parent / "data" / "online_retail_2010-12.csv.gz"
 LINES: Final = 42_481
@@ -102,7 +103,7 @@ class _Loader:
     def compute_days(self) -> None:
         """Ask Inngest for the daily ETL of the month, as anybody may, and wait for its run."""
         before = {run["id"] for run in self._runs()}
-        event = {"name": "etl/daily.requested", "id": f"sample-{uuid4()}", "data": DAYS}
+        event = {"name": DAILY_REQUESTED, "id": f"sample-{uuid4()}", "data": DAYS}
         answer = httpx.post(f"{self._inngest}/e/penstock-up", json=[event], timeout=30, trust_env=False)
         if not answer.is_success:
             raise LocalServerFailed(f"Inngest did not take the event: {answer.status_code} {answer.text[:300]}")

@@ -4,9 +4,8 @@ Importing it reads no settings, needs no secrets and opens no connection: a depl
 settings are read when the server starts, or at the first request where it announces no start, and refused if wrong.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import inngest
@@ -29,9 +28,9 @@ from penstock.http.resources import (
     views,
     webhooks,
 )
-from penstock.inngest import client as inngest_client
+from penstock.inngest.client import client, register, registered
+from penstock.inngest.relay import relay
 from penstock.postgres import append_pool, pool
-from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings, get_settings
 
 # The hottest first: routes are tried in this order, after those of streams and of the domains.
@@ -53,7 +52,7 @@ def create_app(
     read_settings: Callable[[], Settings] = get_settings if settings is None else lambda: settings
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, redoc_url=None)
     app.state.settings = read_settings
-    app.state.wakes = wakes or Notifiers(inngest_client.notify_relay, inngest_client.relay_now, _send)
+    app.state.wakes = wakes or Notifiers(relay.notify, relay.run_now, relay.send)
     app.add_middleware(Middleware, settings=read_settings, streamed=(uploads.PREFIX,))
     errors.install(app)
     access_log.hide_tokens()
@@ -61,8 +60,8 @@ def create_app(
     for routes in (streams.routes, *(routes for domain in domains for routes in domain.routes), *_RESOURCES):
         # as they are, not as a router inside a router: that would cost every request a second round of matching
         app.router.routes.extend(routes.routes)
-    inngest_client.register([*functions, *(each for domain in domains for each in domain.functions)])
-    app.state.inngest_calls = InngestCalls(inngest_client.client, inngest_client.registered)
+    register([*functions, *(each for domain in domains for each in domain.functions)])
+    app.state.inngest_calls = InngestCalls(client, registered)
     app.router.routes.extend(app.state.inngest_calls.routes)
     openapi.install(app)
     return app
@@ -75,7 +74,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.inngest_calls.close()
     append_pool.close_append_pools()
     pool.close_pools()
-
-
-def _send(name: str, id: str, data: Mapping[str, str]) -> None:
-    inngest_client.send([OutgoingEvent(name, id, dict(data), int(datetime.now(UTC).timestamp() * 1000))])

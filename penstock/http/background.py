@@ -11,6 +11,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from penstock.errors import PenstockError
+from penstock.relay.outbox import OutgoingEvent, Send
 
 log = logging.getLogger("penstock.app")
 
@@ -19,14 +20,14 @@ R = TypeVar("R", bound=Response)
 
 @dataclass(frozen=True)
 class Notifiers:
-    """The ways out to Inngest. `soon` returns at once, `now` does the same work in the calling thread.
+    """The ways out to Inngest. `soon` relays and returns at once, `now` does the same work in the calling thread.
 
-    `send(name, id, data)` sends one event that is no domain event: a wish, which may be lost or repeated without harm.
+    `send` sends what is not relayed, and raises `Unavailable` or `InvalidInput` if it did not arrive.
     """
 
     soon: Callable[[], None]
     now: Callable[[], None]
-    send: Callable[[str, str, Mapping[str, str]], None]
+    send: Send
 
 
 def freezes() -> bool:
@@ -50,7 +51,7 @@ def send_after(request: Request, response: R, name: str, id: str, data: Mapping[
 
     def announce() -> None:
         try:
-            wakes.send(name, id, data)
+            wakes.send([OutgoingEvent.of(name, id, data)])
         except PenstockError as error:
             log.warning("%s was not announced, cron finds what it was about: %s", name, error)
 

@@ -8,7 +8,7 @@ import inngest
 from penstock import projections
 from penstock.inngest.client import client, settings
 from penstock.pipelines import runs
-from penstock.relay.outbox import APPENDED
+from penstock.relay.event_names import APPENDED
 
 SECONDS_BEFORE_STEPS = 5.0
 SECONDS_A_STEP = 25.0

@@ -4,13 +4,11 @@ Such a server remembers nothing when it is restarted, takes events before it has
 them. Its end is also the end of every connection to it. So before the first events the server is asked which functions
 it has, and what then turns out to have gone over a new connection does not count: the server is asked again, and the
 same is sent again. If functions are missing the app registers, and nothing is published before they are there.
-What such a server had taken shortly before its end is told again: see `Told`.
+What such a server had taken shortly before its end is published again: see `RecentlyPublished`.
 """
 
 import os
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any, Final
 from urllib.parse import urljoin
@@ -19,56 +17,21 @@ import httpx
 
 from penstock.errors import Unavailable
 from penstock.redaction import error_text, redact
+from penstock.relay.recently_published import RecentlyPublished
 
 SEND_SECONDS: Final = 10.0
 # Servers close a connection that is idle for some seconds: ask again before, instead of publishing twice after.
 IDLE_SECONDS: Final = 2.0
-TOLD_SECONDS: Final = 60.0
 SERVE_PATH: Final = "/api/inngest"
 _BROKEN: Final = (httpx.NetworkError, httpx.RemoteProtocolError)
-
-
-class Told:
-    """The positions that were told within a minute, and from which of them to tell again since they may be lost."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lately: deque[tuple[float, int]] = deque()
-        self._again: int | None = None
-
-    def note(self, position: int) -> None:
-        """Say that events after `position` have been taken."""
-        now = time.monotonic()
-        with self._lock:
-            self._lately.append((now, position))
-            while self._lately[0][0] < now - TOLD_SECONDS:
-                self._lately.popleft()
-
-    def lose(self) -> None:
-        """Say that the server may have forgotten what it took."""
-        with self._lock:
-            known = [position for _, position in self._lately]
-            known += [] if self._again is None else [self._again]
-            self._again = min(known, default=None)
-            self._lately.clear()
-
-    @property
-    def again(self) -> int | None:
-        return self._again
-
-    def went_back(self, position: int) -> None:
-        """Say that the relay tells of everything after `position` again."""
-        with self._lock:
-            if self._again == position:
-                self._again = None
 
 
 class DevServer:
     """The way to a development server. `needed` are (function, event): without them there nothing is published."""
 
-    def __init__(self, needed: Callable[[], Collection[tuple[str, str]]], told: Told) -> None:
+    def __init__(self, needed: Callable[[], Collection[tuple[str, str]]], published: RecentlyPublished) -> None:
         self._needed = needed
-        self._told = told
+        self._published = published
         self._http = httpx.Client(timeout=SEND_SECONDS)
         self._opened = 0
         self._checked = -1
@@ -93,7 +56,7 @@ class DevServer:
     def _check(self, url: str) -> None:
         if not self._has_app(url):
             if self._checked >= 0:
-                self._told.lose()
+                self._published.lose()
             self._checked = -1
             _register()
             if not self._has_app(url):
@@ -119,7 +82,7 @@ class DevServer:
         try:
             return self._http.request(method, url, extensions={"trace": self._trace}, **content)
         except _BROKEN:
-            self._told.lose()
+            self._published.lose()
             raise
         finally:
             self._used = time.monotonic()

@@ -20,7 +20,6 @@ from weakref import WeakValueDictionary
 import httpx
 
 from penstock.local.inngest_messages import (
-    FAILED,
     Json,
     Refused,
     attempts_of,
@@ -39,6 +38,7 @@ from penstock.local.inngest_messages import (
 )
 from penstock.local.inngest_store import Store, ulid
 from penstock.local.inngest_timing import MEASURED, Timing
+from penstock.relay.event_names import FUNCTION_FAILED
 
 log = logging.getLogger("penstock.local.inngest")
 
@@ -323,5 +323,5 @@ class Engine:
             events = [json.loads(event) for event in self.store.events(run_id)]
             data = {"function_id": run["function_id"], "run_id": run_id, "event": events[0], "events": events}
             data |= {"error": error, "_inngest": {"status": status}}
-            if events[0]["name"] != FAILED:
-                self.publish(make_event(FAILED, data, run_id, now), ulid(now), now)
+            if events[0]["name"] != FUNCTION_FAILED:
+                self.publish(make_event(FUNCTION_FAILED, data, run_id, now), ulid(now), now)

@@ -16,10 +16,10 @@ from zoneinfo import ZoneInfo
 from croniter import croniter  # type: ignore[import-untyped]
 
 from penstock.local.inngest_store import ulid
+from penstock.relay.event_names import FUNCTION_FAILED
 
 Json = dict[str, Any]
 MAX_EVENT, MAX_EVENTS, MAX_STEPS = 256 * 1024, 5_000, 1_000
-FAILED = "inngest/function.failed"
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 PATH = r"(?<![\w.])(?:event|async)(?:\.\w++)++"
 VALUE = rf"{PATH}|'[^'\"\\]*'|-?\d+|true|false|null"
@@ -32,7 +32,7 @@ STEP = {"id": TEXT, "name": TEXT, "retries": {"attempts": r"1?\d|20"}, "runtime"
 FUNCTION: Json = {
     "id": TEXT,
     "name": TEXT,
-    "triggers": [{"event": rf'"({FAILED}|(?!inngest/).+)"', "expression": EXPRESSION, "cron": TEXT}],
+    "triggers": [{"event": rf'"({FUNCTION_FAILED}|(?!inngest/).+)"', "expression": EXPRESSION, "cron": TEXT}],
     "steps": {"step": STEP},
     "concurrency": [{"key": KEY, "limit": r"[1-9]\d*", "scope": '"(fn|env|account)"'}],
     "batchEvents": {"maxSize": r"[1-9]\d?|100", "timeout": DURATION, "key": KEY},

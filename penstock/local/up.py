@@ -29,6 +29,7 @@ from penstock.local.server_user import LocalServerFailed
 from penstock.local.up_options import UpOptions, up_options
 from penstock.postgres import pool
 from penstock.project import Project
+from penstock.relay.event_names import RELAY_REQUESTED
 from penstock.settings import Settings
 
 READY_SECONDS = 60
@@ -226,7 +227,7 @@ def _register(wanted: UpOptions) -> bool:
 
 def _publish(wanted: UpOptions, data: Mapping[str, object]) -> None:
     """Have all readers look at the store now: for a new projection or a new listener everything in it is new."""
-    event = {"name": "penstock/relay.requested", "data": data}
+    event = {"name": RELAY_REQUESTED, "data": data}
     try:
         answer = httpx.post(f"{wanted.inngest.url}/e/penstock-up", json=[event], timeout=30, trust_env=False)
     except httpx.HTTPError as error:

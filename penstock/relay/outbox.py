@@ -9,7 +9,7 @@ beside the new ones, in portions. Knows no Inngest: `send` is given, and raises 
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, TypeAlias
@@ -24,12 +24,11 @@ from penstock.event_store.subscriptions import high_water_mark, lock_checkpoint,
 from penstock.pipelines import dead_letters
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection, translate_errors
+from penstock.relay.event_names import APPENDED, EVENT_PREFIX
 from penstock.relay.listening import Listened, move_listening, move_listening_back, read_listening
 from penstock.settings import Settings
 
 SUBSCRIPTION = "inngest"
-APPENDED = "penstock/events.appended"
-EVENT_PREFIX = "event/"
 
 MAX_POSITIONS = 100_000
 MAX_EVENTS_A_SEND = 1_000
@@ -47,6 +46,11 @@ class OutgoingEvent:
     id: str
     data: dict[str, Any]
     ts: int
+
+    @classmethod
+    def of(cls, name: str, id: str, data: Mapping[str, Any]) -> "OutgoingEvent":
+        """An event of now."""
+        return cls(name, id, dict(data), int(time.time() * 1000))
 
     def size(self) -> int:
         """Bytes as JSON, separators included."""
@@ -197,7 +201,7 @@ def _appended(connection: Connection, after: int, to: int) -> tuple[list[Outgoin
     if not count:
         return [], 0
     data = {"from": after + 1, "to": to, "count": count, "event_types": sorted(event_types)}
-    return [OutgoingEvent(APPENDED, f"appended-{last_id}", data, int(time.time() * 1000))], count
+    return [OutgoingEvent.of(APPENDED, f"appended-{last_id}", data)], count
 
 
 def _chunks(events: Sequence[OutgoingEvent]) -> Iterator[list[OutgoingEvent]]:

@@ -20,6 +20,9 @@ from penstock.postgres.pool import transaction
 from penstock.projections import advance
 from penstock.settings import Settings
 
+DAILY_REQUESTED: Final = "etl/daily.requested"
+"""The event that asks for a run of the daily ETL."""
+
 # What the figures are made of; brought up to date before orders are extracted.
 _SOURCES: Final = ("orders", "products")
 _CATCH_UP_SECONDS: Final = 120.0

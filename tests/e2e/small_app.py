@@ -14,7 +14,8 @@ from functions import FUNCTIONS as ALL
 from penstock import event_store
 from penstock.errors import Unavailable
 from penstock.event_store import ANY_VERSION, NewEvent
-from penstock.inngest.client import client, notify_relay, settings
+from penstock.inngest.client import client, settings
+from penstock.inngest.relay import relay
 from penstock.postgres import pool
 
 with warnings.catch_warnings():
@@ -53,5 +54,5 @@ def append(aggregate_type: str, aggregate_id: str, events: list[dict[str, Any]])
     new = [NewEvent(event["event_type"], event["payload"], event.get("metadata", {})) for event in events]
     with pool.connection(settings()) as connection:
         appended = event_store.append(connection, aggregate_type, aggregate_id, ANY_VERSION, new)
-    notify_relay()
+    relay.notify()
     return {"position": appended.position, "ids": [str(event.id) for event in new]}

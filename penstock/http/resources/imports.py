@@ -20,10 +20,10 @@ from penstock.http.parameters import Answer, Limit, Name
 from penstock.http.routing import Json, caller_of, ids_of, limiter, requires, router, settings_of
 from penstock.ingest import files
 from penstock.ingest.files import Import
+from penstock.relay.event_names import IMPORT_REQUESTED
 
 routes = router()
 
-REQUESTED: Final = "import/file.requested"
 _MAX_FIELDS: Final = 20
 _DRY_RUNS_AT_ONCE: Final = 4
 """Each reads a whole file before it answers; other requests need threads, too."""
@@ -225,4 +225,4 @@ def started(request: Request, answer: Json, imported: Import) -> Json:
     if imported.is_final:
         return answer
     data = {"import_id": str(imported.id), "correlation_id": ids_of(request).correlation_id}
-    return send_after(request, answer, REQUESTED, f"import-{imported.id}-{uuid7()}", data)
+    return send_after(request, answer, IMPORT_REQUESTED, f"import-{imported.id}-{uuid7()}", data)

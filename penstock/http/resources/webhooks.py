@@ -10,10 +10,9 @@ from penstock.http.background import send_after
 from penstock.http.parameters import Answer, Name
 from penstock.http.routing import Json, requires, router, settings_of
 from penstock.ingest.webhooks import receive
+from penstock.relay.event_names import DELIVERY_RECEIVED
 
 routes = router()
-
-RECEIVED = "webhook/delivery.received"
 
 
 class ReceivedOut(Answer):
@@ -61,4 +60,4 @@ async def receive_webhook(request: Request, source: Name) -> Json:
     headers = dict(request.headers.items())
     received = await run_in_threadpool(receive, settings_of(request), source, headers, body, datetime.now(UTC))
     answer = Json({"delivery_id": received.delivery_id, "duplicate": received.duplicate})
-    return send_after(request, answer, RECEIVED, f"{source}:{received.delivery_id}", {"source": source})
+    return send_after(request, answer, DELIVERY_RECEIVED, f"{source}:{received.delivery_id}", {"source": source})

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 import inngest
 
 from penstock.ingest import webhooks
-from penstock.inngest.client import client, relay_now, settings
+from penstock.inngest.client import client, settings
+from penstock.inngest.relay import relay
 from penstock.pipelines import runs
+from penstock.relay.event_names import DELIVERY_RECEIVED
 
 PORTION = 200
 # A minute's work, well inside any host's time limit; the next minute's cron goes on with what is left.
@@ -15,7 +17,7 @@ MOST = 10_000
 
 @client.create_function(
     fn_id="drain-inbox",
-    trigger=[inngest.TriggerEvent(event="webhook/delivery.received"), inngest.TriggerCron(cron="* * * * *")],
+    trigger=[inngest.TriggerEvent(event=DELIVERY_RECEIVED), inngest.TriggerCron(cron="* * * * *")],
     concurrency=[inngest.Concurrency(limit=1)],
 )
 def drain_inbox(ctx: inngest.ContextSync) -> dict[str, int]:
@@ -27,5 +29,5 @@ def drain_inbox(ctx: inngest.ContextSync) -> dict[str, int]:
             break
     runs.record_wake(settings(), "drain_inbox", began, deliveries)
     if deliveries:
-        relay_now()
+        relay.run_now()
     return {"deliveries": deliveries}

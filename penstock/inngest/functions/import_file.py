@@ -12,11 +12,11 @@ import inngest
 
 from penstock.errors import InvalidInput
 from penstock.ingest import files
-from penstock.inngest.client import client, relay_now, settings
+from penstock.inngest.client import client, settings
+from penstock.inngest.relay import relay
 from penstock.pipelines import runs
+from penstock.relay.event_names import IMPORT_LOADED, IMPORT_REQUESTED
 
-LOADED = "import/file.loaded"
-REQUESTED = "import/file.requested"
 SECONDS_A_STEP = 60.0
 # Inngest allows 1,000 steps a run; a file that needs more than eight hours goes on in a run of its own.
 MAX_STEPS = 500
@@ -24,7 +24,7 @@ MAX_STEPS = 500
 
 @client.create_function(
     fn_id="import-file",
-    trigger=inngest.TriggerEvent(event=REQUESTED),
+    trigger=inngest.TriggerEvent(event=IMPORT_REQUESTED),
     concurrency=[inngest.Concurrency(limit=1, key="event.data.import_id")],
 )
 def import_file(ctx: inngest.ContextSync) -> dict[str, Any]:
@@ -34,9 +34,9 @@ def import_file(ctx: inngest.ContextSync) -> dict[str, Any]:
         imported = ctx.step.run(f"advance-{number}", _advance, import_id, run_id)
         if imported["is_final"]:
             if imported["loaded"]:
-                ctx.step.send_event("loaded", inngest.Event(name=LOADED, data={"import_id": str(import_id)}))
+                ctx.step.send_event("loaded", inngest.Event(name=IMPORT_LOADED, data={"import_id": str(import_id)}))
             return imported
-    ctx.step.send_event("go-on", inngest.Event(name=REQUESTED, data={"import_id": str(import_id)}))
+    ctx.step.send_event("go-on", inngest.Event(name=IMPORT_REQUESTED, data={"import_id": str(import_id)}))
     return imported
 
 
@@ -50,7 +50,7 @@ def _import_id(event: inngest.Event) -> UUID:
 def _advance(import_id: UUID, run_id: UUID) -> dict[str, Any]:
     runs.start_run(settings(), "import_file", run_id, str(import_id))
     imported = files.advance_import(settings(), import_id, seconds=SECONDS_A_STEP)
-    relay_now()
+    relay.run_now()
     counts = {"read": imported.rows_read, "loaded": imported.loaded, "rejected": imported.rejected}
     if imported.is_final:
         ended = runs.RunCounts(run_id, imported.rows_read, imported.loaded, imported.rejected)

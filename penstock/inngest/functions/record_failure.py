@@ -14,13 +14,14 @@ from penstock.inngest.client import APP_ID, client, registered, settings
 from penstock.pipelines import dead_letters, runs
 from penstock.postgres import pool
 from penstock.redaction import redact
+from penstock.relay.event_names import FUNCTION_FAILED
 
 MOST_WRAPPINGS: Final = 5
 
 
 @client.create_function(
     fn_id="record-failure",
-    trigger=inngest.TriggerEvent(event="inngest/function.failed"),
+    trigger=inngest.TriggerEvent(event=FUNCTION_FAILED),
     concurrency=[inngest.Concurrency(limit=1)],
     retries=20,
 )

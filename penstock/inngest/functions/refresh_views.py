@@ -9,11 +9,12 @@ from penstock.errors import InvalidInput
 from penstock.inngest.client import client, correlation_of, settings
 from penstock.pipelines import runs
 from penstock.postgres import pool
+from penstock.relay.event_names import VIEWS_REQUESTED
 
 
 @client.create_function(
     fn_id="refresh-views",
-    trigger=[inngest.TriggerCron(cron="*/15 * * * *"), inngest.TriggerEvent(event="views/refresh.requested")],
+    trigger=[inngest.TriggerCron(cron="*/15 * * * *"), inngest.TriggerEvent(event=VIEWS_REQUESTED)],
     concurrency=[inngest.Concurrency(limit=1)],
 )
 def refresh_views(ctx: inngest.ContextSync) -> dict[str, Any]:

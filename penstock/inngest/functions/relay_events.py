@@ -6,20 +6,20 @@ lost its state, and what it took within the last minute is told again.
 
 import inngest
 
-from penstock.inngest.client import client, relay_once, told, wake_readers
-
-REQUESTED = "penstock/relay.requested"
+from penstock.inngest.client import client
+from penstock.inngest.relay import relay
+from penstock.relay.event_names import RELAY_REQUESTED
 
 
 @client.create_function(
     fn_id="relay-events",
-    trigger=[inngest.TriggerCron(cron="* * * * *"), inngest.TriggerEvent(event=REQUESTED)],
+    trigger=[inngest.TriggerCron(cron="* * * * *"), inngest.TriggerEvent(event=RELAY_REQUESTED)],
     concurrency=[inngest.Concurrency(limit=1)],
 )
 def relay_events(ctx: inngest.ContextSync) -> dict[str, int]:
     if ctx.event.data.get("forgotten") is True and ctx.attempt == 0:
-        told.lose()
-    relayed = relay_once()
-    if ctx.event.name == REQUESTED:
-        wake_readers(relayed.position, ctx.run_id)
+        relay.published.lose()
+    relayed = relay.once()
+    if ctx.event.name == RELAY_REQUESTED:
+        relay.notify_subscriptions(relayed.position, ctx.run_id)
     return {"events": relayed.events, "sent": relayed.sent, "position": relayed.position}

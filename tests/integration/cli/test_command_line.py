@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from penstock.cli import main
-from penstock.inngest import client
-from penstock.relay.outbox import APPENDED, OutgoingEvent
+from penstock.inngest.relay import relay
+from penstock.relay.event_names import APPENDED
+from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings
 from tests import throwaway
 
@@ -153,10 +154,10 @@ def test_relay_goes_back_to_a_position_and_not_beyond_what_was_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sent: list[OutgoingEvent] = []
-    monkeypatch.setattr("penstock.cli.inngest._client", lambda settings: client)
+    monkeypatch.setattr("penstock.cli.inngest._relay", lambda settings: relay)
     monkeypatch.setattr("penstock.inngest.client.get_settings", lambda: settings)
-    monkeypatch.setattr("penstock.inngest.client.send", sent.extend)
-    monkeypatch.setattr("penstock.inngest.client.listened_types", lambda: {"TicketOpened"})
+    monkeypatch.setattr(relay, "send", sent.extend)
+    monkeypatch.setattr(relay, "listened_types", lambda: {"TicketOpened"})
     for number in range(4):
         main(["append", "ticket", f"T-{number}", "TicketOpened"])
     assert [event.data["position"] for event in sent if event.name != APPENDED] == [1, 2, 3, 4]

@@ -2,10 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from penstock.errors import Unavailable
 from penstock.http.app import create_app
 from penstock.http.background import Notifiers
 from penstock.projections import advance_all
+from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import ApiKey, Settings
 from shop import DOMAIN
 from tests.waiting import PATIENCE_SECONDS
@@ -30,16 +32,16 @@ class Sent:
     """What the app told Inngest."""
 
     wakes: int = 0
-    events: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
+    events: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     away: bool = False
 
     def wake(self) -> None:
         self.wakes += 1
 
-    def send(self, name: str, id: str, data: Mapping[str, str]) -> None:
+    def send(self, events: Sequence[OutgoingEvent]) -> None:
         if self.away:
             raise Unavailable("Inngest cannot be reached", retry_after=5)
-        self.events.append((name, id, data))
+        self.events += [(event.name, event.id, event.data) for event in events]
 
 
 @dataclass

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from penstock.inngest.publishing import Told
+from penstock.inngest.relay import relay
 from penstock.relay.outbox import OutgoingEvent
+from penstock.relay.recently_published import RecentlyPublished
 from penstock.settings import Settings
 
 
@@ -17,14 +18,12 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[OutgoingEvent]:
     def send(batch: Sequence[OutgoingEvent]) -> None:
         events.extend(batch)
 
-    monkeypatch.setattr("penstock.inngest.client.send", send)
+    monkeypatch.setattr(relay, "send", send)
     return events
 
 
 @pytest.fixture(autouse=True)
 def configured(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr("penstock.inngest.client.get_settings", lambda: settings)
-    told = Told()
-    for module in ("penstock.inngest.client", "penstock.inngest.functions.relay_events"):
-        monkeypatch.setattr(f"{module}.told", told)
+    monkeypatch.setattr(relay, "published", RecentlyPublished())
     return settings

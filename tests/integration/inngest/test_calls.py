@@ -18,7 +18,8 @@ from penstock.event_store import ANY_VERSION, NewEvent
 from penstock.ingest import files
 from penstock.pipelines.dead_letters import list_dead_letters
 from penstock.pipelines.runs import list_runs, run_id_of
-from penstock.relay.outbox import APPENDED, OutgoingEvent
+from penstock.relay.event_names import APPENDED
+from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings
 from tests.integration.inngest.inngest_calls import RUN_ID, Outcome, call, run
 

@@ -9,7 +9,8 @@ import pytest
 from penstock import event_store
 from penstock.errors import Unavailable
 from penstock.relay import outbox as relay_module
-from penstock.relay.outbox import APPENDED, go_back, relay
+from penstock.relay.event_names import APPENDED
+from penstock.relay.outbox import go_back, relay
 from penstock.settings import Settings
 from tests.integration.relay.test_relay import Outbox, append, checkpoint
 

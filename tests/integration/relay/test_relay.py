@@ -15,7 +15,8 @@ from penstock.errors import InvalidInput, Unavailable
 from penstock.event_store import ANY_VERSION, NewEvent
 from penstock.pipelines.dead_letters import list_dead_letters
 from penstock.relay import outbox as relay_module
-from penstock.relay.outbox import APPENDED, OutgoingEvent, relay
+from penstock.relay.event_names import APPENDED
+from penstock.relay.outbox import OutgoingEvent, relay
 from penstock.settings import Settings
 
 

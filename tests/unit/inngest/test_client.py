@@ -14,7 +14,10 @@ import respx
 from penstock.errors import InvalidInput, Unavailable
 from penstock.inngest import client as module
 from penstock.inngest import publishing
-from penstock.inngest.client import SortErrors, client, send
+from penstock.inngest import send as sending
+from penstock.inngest.client import client
+from penstock.inngest.error_policy import SortErrors
+from penstock.inngest.send import send
 from penstock.relay.outbox import OutgoingEvent
 
 URL = "http://127.0.0.1:8288/e/NO_EVENT_KEY_SET"
@@ -25,9 +28,9 @@ EVENT = OutgoingEvent("event/Noted", "0193d0f2-6c1e-7d3a-9b6e-0b8a3f1f6d10", {"t
 def has_the_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The development server has every function; what it is asked for is not what these tests are about."""
     monkeypatch.setattr(publishing.DevServer, "_has_app", lambda *arguments: True)
-    module._dev_server.cache_clear()
+    sending._dev_server.cache_clear()
     yield
-    module._dev_server.cache_clear()
+    sending._dev_server.cache_clear()
 
 
 @respx.mock

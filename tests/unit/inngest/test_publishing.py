@@ -9,7 +9,8 @@ import pytest
 
 from penstock.errors import Unavailable
 from penstock.inngest import publishing
-from penstock.inngest.publishing import DevServer, Told
+from penstock.inngest.publishing import DevServer
+from penstock.relay.recently_published import RecentlyPublished
 from tests.e2e import dev_server as double
 from tests.e2e.dev_server import dev_server
 from tests.ports import free_port
@@ -28,8 +29,8 @@ class Way:
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/e/key"
-        self.told = Told()
-        self.server = DevServer(lambda: NEEDED, self.told)
+        self.published = RecentlyPublished()
+        self.server = DevServer(lambda: NEEDED, self.published)
 
     def publish(self, name: str) -> int:
         return self.server.post(self.url, [{"name": name}]).status_code
@@ -92,11 +93,11 @@ def test_a_restart_between_two_sends_loses_nothing(way: Way, port: int, keeps_co
     with dev_server(port, keeps_connections=keeps_connections) as server:
         server.register(APP, functions(NEEDED))
         way.publish("first")
-        way.told.note(41)
+        way.published.note(41)
     with dev_server(port, keeps_connections=keeps_connections) as server:
         with pytest.raises(Unavailable):
             way.publish("second")
-        assert way.told.again == 41
+        assert way.published.again == 41
         server.register(APP, functions(NEEDED))
         way.publish("second")
         assert "second" in server.taken
@@ -118,12 +119,12 @@ def test_a_failed_connection_has_the_last_minute_told_again(way: Way, port: int)
         server.register(APP, functions(NEEDED))
         for position in (7, 3, 9):
             way.publish("e")
-            way.told.note(position)
-        assert way.told.again is None
+            way.published.note(position)
+        assert way.published.again is None
     for _ in range(2):
         with pytest.raises(httpx.TransportError):
             way.publish("away")
-    assert way.told.again == 3
+    assert way.published.again == 3
 
 
 class App:
@@ -163,25 +164,25 @@ def test_a_refused_registration_publishes_nothing(way: Way, port: int, app: App)
 
 
 def test_what_was_told_long_before_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    told, now = Told(), time.monotonic()
+    published, now = RecentlyPublished(), time.monotonic()
     for seconds, position in ((0, 1), (30, 2), (70, 3), (90, 4)):
         monkeypatch.setattr(publishing.time, "monotonic", lambda seconds=seconds: now + seconds)
-        told.note(position)
-    told.lose()
-    assert told.again == 2
-    told.lose()
-    assert told.again == 2
+        published.note(position)
+    published.lose()
+    assert published.again == 2
+    published.lose()
+    assert published.again == 2
 
 
 def test_a_loss_during_the_way_back_is_not_forgotten() -> None:
-    told = Told()
-    told.note(5)
-    told.lose()
-    told.note(3)
-    told.lose()
-    told.went_back(5)
-    assert told.again == 3
-    told.went_back(3)
-    assert told.again is None
-    told.lose()
-    assert told.again is None
+    published = RecentlyPublished()
+    published.note(5)
+    published.lose()
+    published.note(3)
+    published.lose()
+    published.went_back(5)
+    assert published.again == 3
+    published.went_back(3)
+    assert published.again is None
+    published.lose()
+    assert published.again is None

@@ -1,0 +1,51 @@
+"""What Inngest is told to do about an error, and what it may see of errors and outputs."""
+
+import logging
+from datetime import timedelta
+
+import inngest
+
+from penstock import json_codec
+from penstock.errors import PenstockError, SettingsError, Unavailable
+from penstock.redaction import error_text
+
+log = logging.getLogger("penstock.functions")
+
+
+class FunctionFailed(Exception):
+    """An error that nobody foresaw, its message free of secrets. Inngest tries again."""
+
+
+class SortErrors(inngest.MiddlewareSync):
+    """Tell Inngest what to do about an error, and give it nothing that JSON or discretion forbids.
+
+    A passing error is tried again when its `retry_after` is over, any other of Penstock's own never (the same input
+    would fail again), an unforeseen one, or a wrong setting, as Inngest sees fit. Raising here makes it the run's
+    error, also from a step.
+    """
+
+    def transform_output(self, result: inngest.TransformOutputResult) -> None:
+        if result.error is None:
+            if result.has_output():
+                result.output = _plain(result.output)
+            return
+        log.warning("%s", error_text(result.error))
+        if not isinstance(result.error, inngest.NonRetriableError | inngest.RetryAfterError | inngest.StepError):
+            raise sorted_error(result.error) from None
+
+
+def sorted_error(error: Exception) -> Exception:
+    """Inngest's error for one of ours; the text names the kind, so that it stays readable where only text is kept."""
+    if isinstance(error, Unavailable):
+        return inngest.RetryAfterError(error_text(error), timedelta(seconds=max(1.0, error.retry_after)))
+    if isinstance(error, PenstockError) and not isinstance(error, SettingsError):
+        return inngest.NonRetriableError(error_text(error))
+    return FunctionFailed(error_text(error)).with_traceback(error.__traceback__)
+
+
+def _plain(output: object) -> object:
+    try:
+        return json_codec.plain(output)
+    except (TypeError, ValueError) as error:
+        # never again: what the function or step did would be done once more by each attempt
+        raise inngest.NonRetriableError(f"it returned what JSON cannot hold: {error_text(error)}") from None
