@@ -1,9 +1,8 @@
 -- The event store: facts, appended once, never changed.
 --   public.event_store   every event: its stream, its version in the stream, its position in the whole store
---   penstock.streams       one head row a stream: the present version; the one lock that an append takes
 -- A stream is named by (aggregate_type, aggregate_id). Two types may use one id: in real shops a customer's number
 -- is also somebody's stock code.
--- No check constraints on these two: Postgres parses them again for each statement, which cost a quarter of an append.
+-- No check constraints: Postgres parses them again for each statement, which cost a quarter of an append.
 -- The functions that alone may write here refuse the same, and name the field (penstock.validate_event).
 -- Positions come from a sequence and may commit out of order; 20261121000300_penstock_read_events.sql says how readers cope.
 
@@ -30,18 +29,15 @@ create index event_store_event_type_created_at_idx on public.event_store (event_
 
 comment on table public.event_store is 'Every fact, in the order of `position`. Append-only: written by append_event and append_events alone.';
 comment on column public.event_store.position is 'Place in the whole store. Grows; may have gaps; never reused.';
+comment on column public.event_store.id is 'The event''s own id, from its writer: the same id again is the same event.';
+comment on column public.event_store.aggregate_type is 'Kind of thing that the stream is about, such as order; first part of the stream''s name.';
+comment on column public.event_store.aggregate_id is 'Which one: second part of the stream''s name.';
+comment on column public.event_store.event_type is 'What happened, such as OrderPlaced.';
+comment on column public.event_store.payload is 'What the event says, as stored; public.current_events has it in its newest shape.';
+comment on column public.event_store.metadata is 'correlation_id, causation_id, actor, source, occurred_at, and what the caller adds.';
 comment on column public.event_store.version is 'Place in the stream: 1, 2, 3 … without gaps.';
 comment on column public.event_store.schema_version is 'Version of the payload''s shape, for upcasters.';
-comment on column public.event_store.metadata is 'correlation_id, causation_id, actor, source, occurred_at, and what the caller adds.';
 comment on column public.event_store.created_at is 'When it was stored. When it happened is metadata.occurred_at.';
-
-create table penstock.streams (
-  aggregate_id text not null,
-  aggregate_type text not null,
-  version integer not null,
-  constraint streams_pkey primary key (aggregate_id, aggregate_type)
-) with (fillfactor = 70);
-comment on table penstock.streams is 'One row a stream: its present version. An append locks this row and no other.';
 
 create function penstock.refuse_change() returns trigger
 language plpgsql
@@ -63,10 +59,8 @@ alter table public.event_store enable always trigger event_store_refuse_change;
 alter table public.event_store enable always trigger event_store_refuse_truncate;
 
 alter table public.event_store enable row level security;
-alter table penstock.streams enable row level security;
 create policy event_store_read on public.event_store for select to service_role, analyst using (true);
-create policy streams_read on penstock.streams for select to service_role, analyst using (true);
-revoke all on public.event_store, penstock.streams from public, anon, authenticated, service_role;
+revoke all on public.event_store from public, anon, authenticated, service_role;
 revoke all on sequence public.event_store_position_seq from public, anon, authenticated, service_role;
-grant select on public.event_store, penstock.streams to service_role, analyst;
+grant select on public.event_store to service_role, analyst;
 grant select on sequence public.event_store_position_seq to service_role, analyst;

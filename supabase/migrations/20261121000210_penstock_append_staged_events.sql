@@ -65,7 +65,7 @@ begin
     perform penstock.validate_event(fault.aggregate_type, fault.aggregate_id, null, null, null, null, null);
   end if;
 
-  -- The one order of locks (20261121000920_penstock_lock_streams.sql), so that two batches cannot deadlock.
+  -- The one order of locks (20261121000110_penstock_streams.sql), so that two batches cannot deadlock.
   if fresh then -- to hope costs half of what it costs to ask
     insert into penstock.streams (aggregate_id, aggregate_type, version)
     select w.aggregate_id, w.aggregate_type, w.number

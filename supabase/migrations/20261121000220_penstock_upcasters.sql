@@ -14,6 +14,8 @@ create table penstock.upcasters (
   constraint upcasters_schema_version_check check (schema_version > 0)
 );
 comment on table penstock.upcasters is 'The SQL function that turns a payload of this type and version into one of the next version.';
+comment on column penstock.upcasters.event_type is 'The type whose payloads it lifts.';
+comment on column penstock.upcasters.schema_version is 'The version that it lifts to the next.';
 comment on column penstock.upcasters.upcaster is 'Its name with schema and argument: a column of type regprocedure would stop pg_upgrade.';
 comment on column penstock.upcasters.generation is 'Grows with each registration; a snapshot of another generation is not used.';
 alter table penstock.upcasters enable row level security;
@@ -26,6 +28,16 @@ select
   e.schema_version, e.created_at
 from public.event_store as e;
 comment on view public.current_events is 'Every event with its payload in the newest version. Read this rather than event_store, unless the stored bytes are wanted.';
+comment on column public.current_events.position is 'Place in the whole store. Grows; may have gaps; never reused.';
+comment on column public.current_events.id is 'The event''s own id, from its writer.';
+comment on column public.current_events.aggregate_type is 'Kind of thing that the stream is about; first part of the stream''s name.';
+comment on column public.current_events.aggregate_id is 'Which one: second part of the stream''s name.';
+comment on column public.current_events.event_type is 'What happened, such as OrderPlaced.';
+comment on column public.current_events.payload is 'What the event says, lifted to the newest version by the registered upcasters.';
+comment on column public.current_events.metadata is 'correlation_id, causation_id, actor, source, occurred_at, and what the caller adds.';
+comment on column public.current_events.version is 'Place in the stream: 1, 2, 3 … without gaps.';
+comment on column public.current_events.schema_version is 'Version of the payload''s shape after upcasting.';
+comment on column public.current_events.created_at is 'When it was stored. When it happened is metadata.occurred_at.';
 revoke all on public.current_events from public, anon, authenticated, service_role;
 grant select on public.current_events to service_role, analyst;
 

@@ -86,14 +86,3 @@ comment on function public.read_events(bigint, integer, text[]) is
   'Events of the whole store after a position, in order, never skipping one that is still being committed.';
 revoke execute on function public.read_events(bigint, integer, text[]) from public, anon, authenticated;
 grant execute on function public.read_events(bigint, integer, text[]) to service_role, analyst;
-
-create table ops.subscriptions (
-  subscription text not null,
-  position bigint not null default 0,
-  updated_at timestamptz not null default now(),
-  constraint subscriptions_pkey primary key (subscription),
-  constraint subscriptions_position_check check (position >= 0)
-);
-comment on table ops.subscriptions is 'Checkpoints: the last position that a subscriber has dealt with, moved in the transaction of its writes.';
-alter table ops.subscriptions enable row level security;
-grant select, insert, update, delete on ops.subscriptions to service_role;

@@ -15,7 +15,13 @@ create table penstock.snapshots (
   constraint snapshots_pkey primary key (aggregate_id, aggregate_type, reducer, reducer_version, generation, version)
 );
 comment on table penstock.snapshots is 'Cached states of aggregates, every hundred events. May be deleted at any time.';
+comment on column penstock.snapshots.aggregate_type is 'First part of the name of the stream.';
+comment on column penstock.snapshots.aggregate_id is 'Second part of the name of the stream.';
+comment on column penstock.snapshots.reducer is 'The reducer whose state it is.';
+comment on column penstock.snapshots.reducer_version is 'Of the reducer: states of an older one are not used.';
 comment on column penstock.snapshots.generation is 'The newest registration in penstock.upcasters when the events were read.';
+comment on column penstock.snapshots.version is 'Version of the last event that the state holds.';
+comment on column penstock.snapshots.position is 'Position of that event.';
 comment on column penstock.snapshots.stored_at is 'The latest created_at among the events that the state holds.';
 comment on column penstock.snapshots.state is 'As json, not jsonb: a state must come back as it was, the order of its keys included.';
 alter table penstock.snapshots enable row level security;

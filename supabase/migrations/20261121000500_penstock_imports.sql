@@ -51,13 +51,37 @@ create unique index imports_fingerprint_idx on raw.imports (target, fingerprint)
   where state not in ('failed', 'aborted', 'undone');
 create index imports_created_at_idx on raw.imports (created_at desc, id);
 comment on table raw.imports is 'One row for each imported file: how it is read, how far it is, and the account of its rows.';
-comment on column raw.imports.fingerprint is 'Of the content and of how it is read: the same again adds nothing.';
+comment on column raw.imports.id is 'The import''s id, as in commands and addresses.';
+comment on column raw.imports.target is 'What its rows become: a target that a domain declares.';
+comment on column raw.imports.source_name is 'Name of the file, as it was given.';
 comment on column raw.imports.content_sha256 is 'Where the content is stored; of an upload not yet read a placeholder that is not a hash.';
+comment on column raw.imports.size_bytes is 'Size of the file as it was given, compressed or not.';
+comment on column raw.imports.options is 'How the caller asked for the file to be read.';
+comment on column raw.imports.fingerprint is 'Of the content and of how it is read: the same again adds nothing.';
+comment on column raw.imports.plan is 'How it is read: dialect, columns and types, as found in its first rows; null before.';
+comment on column raw.imports.state is 'How far it is; completed, failed, aborted and undone are final.';
+comment on column raw.imports.error is 'Why it failed, or what the last attempt met.';
 comment on column raw.imports.offset_bytes is 'Where the next chunk begins, in the unpacked content as UTF-8.';
 comment on column raw.imports.source_bytes is 'How much of the file as it lies there has been read, for the progress.';
-comment on column raw.imports.rejects_kept is 'How many of the rejected lines are in raw.import_rejects: the first ones; the others are counted only.';
-comment on column raw.imports.attempts is 'How often a worker has begun since the import last got on, counted at most once a minute.';
+comment on column raw.imports.next_line is 'The line with which the next chunk begins.';
+comment on column raw.imports.rows_read is 'Rows read so far: loaded + rejected + duplicate + pending.';
+comment on column raw.imports.loaded is 'Rows that became events or rows of a table.';
+comment on column raw.imports.rejected is 'Rows refused, each with its reason.';
+comment on column raw.imports.duplicate is 'Rows that said what was stored already.';
+comment on column raw.imports.pending is 'Rows that are staged and not yet events.';
 comment on column raw.imports.updated is 'How many of the loaded rows changed a row that was there.';
+comment on column raw.imports.staged is 'Rows copied into the staging tables so far.';
+comment on column raw.imports.rejects_kept is 'How many of the rejected lines are in raw.import_rejects: the first ones; the others are counted only.';
+comment on column raw.imports.rejects_kept_bytes is 'Size of the rejected lines that are kept.';
+comment on column raw.imports.attempts is 'How often a worker has begun since the import last got on, counted at most once a minute.';
+comment on column raw.imports.attempted_at is 'When an attempt was counted last.';
+comment on column raw.imports.progress is 'Where the step after staging is: which part of the rows is turned into events.';
+comment on column raw.imports.result is 'What came of it, such as the number of events.';
+comment on column raw.imports.reject_limit is 'More rejected rows than this fail the import; null: no limit.';
+comment on column raw.imports.actor is 'Who imported: the actor in the events'' metadata.';
+comment on column raw.imports.created_at is 'When it was asked for.';
+comment on column raw.imports.updated_at is 'When it last got on.';
+comment on column raw.imports.finished_at is 'When it reached its final state; null before.';
 alter table raw.imports enable row level security;
 grant select, insert, update, delete on raw.imports to service_role;
 
@@ -74,6 +98,12 @@ create table raw.import_rejects (
 );
 create index import_rejects_import_id_line_idx on raw.import_rejects (import_id, line, id);
 comment on table raw.import_rejects is 'The refused lines of a file, as many as are kept, with its number, the field, the reason, and its bytes as they came.';
+comment on column raw.import_rejects.id is 'In the order in which they were found.';
+comment on column raw.import_rejects.import_id is 'The import: raw.imports.id.';
+comment on column raw.import_rejects.line is 'Number of the line in the file.';
+comment on column raw.import_rejects.byte_offset is 'Where the line begins, in the decompressed content as UTF-8.';
+comment on column raw.import_rejects.field is 'The field at fault; null if it is the whole line.';
+comment on column raw.import_rejects.reason is 'Why it was refused, in words for the sender.';
 comment on column raw.import_rejects.line_content is 'The first 8 KiB of the line.';
 alter table raw.import_rejects enable row level security;
 grant select, insert, update, delete on raw.import_rejects to service_role;
@@ -88,6 +118,11 @@ create table raw.import_chunks (
   constraint import_chunks_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
 );
 comment on table raw.import_chunks is 'How each stretch of a file went into a table: copied (every row was new) or compared with what was there.';
+comment on column raw.import_chunks.import_id is 'The import: raw.imports.id.';
+comment on column raw.import_chunks.from_offset is 'Where it begins, in the decompressed content as UTF-8.';
+comment on column raw.import_chunks.to_offset is 'Where it ends.';
+comment on column raw.import_chunks.from_line is 'Number of its first line in the file.';
+comment on column raw.import_chunks.compared is 'True: compared row by row with the table; false: copied, every row was new.';
 alter table raw.import_chunks enable row level security;
 grant select, insert, update, delete on raw.import_chunks to service_role;
 
@@ -102,6 +137,11 @@ create table raw.import_changes (
 );
 create index import_changes_import_id_idx on raw.import_changes (import_id, id);
 comment on table raw.import_changes is 'Rows that a compared chunk added (`before` is null) or changed, and how it left them.';
+comment on column raw.import_changes.id is 'In the order of the changes.';
+comment on column raw.import_changes.import_id is 'The import: raw.imports.id.';
+comment on column raw.import_changes.key is 'The row''s key columns.';
+comment on column raw.import_changes.before is 'The row before; null if it was added.';
+comment on column raw.import_changes.after is 'The row as the import left it.';
 alter table raw.import_changes enable row level security;
 grant select, insert, update, delete on raw.import_changes to service_role;
 

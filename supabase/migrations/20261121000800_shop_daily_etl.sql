@@ -21,6 +21,7 @@ create table public.daily_analytics (
   constraint daily_analytics_pkey primary key (day)
 );
 comment on table public.daily_analytics is 'The figures of each day; a day without orders is a row of zeros. Written by the daily ETL alone.';
+comment on column public.daily_analytics.day is 'The day, in penstock.business_timezone().';
 comment on column public.daily_analytics.order_count is 'Orders placed on that day whose status is `completed`.';
 comment on column public.daily_analytics.total_revenue is 'The sum of their totals.';
 comment on column public.daily_analytics.avg_order_value is 'total_revenue / order_count, to six places; 0 on a day without completed orders.';
@@ -29,6 +30,7 @@ comment on column public.daily_analytics.top_categories is
   'The five categories with the highest revenue: [{"category", "revenue", "units"}]. A line''s category is its own, else the one that its product had when the day was computed, else `uncategorized`.';
 comment on column public.daily_analytics.conversion_rate is
   'Completed orders / placed orders of that day, to six places; 0 on a day without orders. The store knows of no visits: a shop that records them may want another base.';
+comment on column public.daily_analytics.placed_count is 'Orders placed on that day, whatever became of them.';
 comment on column public.daily_analytics.computed_at is 'When the figures were extracted from the orders.';
 alter table public.daily_analytics enable row level security;
 create policy daily_analytics_read on public.daily_analytics for select to service_role, analyst using (true);

@@ -46,7 +46,7 @@ def test_a_missing_migration_is_named(connection: psycopg.Connection, settings: 
     connection.execute("delete from supabase_migrations.schema_migrations where version = '20261121000410'")
     found = run_checks(settings)
     assert [(check.name, check.ok) for check in found] == [("database", True), ("migrations", False), ("inngest", True)]
-    assert "20261121000410_penstock_record_wake" in found[1].message
+    assert "20261121000410_penstock_dead_letters" in found[1].message
 
 
 def test_a_read_only_database_is_noticed(connection: psycopg.Connection, settings: Settings) -> None:

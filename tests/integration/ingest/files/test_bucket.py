@@ -6,7 +6,7 @@ import pytest
 from penstock.postgres.pool import MIGRATIONS
 from tests import throwaway
 
-MIGRATION = (MIGRATIONS / "20261121000930_penstock_imports_bucket.sql").read_bytes()
+MIGRATION = (MIGRATIONS / "20261121000520_penstock_imports_bucket.sql").read_bytes()
 STORAGE = """
 create schema storage;
 grant usage on schema storage to anon, authenticated, service_role;

@@ -12,6 +12,7 @@ create index signed_calls_seen_idx on ops.signed_calls (seen_at);
 
 comment on table ops.signed_calls is 'Verified calls of the last minutes. penstock.first_call forgets older ones by itself.';
 comment on column ops.signed_calls.call is 'The signature, and what the call names beside the signed body.';
+comment on column ops.signed_calls.seen_at is 'When the call came.';
 alter table ops.signed_calls enable row level security;
 revoke all on ops.signed_calls from public, anon, authenticated;
 grant select, insert, update, delete on ops.signed_calls to service_role;

@@ -1,27 +1,5 @@
--- What ran, and what failed for good.
---   ops.runs           one row for each execution of a pipeline that did or tried something
+-- What failed for good.
 --   ops.dead_letters   what could not be worked on, with its reason, kept until somebody retries or drops it
-
-create table ops.runs (
-  id uuid not null default gen_random_uuid(),
-  pipeline text not null,
-  status text not null default 'running',
-  started_at timestamptz not null default clock_timestamp(),
-  finished_at timestamptz,
-  rows_in bigint not null default 0,
-  rows_out bigint not null default 0,
-  rows_rejected bigint not null default 0,
-  error text,
-  correlation_id text,
-  details jsonb not null default '{}',
-  constraint runs_pkey primary key (id),
-  constraint runs_status_check check (status in ('running', 'completed', 'failed'))
-);
-create index runs_started_at_idx on ops.runs (started_at desc, id);
-create index runs_pipeline_idx on ops.runs (pipeline, started_at desc);
-comment on table ops.runs is 'One row for each run of a pipeline: when, how long, rows in, out and rejected, and the error if it failed.';
-alter table ops.runs enable row level security;
-grant select, insert, update, delete on ops.runs to service_role;
 
 create table ops.dead_letters (
   id uuid not null default gen_random_uuid(),
@@ -41,7 +19,15 @@ create table ops.dead_letters (
 create unique index dead_letters_open_idx on ops.dead_letters (kind, source, reference) where resolved_at is null;
 create index dead_letters_created_at_idx on ops.dead_letters (created_at desc);
 comment on table ops.dead_letters is 'What failed for good: an event a projection could not read, a run out of retries, a delivery without a place. `penstock retry` runs it again.';
+comment on column ops.dead_letters.id is 'What `penstock retry` takes.';
+comment on column ops.dead_letters.kind is 'event, run or delivery.';
 comment on column ops.dead_letters.source is 'The subscription, Inngest function or webhook source that failed.';
 comment on column ops.dead_letters.reference is 'The event''s position, the run''s id or the delivery''s id.';
+comment on column ops.dead_letters.reason is 'Why it failed, in the error''s words.';
+comment on column ops.dead_letters.payload is 'What is needed to see and to retry it.';
+comment on column ops.dead_letters.attempts is 'How often it has failed.';
+comment on column ops.dead_letters.created_at is 'When it failed first.';
+comment on column ops.dead_letters.resolved_at is 'When somebody retried or dropped it; null while it is open.';
+comment on column ops.dead_letters.resolution is 'retried or dropped; null while it is open.';
 alter table ops.dead_letters enable row level security;
 grant select, insert, update, delete on ops.dead_letters to service_role;

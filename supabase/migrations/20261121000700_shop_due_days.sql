@@ -11,6 +11,7 @@ create table ops.due_days (
   constraint due_days_pkey primary key (day)
 );
 comment on table ops.due_days is 'Days that have changed since their figures were computed. Days before today are computed by the next run of the daily ETL.';
+comment on column ops.due_days.day is 'The day, in the business time zone.';
 comment on column ops.due_days.mark is 'Another number at each change, so that a run takes away only the mark that it saw.';
 alter table ops.due_days enable row level security;
 revoke all on ops.due_days from public, anon, authenticated;

@@ -38,6 +38,11 @@ with data;
 create unique index monthly_revenue_month_key on public.monthly_revenue (month);
 comment on materialized view public.monthly_revenue is
   'Completed orders by the month in which they were placed. Orders without a customer count as orders, not as customers.';
+comment on column public.monthly_revenue.month is 'First day of the month, in penstock.business_timezone().';
+comment on column public.monthly_revenue.order_count is 'Completed orders placed in the month.';
+comment on column public.monthly_revenue.revenue is 'Sum of their totals.';
+comment on column public.monthly_revenue.avg_order_value is 'revenue / order_count, to six places.';
+comment on column public.monthly_revenue.unique_customers is 'Customers with at least one of these orders.';
 
 create materialized view public.user_cohorts as
 with monthly as (
@@ -65,6 +70,10 @@ with data;
 create unique index user_cohorts_cohort_month_months_since_key on public.user_cohorts (cohort_month, months_since);
 comment on materialized view public.user_cohorts is
   'Customers by the month of their first completed order: how many ordered again n months later, and for how much.';
+comment on column public.user_cohorts.cohort_month is 'First day of the month of the customers'' first completed order.';
+comment on column public.user_cohorts.months_since is 'Months from then to the month of the orders counted here; 0 is the first.';
+comment on column public.user_cohorts.customers is 'Customers of the cohort who ordered in that month.';
+comment on column public.user_cohorts.revenue is 'Sum of the totals of their completed orders in that month.';
 
 create materialized view public.product_performance as
 with sold as (
@@ -94,6 +103,13 @@ create unique index product_performance_product_id_key on public.product_perform
 create index product_performance_revenue_product_id_idx on public.product_performance (revenue desc, product_id);
 comment on materialized view public.product_performance is
   'What was sold of each product in completed orders. Name and category as listed, else as order lines give them.';
+comment on column public.product_performance.product_id is 'The product: shop.products.product_id.';
+comment on column public.product_performance.product_name is 'As listed, else as order lines give it.';
+comment on column public.product_performance.category is 'As listed, else as order lines give it, else uncategorized.';
+comment on column public.product_performance.units_sold is 'Pieces in completed orders.';
+comment on column public.product_performance.revenue is 'Sum of the lines'' amounts in completed orders.';
+comment on column public.product_performance.order_count is 'Completed orders with the product.';
+comment on column public.product_performance.last_sold_at is 'When the latest of these orders was placed.';
 
 revoke all on public.monthly_revenue, public.user_cohorts, public.product_performance
 from public, anon, authenticated, service_role;
@@ -101,3 +117,6 @@ grant select on public.monthly_revenue, public.user_cohorts, public.product_perf
 
 insert into ops.views (view, refreshed_at, duration_ms)
 values ('monthly_revenue', now(), 0), ('user_cohorts', now(), 0), ('product_performance', now(), 0);
+
+-- where there is pg_cron, give it the jobs of these views too
+select ops.schedule_jobs() where exists (select from pg_catalog.pg_extension as e where e.extname = 'pg_cron');

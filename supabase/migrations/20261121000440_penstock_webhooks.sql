@@ -23,12 +23,17 @@ create table raw.webhook_inbox (
 create index webhook_inbox_pending_idx on raw.webhook_inbox (due_at) where status = 'pending';
 
 comment on table raw.webhook_inbox is 'Webhook deliveries as they came. pending: to be worked; appended: its events are in the store; failed: see reason, and ops.dead_letters.';
+comment on column raw.webhook_inbox.source is 'Who sent it: the last part of the address it was sent to.';
 comment on column raw.webhook_inbox.delivery_id is 'The sender''s id of the delivery; the same in every retry.';
 comment on column raw.webhook_inbox.headers is 'The headers worth keeping; none that carries a secret.';
 comment on column raw.webhook_inbox.body is 'The bytes that were signed.';
+comment on column raw.webhook_inbox.received_at is 'When it came.';
+comment on column raw.webhook_inbox.status is 'pending: to be mapped; appended: its events are in the store; failed: see reason.';
 comment on column raw.webhook_inbox.due_at is 'When it is worked next: at once, or after a pause when the database failed it.';
 comment on column raw.webhook_inbox.attempts is 'How often the database failed it (a deadlock, a timeout, a lost connection).';
+comment on column raw.webhook_inbox.reason is 'Why it failed; null otherwise.';
 comment on column raw.webhook_inbox.event_ids is 'The events that the delivery became.';
+comment on column raw.webhook_inbox.processed_at is 'When it was appended or failed; null while it is pending.';
 alter table raw.webhook_inbox enable row level security;
 revoke all on raw.webhook_inbox from public, anon, authenticated;
 grant select, insert, update, delete on raw.webhook_inbox to service_role;

@@ -5,7 +5,7 @@
 --   penstock.append_imported_events   judge a range of facts of any streams, then append the new ones
 -- The heads of streams are taken before anything is judged: whoever inserts a head has won the stream, and two imports
 -- of one file at once cannot both append an order. Heads are taken in the one order
--- of 20261121000920_penstock_lock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
+-- of 20261121000110_penstock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
 
 create function penstock.lock_imported_streams(facts regclass, after bigint, upto bigint) returns void
 language plpgsql

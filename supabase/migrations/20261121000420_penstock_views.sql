@@ -10,7 +10,9 @@ create table ops.views (
 );
 comment on table ops.views is
   'The materialized views in `public` that refresh_materialized_view may refresh: add a row to register your own.';
+comment on column ops.views.view is 'Name of a materialized view in public.';
 comment on column ops.views.refreshed_at is 'When the last refresh began: whatever was committed before is in the view.';
+comment on column ops.views.duration_ms is 'How long the last refresh took, in milliseconds.';
 alter table ops.views enable row level security;
 revoke all on ops.views from public, anon, authenticated;
 grant select on ops.views to service_role;

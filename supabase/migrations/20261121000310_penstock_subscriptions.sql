@@ -1,0 +1,34 @@
+-- Subscriptions: how far each subscriber is, and what the relay has told the listeners of each event type.
+--   ops.subscriptions    a checkpoint for each projection and for the relay
+--   ops.listened_types   a row for each type, or prefix that ends with `*`, that an Inngest function listens or listened to
+-- A type that nobody listened to before is behind from the first event on: the relay tells of its past, then of it with
+-- everything else. Written under the lock of the relay's row in ops.subscriptions alone.
+
+create table ops.subscriptions (
+  subscription text not null,
+  position bigint not null default 0,
+  updated_at timestamptz not null default now(),
+  constraint subscriptions_pkey primary key (subscription),
+  constraint subscriptions_position_check check (position >= 0)
+);
+comment on table ops.subscriptions is 'Checkpoints: the last position that a subscriber has dealt with, moved in the transaction of its writes.';
+comment on column ops.subscriptions.subscription is 'The projection''s name, or the relay''s.';
+comment on column ops.subscriptions.position is 'The last position of the event store that it has dealt with.';
+comment on column ops.subscriptions.updated_at is 'When the checkpoint moved last.';
+alter table ops.subscriptions enable row level security;
+grant select, insert, update, delete on ops.subscriptions to service_role;
+
+create table ops.listened_types (
+  event_type text not null,
+  position bigint,
+  updated_at timestamptz not null default now(),
+  constraint listened_types_pkey primary key (event_type),
+  constraint listened_types_position_check check (position >= 0)
+);
+comment on table ops.listened_types is 'Event types, or prefixes that end with *, of which the relay tells listeners.';
+comment on column ops.listened_types.event_type is 'The type, or the prefix that ends with *.';
+comment on column ops.listened_types.position is
+  'Null: told together with everything else. Else listeners heard up to here: the type is new, or nobody listens now.';
+comment on column ops.listened_types.updated_at is 'When the row changed last.';
+alter table ops.listened_types enable row level security;
+grant select, insert, update, delete on ops.listened_types to service_role;

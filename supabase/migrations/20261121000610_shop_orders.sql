@@ -1,0 +1,92 @@
+-- Orders, their items, and the revenue of each hour: read models of the projection `orders`.
+
+create table shop.orders (
+  order_id text not null,
+  customer_id text,
+  status text not null,
+  currency text,
+  country text,
+  total numeric not null,
+  placed_at timestamptz not null,
+  paid_at timestamptz,
+  shipped_at timestamptz,
+  delivered_at timestamptz,
+  completed_at timestamptz,
+  cancelled_at timestamptz,
+  version integer not null,
+  placed_position bigint not null,
+  position bigint not null,
+  constraint orders_pkey primary key (order_id),
+  constraint orders_status_check
+    check (status in ('placed', 'paid', 'shipped', 'delivered', 'completed', 'cancelled')),
+  constraint orders_customer_id_check check (length(customer_id) <= 200),
+  constraint orders_total_check check (abs(total) < 1e15 and scale(total) <= 18)
+) with (fillfactor = 80); -- each step updates the row: room for that on its page spares the indexes
+create index orders_placed_at_idx on shop.orders (placed_at);
+create index orders_customer_id_placed_at_idx on shop.orders (customer_id, placed_at);
+comment on table shop.orders is 'One row an order, at its present status. Filled by the projection `orders`.';
+comment on column shop.orders.order_id is 'The order''s id: the stream order/<order_id>.';
+comment on column shop.orders.customer_id is 'Who ordered; null if the event names nobody.';
+comment on column shop.orders.status is 'The furthest step so far; `completed` and `cancelled` stay, unless the other of the two follows.';
+comment on column shop.orders.currency is 'ISO 4217 code, if the event gives one.';
+comment on column shop.orders.country is 'As the event gives it.';
+comment on column shop.orders.total is 'As the event says it, else the sum of its items.';
+comment on column shop.orders.placed_at is 'When it happened, not when it was stored. The figures of a day or month go by it.';
+comment on column shop.orders.paid_at is 'When it was paid; null if it was not, or nobody said so.';
+comment on column shop.orders.shipped_at is 'When it was shipped; null if it was not, or nobody said so.';
+comment on column shop.orders.delivered_at is 'When it was delivered; null if it was not, or nobody said so.';
+comment on column shop.orders.completed_at is 'When it was completed; null if it was not, or nobody said so.';
+comment on column shop.orders.cancelled_at is 'When it was cancelled; null if it was not, or nobody said so.';
+comment on column shop.orders.version is 'Version of the stream after the last event that is in this row.';
+comment on column shop.orders.placed_position is 'Position of the event that placed it: leads back to the request, delivery or file.';
+comment on column shop.orders.position is 'Position of the last event that is in this row.';
+alter table shop.orders enable row level security;
+create policy orders_read on shop.orders for select to service_role, analyst using (true);
+revoke all on shop.orders from public, anon, authenticated, service_role;
+grant select on shop.orders to service_role, analyst;
+
+create table shop.order_items (
+  order_id text not null,
+  line integer not null,
+  product_id text not null,
+  name text,
+  category text,
+  quantity integer not null,
+  unit_price numeric not null,
+  amount numeric not null,
+  constraint order_items_pkey primary key (order_id, line),
+  constraint order_items_product_id_check check (product_id <> '' and length(product_id) <= 200),
+  constraint order_items_unit_price_check check (abs(unit_price) < 1e15 and scale(unit_price) <= 18),
+  constraint order_items_amount_check check (abs(amount) < 1e25 and scale(amount) <= 18)
+);
+create index order_items_product_id_idx on shop.order_items (product_id);
+comment on table shop.order_items is 'The lines of the orders, numbered from 1 in the order of the event. Filled by the projection `orders`.';
+comment on column shop.order_items.order_id is 'The order: shop.orders.order_id.';
+comment on column shop.order_items.line is 'Number of the line in the order, from 1.';
+comment on column shop.order_items.product_id is 'The product: shop.products.product_id.';
+comment on column shop.order_items.name is 'The product''s name as the event gives it.';
+comment on column shop.order_items.category is 'Its category as the event gives it.';
+comment on column shop.order_items.quantity is 'Pieces ordered.';
+comment on column shop.order_items.unit_price is 'Price of one piece.';
+comment on column shop.order_items.amount is 'As the event says it (a receipt''s line total), else quantity × unit_price.';
+alter table shop.order_items enable row level security;
+create policy order_items_read on shop.order_items for select to service_role, analyst using (true);
+revoke all on shop.order_items from public, anon, authenticated, service_role;
+grant select on shop.order_items to service_role, analyst;
+
+create table public.revenue_by_hour (
+  hour timestamptz not null,
+  placed_count bigint not null,
+  order_count bigint not null,
+  revenue numeric not null,
+  constraint revenue_by_hour_pkey primary key (hour)
+);
+comment on table public.revenue_by_hour is 'Live rollup by the hour in which orders were placed. Filled by the projection `orders`.';
+comment on column public.revenue_by_hour.hour is 'Start of the hour in penstock.business_timezone(). After a change of zone: `penstock rebuild orders`.';
+comment on column public.revenue_by_hour.placed_count is 'Orders placed, whatever became of them.';
+comment on column public.revenue_by_hour.order_count is 'Completed orders.';
+comment on column public.revenue_by_hour.revenue is 'Sum of the totals of completed orders.';
+alter table public.revenue_by_hour enable row level security;
+create policy revenue_by_hour_read on public.revenue_by_hour for select to service_role, analyst using (true);
+revoke all on public.revenue_by_hour from public, anon, authenticated, service_role;
+grant select on public.revenue_by_hour to service_role, analyst;

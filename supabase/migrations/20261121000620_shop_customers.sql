@@ -1,0 +1,25 @@
+-- Customers: the read model of the projection `customers`.
+
+create table shop.customers (
+  customer_id text not null,
+  name text,
+  email text,
+  country text,
+  registered_at timestamptz,
+  first_order_at timestamptz,
+  last_order_at timestamptz,
+  constraint customers_pkey primary key (customer_id),
+  constraint customers_customer_id_check check (customer_id <> '' and length(customer_id) <= 200)
+);
+comment on table shop.customers is 'One row a customer, registered or seen on an order. Filled by the projection `customers`.';
+comment on column shop.customers.customer_id is 'The customer''s id, as orders name it.';
+comment on column shop.customers.name is 'As registered.';
+comment on column shop.customers.email is 'As registered.';
+comment on column shop.customers.country is 'As registered, else of the latest order that names one.';
+comment on column shop.customers.registered_at is 'Null for a customer known from orders alone.';
+comment on column shop.customers.first_order_at is 'When the earliest order was placed; null without one.';
+comment on column shop.customers.last_order_at is 'When the latest order was placed; null without one.';
+alter table shop.customers enable row level security;
+create policy customers_read on shop.customers for select to service_role, analyst using (true);
+revoke all on shop.customers from public, anon, authenticated, service_role;
+grant select on shop.customers to service_role, analyst;

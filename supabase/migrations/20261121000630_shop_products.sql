@@ -1,0 +1,22 @@
+-- Products: the read model of the projection `products`.
+
+create table shop.products (
+  product_id text not null,
+  name text,
+  category text,
+  unit_price numeric,
+  listed_at timestamptz,
+  constraint products_pkey primary key (product_id),
+  constraint products_product_id_check check (product_id <> '' and length(product_id) <= 200),
+  constraint products_unit_price_check check (abs(unit_price) < 1e15 and scale(unit_price) <= 18)
+);
+comment on table shop.products is 'One row a product, listed or seen on an order line. Filled by the projection `products`.';
+comment on column shop.products.product_id is 'The product''s id, as order lines name it.';
+comment on column shop.products.name is 'As listed last, else as the latest order line names it.';
+comment on column shop.products.category is 'As listed last, else as the latest order line that names one.';
+comment on column shop.products.unit_price is 'As listed last; null for a product known from order lines alone.';
+comment on column shop.products.listed_at is 'Null for a product known from order lines alone.';
+alter table shop.products enable row level security;
+create policy products_read on shop.products for select to service_role, analyst using (true);
+revoke all on shop.products from public, anon, authenticated, service_role;
+grant select on shop.products to service_role, analyst;
