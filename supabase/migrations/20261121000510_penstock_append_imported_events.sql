@@ -1,27 +1,27 @@
--- From staged facts to events, many streams in one call. A fact is one row of a table staging.import_<id>_facts, which
+-- From staged to stored events, many streams in one call. Staged is a table staging.import_<id>_events, each row of which
 -- has its events' metadata already.
---   penstock.classify_imported_events    what each fact is: new, a duplicate, or in conflict with what is stored
---   penstock.append_new_streams  append facts each of which begins a stream; judge only those whose stream was there
---   penstock.append_imported_events   judge a range of facts of any streams, then append the new ones
--- The heads of streams are taken before anything is judged: whoever inserts a head has won the stream, and two imports
--- of one file at once cannot both append an order. Heads are taken in the one order
+--   penstock.classify_imported_events    what each row is: new, a duplicate, or in conflict with what is stored
+--   penstock.append_new_streams  append rows each of which begins a stream; classify only if a stream was there
+--   penstock.append_imported_events   classify a range of rows of any streams, then append the new ones
+-- Stream rows are locked before anything is classified: the import that inserts one has won the stream, and two imports
+-- of one file at once cannot both append an order. Stream rows are locked in the one order
 -- of 20261121000110_penstock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
 
-create function penstock.lock_imported_streams(facts regclass, after bigint, upto bigint) returns void
+create function penstock.lock_imported_streams(staged regclass, after bigint, upto bigint) returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
-  -- `where false`: a head that exists is locked and left as it is. Two statements, one for new heads and one for the
+  -- `where false`: a stream row that exists is locked and left as it is. Two statements, one for new rows and one for the
   -- others, would take them in two orders.
   execute format(
     'insert into penstock.streams as s (aggregate_id, aggregate_type, version)
      select f.aggregate_id, f.aggregate_type, 0 from %s as f where f.n > $1 and f.n <= $2
      group by f.aggregate_id, f.aggregate_type
      order by f.aggregate_id collate "C", f.aggregate_type collate "C"
-     on conflict on constraint streams_pkey do update set version = s.version where false', facts) using after, upto;
+     on conflict on constraint streams_pkey do update set version = s.version where false', staged) using after, upto;
 end $$;
-comment on function penstock.lock_imported_streams(regclass, bigint, bigint) is 'Take the heads of the streams of a range of facts; new streams get a head at version 0.';
+comment on function penstock.lock_imported_streams(regclass, bigint, bigint) is 'Lock the stream rows of a range of staged events; new streams get a row at version 0.';
 revoke execute on function penstock.lock_imported_streams(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.without_catalogue(payload jsonb) returns jsonb
@@ -37,14 +37,14 @@ $$;
 comment on function penstock.without_catalogue(jsonb) is 'An order without the names and categories that the catalogue may have changed since.';
 revoke execute on function penstock.without_catalogue(jsonb) from public, anon, authenticated;
 
-create function penstock.classify_imported_events(import_id uuid, facts regclass, after bigint, upto bigint, repeat text)
+create function penstock.classify_imported_events(import_id uuid, staged regclass, after bigint, upto bigint, repeat text)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
   execute format(case repeat
-    -- a fact is the birth of its stream: one that exists holds the same fact, or another
+    -- a row begins its stream: one that exists begins with the same event, or another
     when 'stream' then
       'update %1$s as f
        set outcome = case
@@ -59,7 +59,7 @@ begin
        left join public.event_store as e
          on e.aggregate_id = g.aggregate_id and e.version = 1 and e.aggregate_type = g.aggregate_type
        where g.n > $1 and g.n <= $2 and f.n = g.n'
-    -- a fact is a state: nothing new if the stream, or the line before in this file, says the same
+    -- a row is a state: nothing new if the stream, or the line before in this file, says the same
     when 'latest' then
       'update %1$s as f
        set outcome = case
@@ -81,7 +81,7 @@ begin
          from %1$s as h where h.n > $1 and h.n <= $2
        ) as g
        where f.n = g.n'
-    -- a fact has an id of its own; the same id in another stream or of another type is another fact
+    -- a row has an id of its own; the same id in another stream or of another type is another event
     when 'id' then
       'update %1$s as f
        set outcome = case
@@ -105,14 +105,14 @@ begin
        ) as g
        left join public.event_store as e on e.id = g.id
        where f.n = g.n'
-  end, facts) using after, upto, import_id::text;
+  end, staged) using after, upto, import_id::text;
 end $$;
 comment on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text) is
-  'Set `outcome` of a range of facts: new, loaded (by this import, before a crash), duplicate or conflict.';
+  'Set `outcome` of a range of staged events: new, loaded (by this import, before a crash), duplicate or conflict.';
 revoke execute on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;
 
 create function penstock.count_outcomes(
-  facts regclass, after bigint, upto bigint,
+  staged regclass, after bigint, upto bigint,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -127,14 +127,14 @@ begin
        coalesce(sum(f.lines) filter (where f.outcome = ''conflict''), 0),
        count(*) filter (where f.outcome in (''new'', ''loaded'')),
        coalesce(sum(1 + cardinality(f.more)) filter (where f.outcome in (''new'', ''loaded'')), 0)
-     from %s as f where f.n > $1 and f.n <= $2', facts)
+     from %s as f where f.n > $1 and f.n <= $2', staged)
   into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events using after, upto;
 end $$;
-comment on function penstock.count_outcomes(regclass, bigint, bigint) is 'What became of the lines of a range of judged facts.';
+comment on function penstock.count_outcomes(regclass, bigint, bigint) is 'What became of the lines of a range of classified events.';
 revoke execute on function penstock.count_outcomes(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.append_new_streams(
-  import_id uuid, facts regclass, after bigint, upto bigint,
+  import_id uuid, staged regclass, after bigint, upto bigint,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -146,11 +146,11 @@ set enable_mergejoin = off
 set work_mem = '64MB'
 as $$
 declare
-  take_heads constant text := format(
+  insert_streams constant text := format(
     'insert into penstock.streams (aggregate_id, aggregate_type, version)
      select f.aggregate_id, f.aggregate_type, 1 + cardinality(f.more)
      from %s as f where f.n > $1 and f.n <= $2
-     order by f.aggregate_id collate "C", f.aggregate_type collate "C"', facts);
+     order by f.aggregate_id collate "C", f.aggregate_type collate "C"', staged);
   won text := '';
   join_won text := '';
   events_wanted bigint;
@@ -158,13 +158,13 @@ begin
   perform penstock.publish_floor();
   execute format(
     'select coalesce(sum(f.lines), 0), count(*), coalesce(sum(1 + cardinality(f.more)), 0)
-     from %s as f where f.n > $1 and f.n <= $2', facts)
+     from %s as f where f.n > $1 and f.n <= $2', staged)
   into lines_loaded, facts_loaded, events_wanted using after, upto;
 
   begin -- to hope that all streams are new costs half of what it costs to ask
-    execute take_heads using after, upto;
+    execute insert_streams using after, upto;
   exception when unique_violation then
-    won := 'with won as (' || take_heads
+    won := 'with won as (' || insert_streams
       || ' on conflict on constraint streams_pkey do nothing returning aggregate_id, aggregate_type)';
     join_won := 'join won as w on w.aggregate_id = f.aggregate_id and w.aggregate_type = f.aggregate_type';
   end;
@@ -191,25 +191,25 @@ begin
        order by f.n -- the lateral join keeps the order; to sort the events would copy each payload once more
        offset 0
      ) as g
-     cross join lateral unnest(g.event_types) with ordinality as t (event_type, version)', facts, won, join_won)
+     cross join lateral unnest(g.event_types) with ordinality as t (event_type, version)', staged, won, join_won)
   using after, upto;
   get diagnostics events = row_count;
 
   lines_duplicate := 0;
   lines_in_conflict := 0;
   if events < events_wanted then
-    perform penstock.classify_imported_events(import_id, facts, after, upto, 'stream');
+    perform penstock.classify_imported_events(import_id, staged, after, upto, 'stream');
     select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded, c.events
     into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-    from penstock.count_outcomes(facts, after, upto) as c;
+    from penstock.count_outcomes(staged, after, upto) as c;
   end if;
 end $$;
 comment on function penstock.append_new_streams(uuid, regclass, bigint, bigint) is
-  'Append a range of staged facts each of which begins a stream, exactly once; counts what became of their lines.';
+  'Append a range of staged events each of which begins a stream, exactly once; counts what became of their lines.';
 revoke execute on function penstock.append_new_streams(uuid, regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.append_imported_events(
-  import_id uuid, facts regclass, after bigint, upto bigint, repeat text,
+  import_id uuid, staged regclass, after bigint, upto bigint, repeat text,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -221,9 +221,9 @@ set enable_mergejoin = off
 set work_mem = '64MB'
 as $$
 begin
-  perform penstock.lock_imported_streams(facts, after, upto);
+  perform penstock.lock_imported_streams(staged, after, upto);
   -- a statement of its own: its snapshot must be younger than the locks
-  perform penstock.classify_imported_events(import_id, facts, after, upto, repeat);
+  perform penstock.classify_imported_events(import_id, staged, after, upto, repeat);
   perform penstock.publish_floor();
 
   execute format(
@@ -231,7 +231,7 @@ begin
        select f.*, 1 + cardinality(f.more) as size,
          sum(1 + cardinality(f.more)) over (partition by f.aggregate_type, f.aggregate_id order by f.n) as reaches
        from %1$s as f where f.n > $1 and f.n <= $2 and f.outcome = ''new''
-     ), heads as (
+     ), stream_rows as (
        update penstock.streams as s set version = s.version + added.size
        from (select g.aggregate_id, g.aggregate_type, sum(g.size)::integer as size from new_events as g group by 1, 2) as added
        where s.aggregate_id = added.aggregate_id and s.aggregate_type = added.aggregate_type
@@ -252,21 +252,21 @@ begin
          h.before + g.reaches - g.size + t.place as version,
          case when t.place = 1 then g.schema_version else 1 end as schema_version
        from new_events as g
-       join heads as h on h.aggregate_id = g.aggregate_id and h.aggregate_type = g.aggregate_type
+       join stream_rows as h on h.aggregate_id = g.aggregate_id and h.aggregate_type = g.aggregate_type
        cross join unnest(g.event_type || g.more) with ordinality as t (event_type, place)
        order by g.n, t.place
-     ) as q', facts) using after, upto, import_id, repeat;
+     ) as q', staged) using after, upto, import_id, repeat;
 
-  -- heads taken for facts that were all in conflict
+  -- stream rows inserted for staged events that were all in conflict
   execute format(
     'delete from penstock.streams as s using %s as f
      where f.n > $1 and f.n <= $2 and s.aggregate_id = f.aggregate_id and s.aggregate_type = f.aggregate_type
-       and s.version = 0', facts) using after, upto;
+       and s.version = 0', staged) using after, upto;
 
   select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded, c.events
   into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-  from penstock.count_outcomes(facts, after, upto) as c;
+  from penstock.count_outcomes(staged, after, upto) as c;
 end $$;
 comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text) is
-  'Append a range of staged facts to their streams, exactly once, in the order of the file; counts what became of their lines.';
+  'Append a range of staged events to their streams, exactly once, in the order of the file; counts what became of their lines.';
 revoke execute on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;

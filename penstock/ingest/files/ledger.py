@@ -245,7 +245,7 @@ def start_over(connection: Connection, import_id: UUID) -> None:
 def note_batch(connection: Connection, import_id: UUID, batch: LoadBatch, *, compared: bool) -> None:
     """Note which stretch of the file went into a table in which way, for `undo`."""
     connection.execute(
-        """insert into raw.import_chunks (import_id, from_offset, to_offset, from_line, compared)
+        """insert into raw.import_batches (import_id, from_offset, to_offset, from_line, compared)
            values (%s, %s, %s, %s, %s)""",
         (import_id, batch.from_offset, batch.to_offset, batch.from_line, compared),
     )

@@ -54,7 +54,7 @@ def _undo(connection: Connection, settings: Settings, imported: Import) -> dict[
     changes, restored, removed = writer.restore_changes(connection)
     kept = changes - restored - removed
     load_batches = connection.execute(
-        """select from_offset, from_line, to_offset from raw.import_chunks
+        """select from_offset, from_line, to_offset from raw.import_batches
            where import_id = %s and not compared order by from_offset""",
         (imported.id,),
     ).fetchall()
