@@ -93,7 +93,7 @@ def _uuid(text: str) -> UUID:
 def runs(options: argparse.Namespace) -> None:
     """The last runs, the latest first."""
     with pool.connection(reachable_settings()) as connection:
-        found = [asdict(run) for run in list_runs(connection, pipeline=options.pipeline, limit=options.limit)]
+        found = [asdict(run) for run in list_runs(connection, pipeline=options.pipeline, max_count=options.limit)]
     print_json(found) if options.json else print_rows(found, _RUN_COLUMNS, empty="nothing ran yet")
 
 

@@ -113,8 +113,10 @@ def _with_the_rest(
         last = page[-1]
         if len(page) < _PAGE or last.version == at_version:
             return
-        limit = _PAGE if at_version is None else min(_PAGE, at_version - last.version)
-        page = read_stream(connection, last.aggregate_type, last.aggregate_id, after_version=last.version, limit=limit)
+        count = _PAGE if at_version is None else min(_PAGE, at_version - last.version)
+        page = read_stream(
+            connection, last.aggregate_type, last.aggregate_id, after_version=last.version, max_count=max_count
+        )
 
 
 _PAGE: Final = 1000

@@ -43,7 +43,7 @@ def create_app(
     *domains: Domain,
     functions: Sequence[inngest.Function[Any]] = (),
     settings: Settings | None = None,
-    wakes: Notifiers | None = None,
+    notifiers: Notifiers | None = None,
 ) -> FastAPI:
     """Build the app of these domains, which serves these Inngest functions.
 
@@ -52,7 +52,7 @@ def create_app(
     read_settings: Callable[[], Settings] = get_settings if settings is None else lambda: settings
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, redoc_url=None)
     app.state.settings = read_settings
-    app.state.wakes = wakes or Notifiers(relay.notify, relay.run_now, relay.send)
+    app.state.notifiers = notifiers or Notifiers(relay.notify, relay.run_now, relay.send)
     app.add_middleware(Middleware, settings=read_settings, streamed=(uploads.PREFIX,))
     errors.install(app)
     access_log.hide_tokens()

@@ -114,20 +114,20 @@ def list_runs(
     pipeline: str | None = None,
     status: str | None = None,
     before: datetime | None = None,
-    limit: int = 50,
+    max_count: int = 50,
 ) -> list[Run]:
     """Runs, the latest first, those that started before `before`; at most 1,000, and at most 4 MB of them."""
-    return page_of_runs(connection, pipeline=pipeline, status=status, before=before, limit=limit)[0]
+    return page_of_runs(connection, pipeline=pipeline, status=status, before=before, max_count=max_count)[0]
 
 
 def page_of_runs(
-    connection: Connection, *, pipeline: str | None, status: str | None, before: datetime | None, limit: int
+    connection: Connection, *, pipeline: str | None, status: str | None, before: datetime | None, max_count: int
 ) -> tuple[list[Run], bool]:
     """`list_runs`, and whether there are more."""
-    limit = min(limit, MAX_PAGE)
-    values = {"pipeline": pipeline, "status": status, "before": before, "limit": limit + 1}
+    max_count = min(max_count, MAX_PAGE)
+    values = {"pipeline": pipeline, "status": status, "before": before, "limit": max_count + 1}
     with connection.cursor(row_factory=class_row(Run)) as cursor:
-        runs, more = take(cursor, _LIST, values, limit, _size)
+        runs, more = take(cursor, _LIST, values, max_count, _size)
     return list(runs), more
 
 

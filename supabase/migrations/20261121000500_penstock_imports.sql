@@ -63,7 +63,7 @@ comment on column raw.imports.state is 'How far it is; completed, failed, aborte
 comment on column raw.imports.error is 'Why it failed, or what the last attempt met.';
 comment on column raw.imports.offset_bytes is 'Where the next batch begins, in the decompressed content as UTF-8.';
 comment on column raw.imports.source_bytes is 'How much of the file as it is stored has been read, for the progress.';
-comment on column raw.imports.next_line is 'The line with which the next chunk begins.';
+comment on column raw.imports.next_line is 'The line with which the next batch begins.';
 comment on column raw.imports.rows_read is 'Rows read so far: loaded + rejected + duplicate + pending.';
 comment on column raw.imports.loaded is 'Rows that became events or rows of a table.';
 comment on column raw.imports.rejected is 'Rows refused, each with its reason.';
@@ -136,7 +136,7 @@ create table raw.import_changes (
   constraint import_changes_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
 );
 create index import_changes_import_id_idx on raw.import_changes (import_id, id);
-comment on table raw.import_changes is 'Rows that a compared chunk added (`before` is null) or changed, and how it left them.';
+comment on table raw.import_changes is 'Rows that a compared batch added (`before` is null) or changed, and how it left them.';
 comment on column raw.import_changes.id is 'In the order of the changes.';
 comment on column raw.import_changes.import_id is 'The import: raw.imports.id.';
 comment on column raw.import_changes.key is 'The row''s key columns.';

@@ -42,7 +42,7 @@ RETIRED: Final = (
     # plain present-day English
     Retired(r"\b(?:stands?|stood)\b(?!-)", "is, appears"),
     Retired(r"\btold\b", "published (of events), shown, reported"),
-    Retired(r"\btell(?:s|ing)?\b(?! apart|\()", "publish (of events), show, say, report"),
+    Retired(r"\btell(?:s|ing)?\b(?!.{0,12} apart|\()", "publish (of events), show, say, report"),
     Retired(r"\bwhoever\b", "anybody who, a caller that"),
     Retired(r"\banew\b", "again"),
     Retired(r"\bl(?:ie|ies|ay|ying)\b", "is, are"),

@@ -198,7 +198,7 @@ def read_events_of_stream(
 ) -> Response:
     """Read a stream in order, by pages of `limit` events or 4 MB. 404 if there is no such stream."""
     with pool.connection(settings_of(request)) as connection:
-        page = page_of_stream(connection, aggregate_type, aggregate_id, after_version=after_version, limit=limit)
+        page = page_of_stream(connection, aggregate_type, aggregate_id, after_version=after_version, max_count=limit)
     if page.version is None and not after_version:
         raise NotFound(f"there is no stream {aggregate_type}/{aggregate_id}")
     rest = {

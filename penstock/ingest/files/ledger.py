@@ -171,11 +171,11 @@ def read_import(connection: Connection, import_id: UUID, *, lock: bool = False) 
     return found
 
 
-def list_imports(connection: Connection, limit: int = 50) -> list[Import]:
+def list_imports(connection: Connection, max_count: int = 50) -> list[Import]:
     with connection.cursor(row_factory=class_row(Import)) as cursor:
         cursor.execute(
             f"select {_COLUMNS} from raw.imports order by created_at desc, id limit %s",  # noqa: S608
-            (limit,),
+            (max_count,),
         )
         return cursor.fetchall()
 

@@ -121,7 +121,7 @@ def test_runs_are_listed_latest_first_by_pages(connection: psycopg.Connection, s
     for number in range(5):
         with record_run(settings, f"p{number % 2}") as run:
             run.rows_in = number
-    first = list_runs(connection, limit=2)
+    first = list_runs(connection, max_count=2)
     rest = list_runs(connection, before=first[-1].started_at)
     assert [run.rows_in for run in (*first, *rest)] == [4, 3, 2, 1, 0]
     assert [run.rows_in for run in list_runs(connection, pipeline="p1")] == [3, 1]
