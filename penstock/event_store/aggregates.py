@@ -115,7 +115,7 @@ def _with_the_rest(
             return
         count = _PAGE if at_version is None else min(_PAGE, at_version - last.version)
         page = read_stream(
-            connection, last.aggregate_type, last.aggregate_id, after_version=last.version, max_count=max_count
+            connection, last.aggregate_type, last.aggregate_id, after_version=last.version, max_count=count
         )
 
 
