@@ -21,6 +21,7 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from penstock import errors, stored_json
+from penstock.postgres.former_layout import refuse_former_layout
 from penstock.settings import Settings
 
 Connection: TypeAlias = psycopg.Connection[TupleRow]
@@ -116,9 +117,10 @@ def migrate(
     """Apply the migrations that are missing, each in a transaction; returns their names.
 
     Keeps the books where the Supabase CLI keeps them, so that either may go on where the other stopped. Raises
-    `Conflict` if a migration that this function applied has been edited since.
+    `Conflict` if a migration that this function applied has been edited since, or if the layout is the former one.
     """
     with translate_errors():
+        refuse_former_layout(connection)
         connection.execute(_MIGRATION_LEDGER)
         done = []
         with connection.transaction():

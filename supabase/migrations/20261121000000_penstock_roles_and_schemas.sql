@@ -37,9 +37,9 @@ create schema if not exists ops;
 create schema if not exists penstock;
 
 comment on schema raw is 'What arrived, untouched: webhook deliveries, imported files and their rejected lines.';
-comment on schema staging is 'Typed and checked rows on their way to events or tables; may be emptied at any time.';
-comment on schema ops is 'What an operator looks at: subscriptions, runs, dead letters, views.';
-comment on schema penstock is 'The machinery: nothing here is called or read by hand.';
+comment on schema staging is 'Rows only, typed and checked, on their way to events or tables; may be emptied while nothing runs.';
+comment on schema ops is 'What an operator looks at and, for its functions, calls by hand: subscriptions, runs, dead letters, views.';
+comment on schema penstock is 'The machinery: stream rows, functions behind functions, settings that SQL must know. Nothing here is called or read by hand.';
 
 revoke all on schema raw, staging, ops, penstock from public;
 grant usage on schema raw, staging, ops, penstock to service_role;

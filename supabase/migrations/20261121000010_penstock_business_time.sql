@@ -15,6 +15,7 @@ comment on column penstock.configuration.singleton is 'Always true: there is one
 comment on column penstock.configuration.timezone is 'PENSTOCK_TIMEZONE: the IANA zone in which days and months begin.';
 comment on column penstock.configuration.earliest_day is 'PENSTOCK_EARLIEST_DAY: no event that comes in may be older.';
 alter table penstock.configuration enable row level security;
+revoke all on penstock.configuration from public, anon, authenticated, service_role;
 grant select, update on penstock.configuration to service_role;
 insert into penstock.configuration default values;
 
@@ -55,6 +56,8 @@ begin
 end $$;
 comment on function penstock.day_start(date) is
   'The first instant of a day in penstock.business_timezone(): when its clocks first show that date, or a later one.';
+revoke execute on function penstock.day_start(date) from public, anon, authenticated;
+grant execute on function penstock.day_start(date) to service_role, analyst;
 
 create function penstock.business_day(instant timestamptz) returns date
 language plpgsql stable
@@ -73,6 +76,8 @@ begin
 end $$;
 comment on function penstock.business_day(timestamptz) is
   'The day, in penstock.business_timezone(), to which an instant belongs: the last whose day_start it has reached.';
+revoke execute on function penstock.business_day(timestamptz) from public, anon, authenticated;
+grant execute on function penstock.business_day(timestamptz) to service_role, analyst;
 
 create function penstock.is_plausible_time(instant timestamptz) returns boolean
 language sql stable
@@ -83,10 +88,5 @@ as $$
 $$;
 comment on function penstock.is_plausible_time(timestamptz) is
   'Whether an event may have this time: from PENSTOCK_EARLIEST_DAY to a day from now. For what comes in, not for what is stored.';
-
-revoke execute on function penstock.day_start(date) from public, anon, authenticated;
-revoke execute on function penstock.business_day(timestamptz) from public, anon, authenticated;
 revoke execute on function penstock.is_plausible_time(timestamptz) from public, anon, authenticated;
 grant execute on function penstock.is_plausible_time(timestamptz) to service_role, analyst;
-grant execute on function penstock.day_start(date) to service_role, analyst;
-grant execute on function penstock.business_day(timestamptz) to service_role, analyst;

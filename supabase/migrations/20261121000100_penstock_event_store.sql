@@ -8,6 +8,9 @@
 
 -- Must stay `cache 1`: a cached block would hand out positions below a floor that a reader has already passed.
 create sequence public.event_store_position_seq as bigint cache 1;
+comment on sequence public.event_store_position_seq is 'The positions of events. Behind what is stored after a failover: ops.raise_positions().';
+revoke all on sequence public.event_store_position_seq from public, anon, authenticated, service_role;
+grant select on sequence public.event_store_position_seq to service_role, analyst;
 
 create table public.event_store (
   position bigint not null,
@@ -38,9 +41,13 @@ comment on column public.event_store.metadata is 'correlation_id, causation_id, 
 comment on column public.event_store.version is 'Place in the stream: 1, 2, 3 … without gaps.';
 comment on column public.event_store.schema_version is 'Version of the payload''s shape, for upcasters.';
 comment on column public.event_store.created_at is 'When it was stored. When it happened is metadata.occurred_at.';
+alter table public.event_store enable row level security;
+create policy event_store_read on public.event_store for select to service_role, analyst using (true);
+revoke all on public.event_store from public, anon, authenticated, service_role;
+grant select on public.event_store to service_role, analyst;
 
 create function penstock.refuse_change() returns trigger
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 begin
@@ -58,9 +65,3 @@ for each statement execute function penstock.refuse_change();
 alter table public.event_store enable always trigger event_store_refuse_change;
 alter table public.event_store enable always trigger event_store_refuse_truncate;
 
-alter table public.event_store enable row level security;
-create policy event_store_read on public.event_store for select to service_role, analyst using (true);
-revoke all on public.event_store from public, anon, authenticated, service_role;
-revoke all on sequence public.event_store_position_seq from public, anon, authenticated, service_role;
-grant select on public.event_store to service_role, analyst;
-grant select on sequence public.event_store_position_seq to service_role, analyst;

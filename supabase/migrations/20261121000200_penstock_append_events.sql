@@ -13,7 +13,7 @@ create function penstock.validate_event(
   aggregate_type text, aggregate_id text, event_type text, payload jsonb, metadata jsonb, schema_version integer,
   event_id uuid
 ) returns jsonb
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 declare
@@ -42,7 +42,7 @@ create function penstock.resolve_duplicate(
   ids uuid[], event_types text[], payloads jsonb[], schema_versions integer[],
   out version integer, out positions bigint[]
 )
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 #variable_conflict use_variable
@@ -98,7 +98,7 @@ revoke execute on function penstock.resolve_duplicate(text, text, integer, integ
   from public, anon, authenticated;
 
 create function penstock.refuse_position() returns bigint
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 declare
@@ -114,7 +114,7 @@ comment on function penstock.refuse_position() is 'Raises PK008, from within an 
 revoke execute on function penstock.refuse_position() from public, anon, authenticated;
 
 create function ops.raise_positions(above bigint default 0) returns bigint
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 #variable_conflict use_variable
@@ -138,7 +138,7 @@ comment on function ops.raise_positions(bigint) is
 revoke execute on function ops.raise_positions(bigint) from public, anon, authenticated;
 
 create function penstock.publish_floor() returns void
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 declare
@@ -175,7 +175,7 @@ create function public.append_event(
   aggregate_type text, aggregate_id text, expected_version integer,
   id uuid, event_type text, payload jsonb, metadata jsonb default '{}', schema_version integer default 1
 ) returns public.appended
-language plpgsql
+language plpgsql volatile
 security definer
 set search_path = ''
 as $$
@@ -264,7 +264,7 @@ create function public.append_events(
   metadatas jsonb[] default null, schema_versions integer[] default null,
   out version integer, out positions bigint[], out duplicate boolean
 )
-language plpgsql
+language plpgsql volatile
 security definer
 set search_path = ''
 as $$

@@ -6,6 +6,7 @@
 -- A row's `expected_version` says which version its stream has just before it: -1 anything, 0 or n exactly that version, -2 at
 -- least one event. A row that is stored already, with the same content, is a duplicate and skipped; so a batch may be
 -- sent again, whole, in part or cut in other places. Positions follow `place`.
+-- `security definer`: nobody but the owner may insert into the store.
 
 create unlogged table staging.events (
   batch uuid not null,
@@ -30,11 +31,12 @@ create unlogged table staging.events (
 comment on table staging.events is 'Events on their way into the store, by batch. append_staged_events empties it.';
 alter table staging.events enable row level security;
 create policy events_of_batches on staging.events to service_role using (true) with check (true);
+revoke all on staging.events from public, anon, authenticated, service_role;
 grant select, insert, delete on staging.events to service_role;
 
 create function penstock.refuse_version(aggregate_type text, aggregate_id text, expected integer, actual integer)
 returns integer
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 begin
@@ -50,7 +52,7 @@ create function penstock.reserve_versions(
   aggregate_types text[], aggregate_ids text[], numbers integer[], fresh boolean,
   out first_versions integer[], out positions bigint[], out opened_at timestamptz
 )
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 #variable_conflict use_variable
@@ -101,7 +103,7 @@ comment on function penstock.reserve_versions(text[], text[], integer[], boolean
 revoke execute on function penstock.reserve_versions(text[], text[], integer[], boolean) from public, anon, authenticated;
 
 create function penstock.append_new_events(batch uuid, out appended bigint, out last_position bigint)
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 -- a batch has no statistics: guesses would end in nested loops
 set enable_nestloop = off
@@ -165,7 +167,7 @@ comment on function penstock.append_new_events(uuid) is
 revoke execute on function penstock.append_new_events(uuid) from public, anon, authenticated;
 
 create function penstock.drop_stored_events(batch uuid, out dropped bigint, out last_position bigint)
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 set enable_mergejoin = off
 as $$
@@ -207,7 +209,7 @@ revoke execute on function penstock.drop_stored_events(uuid) from public, anon, 
 create function public.append_staged_events(
   batch uuid, out appended bigint, out duplicates bigint, out last_position bigint
 )
-language plpgsql
+language plpgsql volatile
 security definer
 set search_path = ''
 as $$

@@ -20,6 +20,7 @@ comment on column penstock.upcasters.upcaster is 'Its name with schema and argum
 comment on column penstock.upcasters.generation is 'Grows with each registration; a snapshot of another generation is not used.';
 alter table penstock.upcasters enable row level security;
 create policy upcasters_read on penstock.upcasters for select to service_role, analyst using (true);
+revoke all on penstock.upcasters from public, anon, authenticated, service_role;
 grant select on penstock.upcasters to service_role, analyst;
 
 create view public.current_events with (security_invoker = true) as
@@ -42,7 +43,7 @@ revoke all on public.current_events from public, anon, authenticated, service_ro
 grant select on public.current_events to service_role, analyst;
 
 create function penstock.rewrite_current_events() returns void
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 declare
@@ -86,7 +87,7 @@ comment on function penstock.rewrite_current_events() is 'Write the chains of pe
 revoke execute on function penstock.rewrite_current_events() from public, anon, authenticated;
 
 create function penstock.register_upcaster(event_type text, schema_version integer, upcaster regprocedure) returns void
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 #variable_conflict use_variable

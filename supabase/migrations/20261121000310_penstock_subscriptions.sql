@@ -16,6 +16,7 @@ comment on column ops.subscriptions.subscription is 'The projection''s name, or 
 comment on column ops.subscriptions.position is 'The last position of the event store that it has dealt with.';
 comment on column ops.subscriptions.updated_at is 'When the checkpoint moved last.';
 alter table ops.subscriptions enable row level security;
+revoke all on ops.subscriptions from public, anon, authenticated, service_role;
 grant select, insert, update, delete on ops.subscriptions to service_role;
 
 create table ops.listened_types (
@@ -31,4 +32,5 @@ comment on column ops.listened_types.position is
   'Null: published together with everything else. Else published to listeners up to here: the type is new, or nobody listens now.';
 comment on column ops.listened_types.updated_at is 'When the row changed last.';
 alter table ops.listened_types enable row level security;
+revoke all on ops.listened_types from public, anon, authenticated, service_role;
 grant select, insert, update, delete on ops.listened_types to service_role;

@@ -26,6 +26,7 @@ comment on column penstock.snapshots.stored_at is 'The latest created_at among t
 comment on column penstock.snapshots.state is 'As json, not jsonb: a state must come back as it was, the order of its keys included.';
 alter table penstock.snapshots enable row level security;
 create policy snapshots_of_service on penstock.snapshots to service_role using (true) with check (true);
+revoke all on penstock.snapshots from public, anon, authenticated, service_role;
 grant select, insert, delete on penstock.snapshots to service_role;
 
 create function penstock.read_aggregate(
@@ -75,7 +76,7 @@ create function penstock.save_snapshot(
   aggregate_type text, aggregate_id text, reducer text, reducer_version integer, generation integer,
   version integer, "position" bigint, stored_at timestamptz, state json
 ) returns void
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 #variable_conflict use_variable

@@ -34,12 +34,13 @@ comment on column ops.runs.error is 'Why it failed; null otherwise.';
 comment on column ops.runs.correlation_id is 'Of the request or event that caused it, to find the same in logs and events.';
 comment on column ops.runs.details is 'What this pipeline notes beside the counts. `wakes` and `busy_ms`: one row for many short runs.';
 alter table ops.runs enable row level security;
+revoke all on ops.runs from public, anon, authenticated, service_role;
 grant select, insert, update, delete on ops.runs to service_role;
 
 create function penstock.record_wake(
   pipeline text, started_at timestamptz, rows_in bigint, details jsonb default '{}'
 ) returns void
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 #variable_conflict use_variable

@@ -30,4 +30,5 @@ comment on column ops.dead_letters.created_at is 'When it failed first.';
 comment on column ops.dead_letters.resolved_at is 'When somebody retried or dropped it; null while it is open.';
 comment on column ops.dead_letters.resolution is 'retried or dropped; null while it is open.';
 alter table ops.dead_letters enable row level security;
+revoke all on ops.dead_letters from public, anon, authenticated, service_role;
 grant select, insert, update, delete on ops.dead_letters to service_role;

@@ -14,7 +14,7 @@ comment on column ops.views.view is 'Name of a materialized view in public.';
 comment on column ops.views.refreshed_at is 'When the last refresh began: whatever was committed before is in the view.';
 comment on column ops.views.duration_ms is 'How long the last refresh took, in milliseconds.';
 alter table ops.views enable row level security;
-revoke all on ops.views from public, anon, authenticated;
+revoke all on ops.views from public, anon, authenticated, service_role;
 grant select on ops.views to service_role;
 
 -- `security definer`, because only a view's owner may refresh it. The name reaches the statement only if it is registered.

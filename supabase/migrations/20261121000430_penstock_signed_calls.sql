@@ -14,7 +14,7 @@ comment on table ops.signed_calls is 'Verified calls of the last minutes. pensto
 comment on column ops.signed_calls.call is 'The signature, and what the call names beside the signed body.';
 comment on column ops.signed_calls.seen_at is 'When the call came.';
 alter table ops.signed_calls enable row level security;
-revoke all on ops.signed_calls from public, anon, authenticated;
+revoke all on ops.signed_calls from public, anon, authenticated, service_role;
 grant select, insert, update, delete on ops.signed_calls to service_role;
 
 create function penstock.first_call(call text) returns boolean

@@ -35,5 +35,5 @@ comment on column raw.webhook_inbox.reason is 'Why it failed; null otherwise.';
 comment on column raw.webhook_inbox.event_ids is 'The events that the delivery became.';
 comment on column raw.webhook_inbox.processed_at is 'When it was appended or failed; null while it is pending.';
 alter table raw.webhook_inbox enable row level security;
-revoke all on raw.webhook_inbox from public, anon, authenticated;
+revoke all on raw.webhook_inbox from public, anon, authenticated, service_role;
 grant select, insert, update, delete on raw.webhook_inbox to service_role;

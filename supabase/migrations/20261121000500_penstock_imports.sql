@@ -83,6 +83,7 @@ comment on column raw.imports.created_at is 'When it was asked for.';
 comment on column raw.imports.updated_at is 'When it last got on.';
 comment on column raw.imports.finished_at is 'When it reached its final state; null before.';
 alter table raw.imports enable row level security;
+revoke all on raw.imports from public, anon, authenticated, service_role;
 grant select, insert, update, delete on raw.imports to service_role;
 
 create table raw.import_rejects (
@@ -106,6 +107,7 @@ comment on column raw.import_rejects.field is 'The field at fault; null if it is
 comment on column raw.import_rejects.reason is 'Why it was refused, in words for the sender.';
 comment on column raw.import_rejects.line_content is 'The first 8 KiB of the line.';
 alter table raw.import_rejects enable row level security;
+revoke all on raw.import_rejects from public, anon, authenticated, service_role;
 grant select, insert, update, delete on raw.import_rejects to service_role;
 
 create table raw.import_batches (
@@ -124,6 +126,7 @@ comment on column raw.import_batches.to_offset is 'Where it ends.';
 comment on column raw.import_batches.from_line is 'Number of its first line in the file.';
 comment on column raw.import_batches.compared is 'True: compared row by row with the table; false: copied, every row was new.';
 alter table raw.import_batches enable row level security;
+revoke all on raw.import_batches from public, anon, authenticated, service_role;
 grant select, insert, update, delete on raw.import_batches to service_role;
 
 create table raw.import_changes (
@@ -143,6 +146,7 @@ comment on column raw.import_changes.key is 'The row''s key columns.';
 comment on column raw.import_changes.before is 'The row before; null if it was added.';
 comment on column raw.import_changes.after is 'The row as the import left it.';
 alter table raw.import_changes enable row level security;
+revoke all on raw.import_changes from public, anon, authenticated, service_role;
 grant select, insert, update, delete on raw.import_changes to service_role;
 
 -- The id of an imported event follows from what it says, so that the same event has the same id in every run. It

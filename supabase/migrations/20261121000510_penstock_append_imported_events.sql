@@ -8,7 +8,7 @@
 -- of 20261121000110_penstock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
 
 create function penstock.lock_imported_streams(staged regclass, after bigint, upto bigint) returns void
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 begin
@@ -39,7 +39,7 @@ revoke execute on function penstock.without_catalogue(jsonb) from public, anon, 
 
 create function penstock.classify_imported_events(import_id uuid, staged regclass, after bigint, upto bigint, repeat text)
 returns void
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 begin
@@ -116,7 +116,7 @@ create function penstock.count_outcomes(
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 begin
@@ -138,7 +138,7 @@ create function penstock.append_new_streams(
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 -- a fresh table has no statistics worth the name: guesses would end in nested loops
 set enable_nestloop = off
@@ -213,7 +213,7 @@ create function penstock.append_imported_events(
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 -- a fresh table has no statistics worth the name: guesses would end in nested loops
 set enable_nestloop = off

@@ -4,7 +4,7 @@
 -- functions, which refresh after each import and by cron, are enough. Times are GMT.
 
 create function ops.schedule_jobs() returns setof text
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 declare
@@ -30,7 +30,7 @@ begin
 end $$;
 comment on function ops.schedule_jobs() is
   'Give pg_cron its jobs, by name: a second call changes nothing. Call it after switching pg_cron on or registering a view.';
-revoke execute on function ops.schedule_jobs() from public, anon, authenticated, service_role;
+revoke execute on function ops.schedule_jobs() from public, anon, authenticated;
 
 do $$
 begin

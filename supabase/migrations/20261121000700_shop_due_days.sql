@@ -14,7 +14,7 @@ comment on table ops.due_days is 'Days that have changed since their figures wer
 comment on column ops.due_days.day is 'The day, in the business time zone.';
 comment on column ops.due_days.mark is 'Another number at each change, so that a run takes away only the mark that it saw.';
 alter table ops.due_days enable row level security;
-revoke all on ops.due_days from public, anon, authenticated;
+revoke all on ops.due_days from public, anon, authenticated, service_role;
 grant select on ops.due_days to service_role;
 
 -- One plan for any size: index probes of `orders`, however the caller has set up the planner.
@@ -71,10 +71,11 @@ begin
 end $$;
 comment on function shop.mark_due_days(timestamptz[], text[]) is
   'Mark the days of changed orders, given by time and, for those that are or were completed, customer (else null); and the days whose `new_users` change with them. Call it after the change, in its transaction.';
+revoke execute on function shop.mark_due_days(timestamptz[], text[]) from public, anon, authenticated;
 
 -- In arrays of some 100,000, since a rebuild may add millions at once; all orders of a customer are in one of them.
 create function shop.mark_days_of_orders() returns trigger
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 begin
@@ -86,10 +87,11 @@ begin
   return null;
 end $$;
 comment on function shop.mark_days_of_orders() is 'Mark the days of orders that were added or deleted: the rows of `changed`.';
+revoke execute on function shop.mark_days_of_orders() from public, anon, authenticated;
 
 -- By grouping and not by joining before and after: no plan of it is quadratic.
 create function shop.mark_days_of_moved_orders() returns trigger
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 as $$
 begin
@@ -109,9 +111,10 @@ begin
 end $$;
 comment on function shop.mark_days_of_moved_orders() is
   'Mark the days of updated orders whose figures differ in `before` and `after`; most steps of an order change none.';
+revoke execute on function shop.mark_days_of_moved_orders() from public, anon, authenticated;
 
 create function shop.mark_days_of_items() returns trigger
-language plpgsql
+language plpgsql volatile
 set search_path = ''
 set enable_seqscan = off
 set enable_nestloop = on
@@ -124,6 +127,7 @@ begin
   return null;
 end $$;
 comment on function shop.mark_days_of_items() is 'Mark the days of the orders whose lines are in `changed`.';
+revoke execute on function shop.mark_days_of_items() from public, anon, authenticated;
 
 create trigger orders_mark_inserted after insert on shop.orders
 referencing new table as changed for each statement execute function shop.mark_days_of_orders();
@@ -140,8 +144,3 @@ create trigger order_items_mark_updated after update on shop.order_items
 referencing new table as changed for each statement execute function shop.mark_days_of_items();
 create trigger order_items_mark_deleted after delete on shop.order_items
 referencing old table as changed for each statement execute function shop.mark_days_of_items();
-
-revoke execute on function shop.mark_due_days(timestamptz[], text[]) from public, anon, authenticated;
-revoke execute on function shop.mark_days_of_orders() from public, anon, authenticated;
-revoke execute on function shop.mark_days_of_moved_orders() from public, anon, authenticated;
-revoke execute on function shop.mark_days_of_items() from public, anon, authenticated;

@@ -43,6 +43,8 @@ comment on column public.monthly_revenue.order_count is 'Completed orders placed
 comment on column public.monthly_revenue.revenue is 'Sum of their totals.';
 comment on column public.monthly_revenue.avg_order_value is 'revenue / order_count, to six places.';
 comment on column public.monthly_revenue.unique_customers is 'Customers with at least one of these orders.';
+revoke all on public.monthly_revenue from public, anon, authenticated, service_role;
+grant select on public.monthly_revenue to service_role, analyst;
 
 create materialized view public.user_cohorts as
 with monthly as (
@@ -74,6 +76,8 @@ comment on column public.user_cohorts.cohort_month is 'First day of the month of
 comment on column public.user_cohorts.months_since is 'Months from then to the month of the orders counted here; 0 is the first.';
 comment on column public.user_cohorts.customers is 'Customers of the cohort who ordered in that month.';
 comment on column public.user_cohorts.revenue is 'Sum of the totals of their completed orders in that month.';
+revoke all on public.user_cohorts from public, anon, authenticated, service_role;
+grant select on public.user_cohorts to service_role, analyst;
 
 create materialized view public.product_performance as
 with sold as (
@@ -110,10 +114,8 @@ comment on column public.product_performance.units_sold is 'Pieces in completed 
 comment on column public.product_performance.revenue is 'Sum of the lines'' amounts in completed orders.';
 comment on column public.product_performance.order_count is 'Completed orders with the product.';
 comment on column public.product_performance.last_sold_at is 'When the latest of these orders was placed.';
-
-revoke all on public.monthly_revenue, public.user_cohorts, public.product_performance
-from public, anon, authenticated, service_role;
-grant select on public.monthly_revenue, public.user_cohorts, public.product_performance to service_role, analyst;
+revoke all on public.product_performance from public, anon, authenticated, service_role;
+grant select on public.product_performance to service_role, analyst;
 
 insert into ops.views (view, refreshed_at, duration_ms)
 values ('monthly_revenue', now(), 0), ('user_cohorts', now(), 0), ('product_performance', now(), 0);

@@ -5,6 +5,7 @@
 --   shop.load_daily        into public.daily_analytics, by date
 -- Each may run again with the same batch and ends the same. The days are arguments: nothing here asks what day it is.
 -- An order belongs to the penstock.business_day of the time at which it was placed.
+-- `security definer`: the figures and what is staged for them are written by these functions alone.
 -- No change is lost between a run and what happens meanwhile: a batch takes the marks of its days (ops.due_days) before it
 -- reads the orders, and when it is loaded only those very marks go.
 
@@ -43,6 +44,9 @@ create table staging.daily_batches (
   constraint daily_batches_pkey primary key (batch_id)
 );
 comment on table staging.daily_batches is 'One portion of a run of the daily ETL. Swept by a later extract, two days after.';
+alter table staging.daily_batches enable row level security;
+revoke all on staging.daily_batches from public, anon, authenticated, service_role;
+grant select on staging.daily_batches to service_role;
 
 create table staging.daily_days (
   batch_id uuid not null,
@@ -52,6 +56,9 @@ create table staging.daily_days (
   constraint daily_days_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
 );
 comment on table staging.daily_days is 'The days of a batch, each with the mark that it bore when the batch was extracted.';
+alter table staging.daily_days enable row level security;
+revoke all on staging.daily_days from public, anon, authenticated, service_role;
+grant select on staging.daily_days to service_role;
 
 create table staging.daily_orders (
   batch_id uuid not null,
@@ -65,6 +72,9 @@ create table staging.daily_orders (
   constraint daily_orders_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
 );
 comment on table staging.daily_orders is 'The orders of a batch''s days, as they were when it was extracted.';
+alter table staging.daily_orders enable row level security;
+revoke all on staging.daily_orders from public, anon, authenticated, service_role;
+grant select on staging.daily_orders to service_role;
 
 create table staging.daily_figures (
   batch_id uuid not null,
@@ -80,14 +90,9 @@ create table staging.daily_figures (
   constraint daily_figures_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
 );
 comment on table staging.daily_figures is 'The figures of a batch''s days, ready to be loaded.';
-
-alter table staging.daily_batches enable row level security;
-alter table staging.daily_days enable row level security;
-alter table staging.daily_orders enable row level security;
 alter table staging.daily_figures enable row level security;
-revoke all on staging.daily_batches, staging.daily_days, staging.daily_orders, staging.daily_figures
-from public, anon, authenticated;
-grant select on staging.daily_batches, staging.daily_days, staging.daily_orders, staging.daily_figures to service_role;
+revoke all on staging.daily_figures from public, anon, authenticated, service_role;
+grant select on staging.daily_figures to service_role;
 
 -- One extract at a time: the later its `extracted_at`, the newer are the orders that it reads.
 create function shop.open_daily_batch(batch_id uuid) returns void
@@ -102,6 +107,7 @@ begin
   insert into staging.daily_batches (batch_id, extracted_at) values (batch_id, clock_timestamp());
 end $$;
 comment on function shop.open_daily_batch(uuid) is 'Begin a batch without days, in place of one of the same id.';
+revoke execute on function shop.open_daily_batch(uuid) from public, anon, authenticated;
 
 -- A scan of the index of `orders` for each day: few days far apart must not cost a look at all orders between them.
 create function shop.extract_daily_orders(batch_id uuid) returns bigint
@@ -129,6 +135,7 @@ begin
   return orders;
 end $$;
 comment on function shop.extract_daily_orders(uuid) is 'Materialise the orders of a batch''s days. Call it in a statement after the one that took the days'' marks.';
+revoke execute on function shop.extract_daily_orders(uuid) from public, anon, authenticated;
 
 create function shop.extract_daily(batch_id uuid, from_day date, to_day date) returns bigint
 language plpgsql volatile
@@ -149,6 +156,8 @@ begin
 end $$;
 comment on function shop.extract_daily(uuid, date, date) is
   'Step 1 of the daily ETL: materialise the orders of the days, both included, under the batch''s id. Returns how many.';
+revoke execute on function shop.extract_daily(uuid, date, date) from public, anon, authenticated;
+grant execute on function shop.extract_daily(uuid, date, date) to service_role;
 
 create function shop.extract_due(
   batch_id uuid, today date, overlap_days integer, marked_only boolean, before_day date, at_most integer,
@@ -198,6 +207,8 @@ begin
 end $$;
 comment on function shop.extract_due(uuid, date, integer, boolean, date, integer) is
   'Step 1 of the daily ETL for the newest `at_most` days that are due before `today` and `before_day` (null: no bound): days that are marked and, unless `marked_only`, yesterday and `overlap_days` before it, and every day since the first order that was never computed. `more` says that older ones are due; ask for them with `before_day` = from_day. Also answers with 0 days.';
+revoke execute on function shop.extract_due(uuid, date, integer, boolean, date, integer) from public, anon, authenticated;
+grant execute on function shop.extract_due(uuid, date, integer, boolean, date, integer) to service_role;
 
 create function shop.transform_daily(batch_id uuid) returns bigint
 language plpgsql volatile
@@ -281,6 +292,8 @@ begin
 end $$;
 comment on function shop.transform_daily(uuid) is
   'Step 2 of the daily ETL: the figures of each day of the batch, days without orders included. Returns how many days.';
+revoke execute on function shop.transform_daily(uuid) from public, anon, authenticated;
+grant execute on function shop.transform_daily(uuid) to service_role;
 
 create function shop.load_daily(batch_id uuid) returns bigint
 language plpgsql volatile
@@ -331,10 +344,12 @@ begin
 end $$;
 comment on function shop.load_daily(uuid) is
   'Step 3 of the daily ETL: put the batch''s figures into public.daily_analytics, by date, and take away the marks that it has seen. Returns how many days.';
+revoke execute on function shop.load_daily(uuid) from public, anon, authenticated;
+grant execute on function shop.load_daily(uuid) to service_role;
 
 -- `security definer`, because a role that may set the zone need not have any right to the marks.
 create function shop.mark_all_days() returns trigger
-language plpgsql
+language plpgsql volatile
 security definer
 set search_path = ''
 as $$
@@ -344,17 +359,6 @@ begin
   return null;
 end $$;
 comment on function shop.mark_all_days() is 'Mark every day that has figures: in another zone each consists of other orders.';
+revoke execute on function shop.mark_all_days() from public, anon, authenticated;
 create trigger configuration_mark_all_days after update on penstock.configuration
 for each row when (old.timezone is distinct from new.timezone) execute function shop.mark_all_days();
-
-revoke execute on function shop.open_daily_batch(uuid) from public, anon, authenticated;
-revoke execute on function shop.extract_daily_orders(uuid) from public, anon, authenticated;
-revoke execute on function shop.mark_all_days() from public, anon, authenticated;
-revoke execute on function shop.extract_daily(uuid, date, date) from public, anon, authenticated;
-revoke execute on function shop.extract_due(uuid, date, integer, boolean, date, integer) from public, anon, authenticated;
-revoke execute on function shop.transform_daily(uuid) from public, anon, authenticated;
-revoke execute on function shop.load_daily(uuid) from public, anon, authenticated;
-grant execute on function shop.extract_daily(uuid, date, date) to service_role;
-grant execute on function shop.extract_due(uuid, date, integer, boolean, date, integer) to service_role;
-grant execute on function shop.transform_daily(uuid) to service_role;
-grant execute on function shop.load_daily(uuid) to service_role;

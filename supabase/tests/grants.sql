@@ -8,7 +8,7 @@ create temporary view our_relations as
 select c.oid, c.relkind, n.nspname as schema, format('%I.%I', n.nspname, c.relname) as name
 from pg_class as c
 join pg_namespace as n on n.oid = c.relnamespace
-where n.nspname in ('public', 'raw', 'staging', 'ops') and c.relkind in ('r', 'p', 'v', 'm', 'S')
+where n.nspname in ('public', 'raw', 'staging', 'ops', 'penstock', 'shop') and c.relkind in ('r', 'p', 'v', 'm', 'S')
   and not exists (
     select from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
   );
@@ -17,7 +17,7 @@ create temporary view our_functions as
 select p.oid, p.prorettype, p.oid::regprocedure::text as name
 from pg_proc as p
 join pg_namespace as n on n.oid = p.pronamespace
-where n.nspname in ('public', 'raw', 'staging', 'ops')
+where n.nspname in ('public', 'raw', 'staging', 'ops', 'penstock', 'shop')
   and not exists (
     select from pg_depend as d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
   );
@@ -44,13 +44,14 @@ select is_empty(
   'anon, authenticated and analyst may draw from no sequence'
 );
 select is_empty(
-  $$ select role, s from unnest(array['anon', 'authenticated']) as role, unnest(array['raw', 'staging', 'ops']) as s
+  $$ select role, s from unnest(array['anon', 'authenticated']) as role,
+       unnest(array['raw', 'staging', 'ops', 'penstock', 'shop']) as s
      where has_schema_privilege(role, s, 'usage') $$,
-  'anon and authenticated may not look into raw, staging and ops'
+  'anon and authenticated may not look into raw, staging, ops, penstock and shop'
 );
 select is_empty(
   $$ select role, s from unnest(array['anon', 'authenticated', 'analyst']) as role,
-       unnest(array['public', 'raw', 'staging', 'ops']) as s
+       unnest(array['public', 'raw', 'staging', 'ops', 'penstock', 'shop']) as s
      where has_schema_privilege(role, s, 'create') $$,
   'anon, authenticated and analyst may create nothing'
 );
@@ -60,9 +61,9 @@ select is_empty(
   'analyst may write nothing'
 );
 select is_empty(
-  $$ select name from our_relations where schema = 'public' and relkind <> 'S'
+  $$ select name from our_relations where schema in ('public', 'shop') and relkind <> 'S'
      and not has_table_privilege('analyst', oid, 'select') order by 1 $$,
-  'analyst may read every table and view of public'
+  'analyst may read every table and view of public and shop'
 );
 select is_empty(
   $$ select name from granted where role = 'analyst' and schema in ('raw', 'staging') $$,
@@ -70,7 +71,7 @@ select is_empty(
 );
 
 select is_empty(
-  $$ select name from our_relations where schema in ('public', 'raw', 'ops') and relkind <> 'S'
+  $$ select name from our_relations where schema in ('public', 'raw', 'ops', 'penstock', 'shop') and relkind <> 'S'
      and not has_table_privilege('service_role', oid, 'select') order by 1 $$,
   'service_role may read every table and view'
 );

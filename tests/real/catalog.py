@@ -8,7 +8,7 @@ import re
 
 import psycopg
 
-SCHEMAS = ["public", "raw", "staging", "ops"]
+SCHEMAS = ["public", "raw", "staging", "ops", "penstock", "shop"]
 ROLES = ["anon", "authenticated", "service_role", "analyst"]
 
 OURS = """
