@@ -10,7 +10,8 @@
     │   ├── PartialRepeat        only a part of a call's events is stored already
     │   ├── InsufficientStock    fewer pieces than asked for
     │   ├── ImpossibleStep       the order's status does not allow the step
-    │   └── RebuildInProgress    the read model is being rebuilt already
+    │   ├── RebuildInProgress    the read model is being rebuilt already
+    │   └── AlreadyResolved      the dead letter was retried or dropped before
     ├── Forbidden                a key's scopes or the caller's place do not allow it
     │   └── Unauthenticated      no key or signature that fits
     └── Unavailable              passing: try again later, `retry_after` seconds
@@ -84,6 +85,10 @@ class ImpossibleStep(Conflict):
 
 class RebuildInProgress(Conflict):
     slug = "rebuild-in-progress"
+
+
+class AlreadyResolved(Conflict):
+    slug = "already-resolved"
 
 
 class Forbidden(PenstockError):

@@ -6,7 +6,7 @@ Money is a decimal with its digits as they came ("2.550" stays "2.550"), a JSON 
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -23,19 +23,28 @@ from penstock import json_codec
 from penstock.business_time import check_time
 from penstock.errors import InvalidInput
 
-_MONEY = re.compile(r"(-?)(\d{1,12})(\.\d{1,6})?", re.ASCII)
-_MAX_INTEGER: Final = 2**31 - 1
+_MONEY = re.compile(r"-?(\d{1,15})(\.\d{1,6})?", re.ASCII)
+MAX_INTEGER: Final = 2**31 - 1
 
 
 def _parse_money(value: object) -> object:
+    return _parse_amount(value, 12)
+
+
+def _parse_sum(value: object) -> object:
+    return _parse_amount(value, 15)
+
+
+def _parse_amount(value: object, digits: int) -> object:
     """Text or a JSON number; the codec has made sure that a number's shortest form is what was sent."""
     if isinstance(value, Decimal):
         value = format(value, "f")
     elif isinstance(value, int | float) and not isinstance(value, bool):
         value = format(Decimal(repr(value)), "f")
-    if not isinstance(value, str) or not _MONEY.fullmatch(value):
-        raise ValueError('not an amount: up to 12 digits and 6 decimal places, best as a string like "2.550"')
-    return Decimal(value)
+    found = _MONEY.fullmatch(value) if isinstance(value, str) else None
+    if not found or len(found[1]) > digits:
+        raise ValueError(f'not an amount: up to {digits} digits and 6 decimal places, best as a string like "2.550"')
+    return Decimal(found[0])
 
 
 def _in_reach(value: datetime) -> datetime:
@@ -70,20 +79,33 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200), Aft
 Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(storable)]
 Category = Annotated[str, StringConstraints(max_length=200), AfterValidator(storable)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-_MONEY_SCHEMA = {
-    "anyOf": [
-        {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?$"},
-        {"type": "number", "minimum": 0, "maximum": 999_999_999_999},
-    ],
-    "examples": ["2.550"],
-}
+
+
+def _amount_schema(digits: int) -> dict[str, Any]:
+    return {
+        "anyOf": [
+            {"type": "string", "pattern": rf"^[0-9]{{1,{digits}}}(\.[0-9]{{1,6}})?$"},
+            {"type": "number", "minimum": 0, "maximum": 10**digits - 1},
+        ],
+        "examples": ["2.550"],
+    }
+
+
 Money = Annotated[
     Decimal,
     BeforeValidator(_parse_money),
     Field(ge=0),
     PlainSerializer(lambda value: format(value, "f"), return_type=str),
-    WithJsonSchema(_MONEY_SCHEMA, mode="validation"),
+    WithJsonSchema(_amount_schema(12), mode="validation"),
 ]
+MoneySum = Annotated[
+    Decimal,
+    BeforeValidator(_parse_sum),
+    Field(ge=0),
+    PlainSerializer(lambda value: format(value, "f"), return_type=str),
+    WithJsonSchema(_amount_schema(15), mode="validation"),
+]
+"""What amounts of `Money` add up to: three digits more."""
 Time = Annotated[
     AwareDatetime,
     BeforeValidator(_time_text),
@@ -92,5 +114,4 @@ Time = Annotated[
 ]
 OccurredAt = Annotated[Time, AfterValidator(check_time)]
 """A time at which an event can have happened; a `Time` alone may ask for any."""
-Quantity = Annotated[StrictInt, Field(ge=1, le=_MAX_INTEGER)]
-Change = Annotated[StrictInt, Field(ge=-_MAX_INTEGER, le=_MAX_INTEGER)]
+Change = Annotated[StrictInt, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]

@@ -1,6 +1,7 @@
-"""The events of the sample domain as typed payloads: what commands decide, and what a webhook's data must look like.
+"""The events of the sample domain as typed payloads, for all who write them: commands, webhooks and imports of files.
 
-The store takes any payload; these models are for those who write domain events. Money is a decimal with its digits
+Commands and webhooks are held to these models; what an import target writes fits them
+(`tests/shop/test_one_schema.py`). The store itself takes any payload. Money is a decimal with its digits
 as they came ("2.550" stays "2.550"), a JSON string in the store. Limits are those of the read models' columns.
 """
 
@@ -8,29 +9,68 @@ from collections.abc import Iterable
 from decimal import Decimal, localcontext
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StrictInt,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from penstock.payloads import EventSchema, Payload
-from penstock.types import Category, Change, Currency, Identifier, Money, OccurredAt, Quantity, Text
+from penstock.types import (
+    MAX_INTEGER,
+    Category,
+    Change,
+    Currency,
+    Identifier,
+    Money,
+    MoneySum,
+    OccurredAt,
+    Text,
+    storable,
+)
 
 _MAX_TOTAL: Final = Decimal(10) ** 15
+MAX_NAME: Final = 2000
 DEFAULT_CURRENCY: Final = "GBP"
 
 
+ProductName = Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(storable)]
+Pieces = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
+
+
 class OrderLine(Payload):
+    """`amount` is what the line cost where a receipt says it; else it cost `quantity × unit_price`."""
+
     product_id: Identifier
-    name: Text | None = None
+    name: ProductName | None = None
     category: Category | None = None
-    quantity: Quantity
+    amount: Annotated[Money | None, Field(exclude_if=lambda amount: amount is None)] = None
+    quantity: Pieces
     unit_price: Money
 
+    @field_validator("quantity")
+    @classmethod
+    def _check_quantity(cls, quantity: int, info: ValidationInfo) -> int:
+        if quantity == 0 and info.data.get("amount") is None:
+            raise ValueError("must be at least 1; a line of 0 pieces, such as a coupon, needs its `amount`")
+        return quantity
 
-def _summable(lines: tuple[OrderLine, ...]) -> tuple[OrderLine, ...]:
+    @property
+    def cost(self) -> Decimal:
+        return self.quantity * self.unit_price if self.amount is None else self.amount
+
+
+def check_sum(lines: tuple[OrderLine, ...]) -> tuple[OrderLine, ...]:
+    """For validators: the lines, or `ValueError` if no column holds what they cost."""
     sum_of_lines(lines)
     return lines
 
 
-OrderLines = Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=1000), AfterValidator(_summable)]
+OrderLines = Annotated[tuple[OrderLine, ...], Field(min_length=1), AfterValidator(check_sum)]
 
 
 class OrderPlaced(Payload):
@@ -42,7 +82,7 @@ class OrderPlaced(Payload):
     country: Text | None = None
     placed_at: OccurredAt
     items: OrderLines
-    total: Money | None = None
+    total: MoneySum | None = None
 
     @model_validator(mode="after")
     def _sum_up(self) -> Self:
@@ -92,7 +132,7 @@ class StockReserved(Payload):
 
 class ProductListed(Payload):
     product_id: Identifier
-    name: Text
+    name: ProductName
     category: Category | None = None
     unit_price: Money | None = None
 
@@ -122,7 +162,7 @@ EVENTS: Final = (
 def sum_of_lines(lines: Iterable[OrderLine]) -> Decimal:
     """The exact total (the default context would round beyond 28 digits); `ValueError` if no column holds it."""
     with localcontext(prec=60):
-        total = sum((line.quantity * line.unit_price for line in lines), start=Decimal(0))
+        total = sum((line.cost for line in lines), start=Decimal(0))
     if total >= _MAX_TOTAL:
         raise ValueError(f"the sum of the items is {total}: it must stay below {_MAX_TOTAL}")
     return total

@@ -5,12 +5,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from penstock.ingest.files.options import DECIMAL_SIGNS, FORMATS, TEXTS
+from penstock.ingest.files.parse.stream import ENCODINGS
+
 _EXAMPLES = """
   penstock import sales.csv --target orders --map "Invoice no.=order_id" --map "Remarks="
   penstock import sales.csv --target orders --dry-run
   penstock import undo 019aa1b2-0000-7000-8000-000000000000
 """
-_TEXTS = ("decimal", "format", "encoding", "delimiter")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +39,9 @@ def _add_reading(parser: "argparse._ArgumentGroup") -> None:
     add_pairs("constant", "FIELD=VALUE", "the value of every row")
     add_pairs("default", "FIELD=VALUE", "the value where the file has none")
     add_pairs("date", "FIELD=FORMAT", "how its times are written, such as %%d/%%m/%%Y")
-    parser.add_argument("--decimal", choices=(".", ","), help="the decimal sign")
-    parser.add_argument("--format", choices=("csv", "tsv", "json", "jsonl"))
-    parser.add_argument("--encoding", help="utf-8, utf-16-le, utf-16-be, windows-1252, latin-1, mac-roman")
+    parser.add_argument("--decimal", choices=DECIMAL_SIGNS, help="the decimal sign")
+    parser.add_argument("--format", choices=FORMATS)
+    parser.add_argument("--encoding", help=", ".join(ENCODINGS))
     parser.add_argument("--delimiter", metavar="CHARACTER")
     parser.add_argument("--no-header", action="store_true", help="the first line is a record")
 
@@ -65,7 +67,7 @@ def reading_options(options: argparse.Namespace) -> dict[str, Any]:
         "constants": dict(options.constant),
         "defaults": dict(options.default),
         "dates": dict(options.date),
-        **{name: getattr(options, name) for name in _TEXTS},
+        **{name: getattr(options, name) for name in TEXTS},
     }
     said = {name: value for name, value in said.items() if value}
     return {**said, "header": False} if options.no_header else said

@@ -4,11 +4,11 @@ import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from uuid import UUID
 
 from penstock import event_store
-from penstock.cli.dead_letters import retry_letter
-from penstock.cli.inngest import relay_now
+from penstock.cli.inngest import relay_now, send
 from penstock.cli.session import (
     command_settings,
     environment,
@@ -17,8 +17,9 @@ from penstock.cli.session import (
     reachable_settings,
     up_record,
 )
-from penstock.errors import InvalidInput, PenstockError, SettingsError
+from penstock.errors import AlreadyResolved, InvalidInput, PenstockError, SettingsError
 from penstock.operations import doctor
+from penstock.operations.dead_letter_retries import retry_letter
 from penstock.operations.doctor import Check
 from penstock.pipelines import dead_letters
 from penstock.pipelines.runs import list_runs
@@ -61,24 +62,37 @@ def _check_position(settings: Settings, position: int) -> None:
 
 
 def retry(options: argparse.Namespace) -> int:
-    """Run dead letters again. Without ids it lists what is open; exit code 1 if one fails again."""
+    """Run dead letters again, or drop them. Without ids it lists what is open; exit code 1 if one fails again."""
     settings = reachable_settings()
     with pool.connection(settings) as connection:
         letters = dead_letters.list_dead_letters(connection)
-    if not options.ids and not options.all:
+    if not options.ids and not options.all and not options.drop:
         rows = [asdict(letter) for letter in letters]
         print_json(rows) if options.json else print_rows(rows, _LETTER_COLUMNS, empty="no dead letter is open")
         return 0
+    found = {letter.id for letter in letters}
     ids = [letter.id for letter in letters] if options.all else [_uuid(text) for text in options.ids]
-    outcomes = [_outcome(settings, letter_id) for letter_id in ids]
+    outcomes = [_dropped(settings, _uuid(text)) for text in options.drop]
+    outcomes += [_retried(settings, letter_id, was_open=letter_id in found) for letter_id in ids]
     print_json(outcomes) if options.json else print_rows(outcomes, ("id", "outcome"), empty="no dead letter is open")
     return 0 if all(outcome["ok"] for outcome in outcomes) else 1
 
 
-def _outcome(settings: Settings, letter_id: UUID) -> Mapping[str, object]:
-    """One that fails again must not keep the others from their turn."""
+def _retried(settings: Settings, letter_id: UUID, *, was_open: bool) -> Mapping[str, object]:
+    """One that fails again must not keep the others from their turn; a rebuild may have resolved several at once."""
     try:
-        return {"id": letter_id, "ok": True, "outcome": retry_letter(settings, letter_id)}
+        outcome = retry_letter(settings, letter_id, partial(send, settings))
+        return {"id": letter_id, "ok": True, "outcome": outcome}
+    except AlreadyResolved as error:
+        return {"id": letter_id, "ok": was_open, "outcome": str(error)}
+    except PenstockError as error:
+        return {"id": letter_id, "ok": False, "outcome": error_text(error)}
+
+
+def _dropped(settings: Settings, letter_id: UUID) -> Mapping[str, object]:
+    try:
+        dead_letters.drop(settings, letter_id)
+        return {"id": letter_id, "ok": True, "outcome": "dropped"}
     except PenstockError as error:
         return {"id": letter_id, "ok": False, "outcome": error_text(error)}
 

@@ -110,6 +110,7 @@ def _operations(commands: Commands) -> None:
     retry = add_command(commands, "retry", operations.retry, "run dead letters again; without an id, list them")
     retry.add_argument("ids", nargs="*", metavar="id")
     retry.add_argument("--all", action="store_true", help="all that are open")
+    retry.add_argument("--drop", action="append", default=[], metavar="ID", help="give this one up; may be repeated")
     add_json(retry)
     runs = add_command(commands, "runs", operations.runs, "list the last runs of the pipelines")
     runs.add_argument("--pipeline")

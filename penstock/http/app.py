@@ -19,6 +19,7 @@ from penstock.http.middleware import Middleware
 from penstock.http.resources import (
     aggregates,
     dashboard,
+    dead_letters,
     events,
     imports,
     live,
@@ -35,7 +36,19 @@ from penstock.settings import Settings, get_settings
 
 # The hottest first: routes are tried in this order, after those of streams and of the domains.
 _RESOURCES: Final = tuple(
-    resource.routes for resource in (webhooks, events, aggregates, views, imports, uploads, operations, live, dashboard)
+    resource.routes
+    for resource in (
+        webhooks,
+        events,
+        aggregates,
+        views,
+        imports,
+        uploads,
+        operations,
+        dead_letters,
+        live,
+        dashboard,
+    )
 )
 
 

@@ -35,6 +35,12 @@ def freezes() -> bool:
     return "VERCEL" in os.environ
 
 
+def sender(request: Request) -> Send:
+    """The way out for events that are sent while the caller waits."""
+    wakes: Notifiers = request.app.state.wakes
+    return wakes.send
+
+
 def relay_after(request: Request, response: R) -> R:
     """The response, with the relay on its way. Vercel freezes a process after its answer, but waits for its tasks."""
     notifiers: Notifiers = request.app.state.notifiers

@@ -1,14 +1,12 @@
 """How a caller says how a file is to be read: the same parameters for a file in a request and for an upload."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 
 from penstock import json_codec
-
-JSON_OPTIONS: Final = ("mapping", "constants", "defaults", "dates")
-TEXT_OPTIONS: Final = ("decimal", "format", "encoding", "delimiter")
+from penstock.ingest.files.options import MAPPINGS, TEXTS, DecimalSign, Format
 
 MAX_OPTION: Final = 20_000
 
@@ -22,8 +20,8 @@ class ImportOptions(BaseModel):
     constants: Annotated[_Text, Field(description='JSON: {"field": "value of every row"}.')] = None
     defaults: Annotated[_Text, Field(description='JSON: {"field": "value where the file has none"}.')] = None
     dates: Annotated[_Text, Field(description='JSON: {"field": "strptime format"}.')] = None
-    decimal: Literal[".", ","] | None = None
-    format: Literal["csv", "tsv", "json", "jsonl"] | None = None
+    decimal: DecimalSign | None = None
+    format: Format | None = None
     encoding: Annotated[str | None, Field(max_length=40)] = None
     delimiter: Annotated[str | None, Field(max_length=1)] = None
     header: bool | None = None
@@ -31,6 +29,6 @@ class ImportOptions(BaseModel):
 
     def for_imports(self, form: Mapping[str, str] | None = None) -> dict[str, Any]:
         """As `imports` wants them; what a form says counts before what the address says."""
-        said = self.model_dump(include={*JSON_OPTIONS, *TEXT_OPTIONS, "header"}, exclude_none=True)
+        said = self.model_dump(include={*MAPPINGS, *TEXTS, "header"}, exclude_none=True)
         said |= form or {}
-        return said | {name: json_codec.loads(said[name], field=name) for name in JSON_OPTIONS if name in said}
+        return said | {name: json_codec.loads(said[name], field=name) for name in MAPPINGS if name in said}

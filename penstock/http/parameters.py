@@ -1,6 +1,6 @@
 """Parameters and answer shapes that several resources share."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Header, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -66,6 +66,3 @@ class Problem(BaseModel):
     status: int
     detail: str
     correlation_id: str
-
-
-Status = Literal["placed", "paid", "shipped", "delivered", "completed", "cancelled"]

@@ -7,12 +7,13 @@ from typing import Any
 import httpx
 
 from penstock.errors import PenstockError
+from penstock.event_store import high_water_mark
+from penstock.operations.metrics import late_subscriptions
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.redaction import error_text
 from penstock.settings import Settings
 
-LATE_SECONDS = 300
 DEV_SERVER = "http://127.0.0.1:8288"
 
 
@@ -75,10 +76,8 @@ def _timezone(connection: Connection, settings: Settings) -> Check:
 
 
 def _subscriptions(connection: Connection, settings: Settings) -> Check:
-    """Late: behind the store, and no step forward for five minutes."""
-    safe = _value(connection, "select penstock.high_water_mark()")
-    rows = connection.execute(_LATE, {"safe": safe, "seconds": LATE_SECONDS}).fetchall()
-    late = [f"{name} is at {position} of {safe}" for name, position in rows]
+    safe = high_water_mark(connection)
+    late = [f"{each.subscription} is at {each.position} of {safe}" for each in late_subscriptions(connection, safe)]
     return Check("subscriptions", not late, "; ".join(late) or f"all at or near position {safe}")
 
 
@@ -109,17 +108,6 @@ _CHECKS: list[Callable[[Connection, Settings], Check]] = [
     _failed_runs,
     check_schedules,
 ]
-
-# An event in the store that is younger than the lateness is nobody's fault yet.
-_LATE = """
-select s.subscription, s.position from ops.subscriptions as s
-where s.position < %(safe)s and s.updated_at < now() - make_interval(secs => %(seconds)s)
-  and exists (
-    select from public.event_store as e
-    where e.position > s.position and e.created_at < now() - make_interval(secs => %(seconds)s)
-  )
-order by s.subscription
-"""
 
 
 def _inngest(settings: Settings) -> Check:

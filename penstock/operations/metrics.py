@@ -14,7 +14,8 @@ from penstock.postgres.pool import Connection, translate_errors
 from penstock.settings import Settings
 from penstock.views import list_views
 
-LAG_SECONDS: Final = 300
+LATE_SECONDS: Final = 300
+"""A subscription is late if an event that it has not dealt with is older."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,14 @@ def subscriptions(connection: Connection, safe: int) -> list[Subscription]:
     return [Subscription(*row) for row in rows]
 
 
+def late_subscriptions(connection: Connection, safe: int) -> list[Subscription]:
+    return [each for each in subscriptions(connection, safe) if each.lag_seconds > LATE_SECONDS]
+
+
 def alerts(connection: Connection) -> list[dict[str, Any]]:
     """What needs a human, the most urgent kind first: failing pipelines, subscriptions that lag, open dead letters."""
     safe = high_water_mark(connection)
-    late = [each for each in subscriptions(connection, safe) if each.lag_seconds > LAG_SECONDS]
+    late = late_subscriptions(connection, safe)
     with translate_errors(), connection.cursor(row_factory=dict_row) as cursor:
         failing = cursor.execute(_FAILING).fetchall()
         letters = cursor.execute(_LETTERS).fetchall()

@@ -6,7 +6,7 @@ source and reference: a second failure counts up its attempts. How a kind is run
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
@@ -15,8 +15,9 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from penstock import json_codec
-from penstock.errors import Conflict, NotFound
+from penstock.errors import AlreadyResolved, InvalidInput, NotFound
 from penstock.postgres import pool
+from penstock.postgres.paging import take
 from penstock.postgres.pool import Connection, translate_errors
 from penstock.redaction import error_text, redact
 from penstock.settings import Settings
@@ -46,7 +47,10 @@ Retry: TypeAlias = Callable[[Connection, DeadLetter], None]
 def park(
     connection: Connection, kind: Kind, source: str, reference: str | None, reason: str, payload: Mapping[str, Any]
 ) -> UUID:
-    """Keep what failed, as part of the caller's transaction; the same again is the same letter, one attempt more."""
+    """Keep what failed, as part of the caller's transaction; the same again is the same letter, one attempt more.
+
+    What somebody has dropped stays dropped.
+    """
     values = (kind, source, reference, redact(reason), Jsonb(dict(payload), dumps=json_codec.dumps))
     with translate_errors():
         row = connection.execute(_PARK, values).fetchone()
@@ -60,9 +64,32 @@ def list_dead_letters(
     limit: int = 100,
 ) -> list[DeadLetter]:  # fmt: skip
     """The open letters, or those that are done with, the latest first; at most 1,000."""
-    values = {"resolved": resolved, "kind": kind, "source": source, "limit": min(limit, MAX_PAGE)}
-    with translate_errors(), connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
-        return cursor.execute(_LIST, values).fetchall()
+    return page_of_dead_letters(connection, resolved=resolved, kind=kind, source=source, after=None, limit=limit)[0]
+
+
+def page_of_dead_letters(
+    connection: Connection, *, resolved: bool, kind: Kind | None, source: str | None, after: UUID | None, limit: int
+) -> tuple[list[DeadLetter], bool]:
+    """`list_dead_letters` beyond the letter `after`, and whether there are more; at most 4 MB of them.
+
+    Raises `InvalidInput` if there is no letter `after`.
+    """
+    limit = min(limit, MAX_PAGE)
+    values = {"resolved": resolved, "kind": kind, "source": source, "after": after, "limit": limit + 1}
+    if after is not None and not _exists(connection, after):
+        raise InvalidInput("is not the last letter of a page", field="after")
+    with connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
+        letters, more = take(cursor, _LIST, values, limit, _size)
+    return list(letters), more
+
+
+def _exists(connection: Connection, letter_id: UUID) -> bool:
+    with translate_errors():
+        return connection.execute("select from ops.dead_letters where id = %s", (letter_id,)).rowcount > 0
+
+
+def _size(letter: DeadLetter) -> int:
+    return len(json_codec.dumps(asdict(letter)).encode())
 
 
 def find_dead_letter(connection: Connection, letter_id: UUID) -> DeadLetter:
@@ -77,7 +104,7 @@ def find_dead_letter(connection: Connection, letter_id: UUID) -> DeadLetter:
 def retry(settings: Settings, letter_id: UUID, by_kind: Mapping[Kind, Retry]) -> DeadLetter:
     """Run a letter again in one transaction with marking it `retried`; if that fails too, it stays open.
 
-    Raises `NotFound`, `Conflict` if it is resolved already, and what the retry itself raises.
+    Raises `NotFound`, `AlreadyResolved`, and what the retry itself raises.
     """
     try:
         with pool.transaction(settings) as connection:
@@ -91,7 +118,7 @@ def retry(settings: Settings, letter_id: UUID, by_kind: Mapping[Kind, Retry]) ->
 
 
 def drop(settings: Settings, letter_id: UUID) -> DeadLetter:
-    """Give a letter up: it is kept, marked `dropped`. Raises `NotFound`, or `Conflict` if it is resolved already."""
+    """Give a letter up: it is kept, marked `dropped`. Raises `NotFound` or `AlreadyResolved`."""
     with pool.transaction(settings) as connection:
         letter = _lock_open(connection, letter_id)
         _resolve(connection, letter_id, "dropped")
@@ -104,16 +131,13 @@ def _lock_open(connection: Connection, letter_id: UUID) -> DeadLetter:
     if letter is None:
         raise NotFound(f"there is no dead letter {letter_id}")
     if letter.resolution is not None:
-        raise Conflict(f"the dead letter {letter_id} was {letter.resolution} already")
+        raise AlreadyResolved(f"the dead letter {letter_id} was {letter.resolution} already")
     return letter
 
 
 def _resolve(connection: Connection, letter_id: UUID, resolution: Resolution) -> None:
     with translate_errors():
-        connection.execute(
-            "update ops.dead_letters set resolved_at = clock_timestamp(), resolution = %s where id = %s",
-            (resolution, letter_id),
-        )
+        connection.execute("select penstock.resolve_dead_letters(%s, %s)", ([letter_id], resolution))
 
 
 def _count_attempt(settings: Settings, letter_id: UUID, reason: str) -> None:
@@ -124,12 +148,7 @@ def _count_attempt(settings: Settings, letter_id: UUID, reason: str) -> None:
         )
 
 
-_PARK = """
-insert into ops.dead_letters as d (kind, source, reference, reason, payload) values (%s, %s, %s, %s, %s)
-on conflict (kind, source, reference) where resolved_at is null
-do update set attempts = d.attempts + 1, reason = excluded.reason, payload = excluded.payload
-returning id
-"""
+_PARK = "select penstock.park_dead_letter(%s, %s, %s, %s, %s)"
 _SELECT = """
 select id, kind, source, reference, reason, payload, attempts, created_at, resolved_at, resolution from ops.dead_letters
 """
@@ -137,5 +156,9 @@ _LIST = f"""
 {_SELECT}
 where (resolved_at is not null) = %(resolved)s
   and (%(kind)s::text is null or kind = %(kind)s) and (%(source)s::text is null or source = %(source)s)
-order by created_at desc, id limit %(limit)s
-"""
+  and (
+    %(after)s::uuid is null
+    or (created_at, id) < (select l.created_at, l.id from ops.dead_letters as l where l.id = %(after)s)
+  )
+order by created_at desc, id desc limit %(limit)s
+"""  # noqa: S608 - a constant of this module

@@ -43,18 +43,12 @@ where e.position > %(after)s and e.position <= %(upto)s and e.event_type = any(%
 order by e.position
 """  # noqa: S608
 _PARK: Final = """
-insert into ops.dead_letters as d (kind, source, reference, reason, payload)
-select 'event', %(source)s, e.position::text, left(%(reason)s, 1000), jsonb_build_object(
+select penstock.park_dead_letter('event', %(source)s, e.position::text, %(reason)s, jsonb_build_object(
   'id', e.id, 'aggregate_type', e.aggregate_type, 'aggregate_id', e.aggregate_id, 'version', e.version,
   'event_type', e.event_type
-)
+))
 from public.event_store as e
-where e.position = %(position)s and not exists (
-  select from ops.dead_letters as d
-  where d.kind = 'event' and d.source = %(source)s and d.reference = e.position::text and d.resolution = 'dropped'
-)
-on conflict (kind, source, reference) where resolved_at is null
-do update set reason = excluded.reason, attempts = d.attempts + 1
+where e.position = %(position)s
 """
 
 

@@ -31,8 +31,8 @@ _WORK_MEM: Final = "128MB"
 
 _TRY_LOCK = "select pg_try_advisory_xact_lock(hashtext('penstock rebuild'), hashtext(%s))"
 _RESOLVE = """
-update ops.dead_letters as d set resolved_at = clock_timestamp(), resolution = 'retried'
-where d.kind = 'event' and d.source = %s and d.resolved_at is null and d.reference <> all (%s::text[])
+select penstock.resolve_dead_letters(array_agg(l.id), 'retried') from ops.dead_letters as l
+where l.kind = 'event' and l.source = %s and l.resolved_at is null and l.reference <> all (%s::text[])
 """
 _COLUMNS = """
 select a.attname, coalesce(a.attnum = any(k.conkey), false)

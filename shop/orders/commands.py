@@ -90,6 +90,8 @@ def _lock_with_products(connection: Connection, order_id: str, product_ids: Iter
 def _reserve(connection: Connection, recorder: Recorder, placed: OrderPlaced) -> None:
     wanted: dict[str, int] = {}
     for line in placed.items:
+        if not line.quantity:
+            continue
         wanted[line.product_id] = wanted.get(line.product_id, 0) + line.quantity
     for product_id in _lock_with_products(connection, placed.order_id, wanted):
         stock = load_inventory(connection, product_id)

@@ -6,6 +6,7 @@ or `amount` for the whole line. A category or name that the file does not give i
 
 from penstock.ingest.files.parse.types import Code, Identifier, Integer, Number, Text, Timestamp
 from penstock.ingest.files.target import MOMENT, EventMapping, Field, Profile, Target
+from shop.events import MAX_NAME
 
 _ONLINE_RETAIL = Profile(
     "online_retail",
@@ -78,7 +79,7 @@ TARGET = Target(
     fields=(
         Field("order_id", Identifier(), True, ("InvoiceNo", "Invoice", "order", "order number", "basket_id")),
         Field("product_id", Identifier(), True, ("StockCode", "sku", "product", "item_id")),
-        Field("product_name", Text(), False, ("Description", "name", "product description", "title")),
+        Field("product_name", Text(MAX_NAME), False, ("Description", "name", "product description", "title")),
         Field("category", Text(at_most=200), False, ("product_category", "department")),
         Field("quantity", Integer(1, 1_000_000_000), True, ("qty", "units", "amount ordered")),
         Field(

@@ -1,10 +1,13 @@
 """What a caller says in a command on an order, checked by the limits of the events that it becomes."""
 
 from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from penstock.payloads import Payload
 from penstock.types import Currency, Identifier, Money, OccurredAt, Text
-from shop.events import DEFAULT_CURRENCY, OrderLines, OrderPlaced
+from shop.events import DEFAULT_CURRENCY, OrderLine, OrderPlaced, check_sum
 
 
 class PlaceOrder(Payload):
@@ -15,7 +18,7 @@ class PlaceOrder(Payload):
     currency: Currency = DEFAULT_CURRENCY
     country: Text | None = None
     placed_at: OccurredAt | None = None
-    items: OrderLines
+    items: Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=1000), AfterValidator(check_sum)]
 
     def placed(self, order_id: str, now: datetime) -> OrderPlaced:
         return OrderPlaced(

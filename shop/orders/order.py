@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from penstock.errors import ImpossibleStep, InvalidInput, NotFound
 from penstock.payloads import Payload
@@ -21,14 +21,20 @@ from shop.events import OrderPlaced
 
 AGGREGATE_TYPE: Final = "order"
 
-_STATUS_AFTER: Final = {
+Status = Literal["placed", "paid", "shipped", "delivered", "completed", "cancelled"]
+"""All statuses, in the order in which an order can reach them."""
+
+STATUS_AFTER: Final[Mapping[str, Status]] = {
     "PaymentReceived": "paid",
     "OrderShipped": "shipped",
     "OrderDelivered": "delivered",
     "OrderCompleted": "completed",
     "OrderCancelled": "cancelled",
 }
-_RANK: Final = {"placed": 1, "paid": 2, "shipped": 3, "delivered": 4, "completed": 5, "cancelled": 5}
+"""What each event after `OrderPlaced` makes of an order; the read model `orders` takes its steps from here."""
+
+_FINAL: Final = ("completed", "cancelled")
+_RANK: Final = {status: 5 if status in _FINAL else place for place, status in enumerate(get_args(Status), 1)}
 ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
     "pay": ("placed",),
     "ship": ("paid",),
@@ -43,7 +49,7 @@ ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
 class Order:
     """`status` is None until the order is placed. Money is text, as in the events."""
 
-    status: str | None = None
+    status: Status | None = None
     customer_id: str | None = None
     currency: str | None = None
     country: str | None = None
@@ -60,7 +66,7 @@ def evolve(order: Order, event_type: str, payload: Mapping[str, Any]) -> Order:
     """Fold one event, by the rules of the read model `orders`: the furthest step counts, the first placing holds."""
     if event_type == "OrderPlaced":
         return order if order.status else _placed(payload)
-    status = _STATUS_AFTER.get(event_type)
+    status = STATUS_AFTER.get(event_type)
     if status is None or order.status is None or _RANK[status] < _RANK[order.status]:
         return order
     return replace(order, status=status)
@@ -160,4 +166,4 @@ def _number(value: object) -> Decimal:
 
 def _text(payload: Mapping[str, Any], key: str) -> str | None:
     value = payload.get(key)
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) and value else None

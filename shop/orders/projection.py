@@ -7,14 +7,7 @@ the later one holds, so a completed order that is cancelled takes its revenue ba
 
 from penstock.projections import payload_sql
 from penstock.projections.projection import SqlProjection
-
-_STEPS = {
-    "PaymentReceived": "paid",
-    "OrderShipped": "shipped",
-    "OrderDelivered": "delivered",
-    "OrderCompleted": "completed",
-    "OrderCancelled": "cancelled",
-}
+from shop.orders.order import STATUS_AFTER
 
 
 def _status_after(before: str) -> str:
@@ -31,7 +24,7 @@ def _status_after(before: str) -> str:
 
 _TIMES = ",\n    ".join(
     f"max(e.occurred_at) filter (where e.event_type = '{event_type}') as {status}_at"
-    for event_type, status in _STEPS.items()
+    for event_type, status in STATUS_AFTER.items()
 )
 
 # Read once from the payload, as it is: a cast here could refuse a second placing, which changes nothing.
@@ -95,7 +88,7 @@ moments as materialized (
       e.metadata ->> 'occurred_at' as occurred_at, e.created_at
     from public.current_events as e
     where e.position > %(after)s and e.position <= %(upto)s and e.aggregate_type = 'order'
-      and e.event_type in ({", ".join(f"'{name}'" for name in _STEPS)})
+      and e.event_type in ({", ".join(f"'{name}'" for name in STATUS_AFTER)})
     offset 0
   ) as e
 ),
@@ -190,7 +183,7 @@ select {payload_sql.all_read("moments", "occurred_at")}
 PROJECTION = SqlProjection(
     name="orders",
     tables=("shop.orders", "shop.order_items", "public.revenue_by_hour"),
-    event_types=("OrderPlaced", *_STEPS),
+    event_types=("OrderPlaced", *STATUS_AFTER),
     statements=(_ADD_ITEMS, _ADVANCE_ORDERS),
     independent=True,
 )

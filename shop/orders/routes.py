@@ -7,12 +7,12 @@ from pydantic import Field
 
 from penstock.commands import CommandAnswer
 from penstock.http.background import relay_after
-from penstock.http.parameters import Answer, IdempotencyKey, OrderId, Status, WaitFor
+from penstock.http.parameters import Answer, IdempotencyKey, OrderId, WaitFor
 from penstock.http.read_your_writes import context_of, read_when_ready
 from penstock.http.routing import Json, requires, router, settings_of
 from penstock.payloads import Payload
 from shop.orders import commands, inputs
-from shop.orders.order import Order
+from shop.orders.order import Order, Status
 from shop.orders.queries import read_order
 
 routes = router()

@@ -5,6 +5,7 @@ A line that says what the product's stream says already is a duplicate; one that
 
 from penstock.ingest.files.parse.types import Identifier, Number, Text, Timestamp
 from penstock.ingest.files.target import EventMapping, Field, Target
+from shop.events import MAX_NAME
 
 _SELECT = """
 select
@@ -22,7 +23,7 @@ TARGET = Target(
     name="products",
     fields=(
         Field("product_id", Identifier(), True, ("StockCode", "sku", "product", "item_id", "id")),
-        Field("name", Text(), False, ("product_name", "Description", "title", "product_type")),
+        Field("name", Text(MAX_NAME), False, ("product_name", "Description", "title", "product_type")),
         Field("category", Text(at_most=200), False, ("product_category", "department")),
         Field("unit_price", Number(), False, ("UnitPrice", "price", "list price")),
         Field("listed_at", Timestamp(of_event=True), False, ("created_at", "date")),

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from penstock.postgres.pool import migrate
+from shop.figures import views as shop
 from tests.real.clusters import Cluster
 from tests.real.toolbox import PROJECT, deno, deno_environment, node, node_modules, run
 
@@ -23,7 +24,7 @@ FUNCTION = PROJECT / "supabase" / "functions" / "refresh-views"
 SOURCES = sorted(FUNCTION.glob("*.ts"))
 SECRET_KEY = "sb_secret_of_the_edge_function_test"
 PUBLISHABLE_KEY = "sb_publishable_of_the_edge_function_test"
-VIEWS = ["monthly_revenue", "user_cohorts", "product_performance"]
+VIEWS = [view.name for view in shop.VIEWS if view.kind == "materialized"]
 
 
 @dataclass(frozen=True)

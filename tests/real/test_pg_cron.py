@@ -13,9 +13,10 @@ import pytest
 from psycopg.rows import dict_row
 
 from penstock.operations import doctor
+from shop.figures import views as shop
 from tests.real.conftest import CRON_DATABASE, Figures, cluster_like_hosted, push
 
-VIEWS = ["monthly_revenue", "product_performance", "user_cohorts"]
+VIEWS = sorted(view.name for view in shop.VIEWS if view.kind == "materialized")
 SECONDS_TO_WAIT = 150
 
 

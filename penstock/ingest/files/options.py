@@ -9,12 +9,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.parse.stream import ENCODINGS
 
-FORMATS = ("csv", "tsv", "json", "jsonl")
+Format: TypeAlias = Literal["csv", "tsv", "json", "jsonl"]
+DecimalSign: TypeAlias = Literal[".", ","]
+FORMATS: Final[tuple[str, ...]] = get_args(Format)
+DECIMAL_SIGNS: Final[tuple[str, ...]] = get_args(DecimalSign)
+MAPPINGS: Final = ("mapping", "constants", "defaults", "dates")
+"""The options that are objects of texts; HTTP and a form take them as JSON."""
+TEXTS: Final = ("decimal", "format", "encoding", "delimiter")
 _ALIASES = {
     "cp1252": "windows-1252",
     "utf8": "utf-8",
@@ -46,13 +52,13 @@ class Options:
         unknown = sorted(set(given) - set(cls.__dataclass_fields__))
         if unknown:
             raise InvalidInput("no such option", field=str(unknown[0])[:80])
-        for name in ("mapping", "constants", "defaults", "dates"):
+        for name in MAPPINGS:
             _check_texts(name, given.get(name, {}), nullable=name == "mapping")
         for name, written in given.get("dates", {}).items():
             _check_date_format(f"dates.{name[:80]}", written)
         _fold(given, "format", FORMATS)
         _fold(given, "encoding", tuple(ENCODINGS))
-        if given.get("decimal", ".") not in {".", ","}:
+        if given.get("decimal", ".") not in DECIMAL_SIGNS:
             raise InvalidInput("the decimal sign is a point or a comma", field="decimal")
         delimiter = given.get("delimiter")
         if delimiter is not None and not _is_delimiter(delimiter):

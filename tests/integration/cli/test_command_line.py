@@ -11,6 +11,7 @@ import pytest
 
 from penstock.cli import main
 from penstock.inngest.relay import relay
+from penstock.pipelines.dead_letters import park
 from penstock.relay.event_names import APPENDED
 from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings
@@ -124,6 +125,15 @@ def test_a_poison_event_is_listed_retried_and_stays_open_while_it_cannot_be_read
     assert main(["retry", letters[0]["id"]]) == 1
     assert "still cannot read the event" in capsys.readouterr().out
     assert "not the id of a dead letter" in refusal(capsys, "retry", "7")
+
+
+def test_a_dead_letter_is_dropped_once(connection: psycopg.Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    letter = str(park(connection, "run", "etl", "r1", "no", {}))
+    assert answer(capsys, "retry", "--drop", letter) == [{"id": letter, "ok": True, "outcome": "dropped"}]
+    assert answer(capsys, "retry") == []
+    assert main(["retry", "--drop", letter]) == 1
+    assert "was dropped already" in capsys.readouterr().out
+    assert main(["retry", letter]) == 1
 
 
 def test_migrate_applies_what_is_missing_and_then_nothing(

@@ -33,6 +33,9 @@ def bearer(name: str) -> dict[str, str]:
         ("GET", "/v1/live", None, {"reader", "operator"}),
         ("POST", "/v1/orders/A-9/pay", None, {"writer", "operator"}),
         ("POST", "/v1/views/monthly_revenue/refresh", None, {"operator"}),
+        ("GET", "/v1/dead-letters", None, {"operator"}),
+        ("POST", "/v1/dead-letters/019aa1b2-0000-7000-8000-000000000000/retry", None, {"operator"}),
+        ("DELETE", "/v1/dead-letters/019aa1b2-0000-7000-8000-000000000000", None, {"operator"}),
     ],
 )
 def test_a_key_opens_what_its_scopes_say(guarded: Api, method: str, path: str, body: object, allowed: set) -> None:

@@ -394,7 +394,7 @@ def test_an_import_is_advanced_by_steps_and_its_events_are_told(
         outcome = run("import-file", {"name": "import/file.requested", "data": {"import_id": str(imported.id)}})
     assert outcome.status == 200, outcome.body
     (asked,) = json.loads(route.calls.last.request.content)
-    assert (asked["name"], asked["data"]["marked"]) == ("etl/daily.requested", True)
+    assert (asked["name"], asked["data"]) == ("import/file.loaded", {"import_id": str(imported.id)})
     assert len(outcome.steps) > 1
     counts = {"read": 3, "loaded": 2, "rejected": 1}
     assert outcome.body == {"import_id": str(imported.id), "state": "completed", "is_final": True, **counts}

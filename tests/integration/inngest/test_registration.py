@@ -24,7 +24,7 @@ EXPECTED: dict[str, set[str]] = {
     "project-customers": {APPENDED, "*/5 * * * *"},
     "project-products": {APPENDED, "*/5 * * * *"},
     "project-inventory": {APPENDED, "*/5 * * * *"},
-    "run-daily-etl": {"TZ=UTC 0 2 * * *", "etl/daily.requested"},
+    "run-daily-etl": {"TZ=UTC 0 2 * * *", "etl/daily.requested", "import/file.loaded"},
     "refresh-views": {"*/15 * * * *", "views/refresh.requested"},
     "import-file": {"import/file.requested"},
     "resume-imports": {"*/5 * * * *", "import/resume.requested"},

@@ -8,7 +8,7 @@ import respx
 
 from penstock import event_store
 from penstock.event_store import ANY_VERSION, NewEvent
-from penstock.operations import retention
+from penstock.operations import metrics, retention
 from penstock.operations.doctor import Check, run_checks
 from penstock.pipelines import dead_letters
 from penstock.settings import Settings
@@ -75,6 +75,22 @@ def test_a_subscription_that_stopped_is_named(connection: psycopg.Connection, se
     found = checks(settings)["subscriptions"]
     assert not found.ok
     assert found.message == "orders is at 0 of 1"
+
+
+def test_doctor_and_alerts_mean_the_same_by_late(connection: psycopg.Connection, settings: Settings) -> None:
+    """However lately a subscription moved: what counts is how long the oldest event waits for it."""
+    for number in (1, 2, 3):
+        event_store.append(connection, "note", f"n{number}", ANY_VERSION, [NewEvent("Noted", {})])
+    rows = "('stopped', 0, now() - interval '1 hour'), ('behind', 1, now()), ('near', 2, now() - interval '1 hour')"
+    connection.execute(f"insert into ops.subscriptions (subscription, position, updated_at) values {rows}".encode())
+    connection.execute("alter table public.event_store disable trigger all")
+    age = "make_interval(secs => case position when 3 then %(late)s - 60 else %(late)s + 60 end)"
+    connection.execute(
+        f"update public.event_store set created_at = now() - {age}".encode(), {"late": metrics.LATE_SECONDS}
+    )
+    late = [alert["name"] for alert in metrics.alerts(connection) if alert["kind"] == "late-subscription"]
+    assert late == ["behind", "stopped"]
+    assert checks(settings)["subscriptions"].message == "behind is at 1 of 3; stopped is at 0 of 3"
 
 
 def test_open_dead_letters_and_failed_runs_are_counted(connection: psycopg.Connection, settings: Settings) -> None:

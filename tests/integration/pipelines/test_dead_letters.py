@@ -1,6 +1,8 @@
 """Dead letters: one open letter for each failure, retried once, or dropped."""
 
+import re
 import threading
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
@@ -96,6 +98,33 @@ def test_a_dropped_letter_is_kept_and_cannot_be_retried(connection: psycopg.Conn
     with pytest.raises(Conflict, match="dropped already"):
         dead_letters.retry(settings, found, {"event": nothing})
     assert [kept.resolution for kept in list_dead_letters(connection, resolved=True)] == ["dropped"]
+
+
+def test_what_was_dropped_is_not_parked_again(connection: psycopg.Connection, settings: Settings) -> None:
+    found = letter(connection)
+    dead_letters.drop(settings, found)
+    assert letter(connection) == found
+    assert list_dead_letters(connection) == []
+
+
+def test_a_letter_that_is_resolved_keeps_its_resolution(connection: psycopg.Connection, settings: Settings) -> None:
+    dropped, still_open = letter(connection), letter(connection, "8")
+    dead_letters.drop(settings, dropped)
+    resolve = "select penstock.resolve_dead_letters(%s, 'retried')"
+    assert connection.execute(resolve, ([dropped, still_open],)).fetchone() == (1,)
+    resolutions = {found.id: found.resolution for found in list_dead_letters(connection, resolved=True)}
+    assert resolutions == {dropped: "dropped", still_open: "retried"}
+
+
+def test_nothing_but_the_two_functions_parks_and_resolves() -> None:
+    """Purging old letters and counting a failed retry's attempt are all that else writes the table."""
+    written = re.compile(r"(insert into|update|delete from) ops\.dead_letters")
+    found = {
+        (path.name, statement)
+        for path in [*Path("penstock").rglob("*.py"), *Path("shop").rglob("*.py"), *Path("functions").rglob("*.py")]
+        for statement in written.findall(path.read_text())
+    }
+    assert found == {("retention.py", "delete from"), ("dead_letters.py", "update")}
 
 
 def test_an_unknown_letter_is_not_found(settings: Settings) -> None:

@@ -167,11 +167,6 @@ def test_a_table_has_nothing_to_refresh(connection: psycopg.Connection) -> None:
             views.refresh_view(connection, name)
 
 
-def test_the_registries_in_python_and_in_sql_name_the_same_views(connection: psycopg.Connection) -> None:
-    registered = [name for (name,) in connection.execute("select view from ops.views order by 1").fetchall()]
-    assert registered == sorted(MATERIALIZED)
-
-
 def test_a_refresh_says_since_when_and_how_long(shop: psycopg.Connection) -> None:
     began = datetime.now(UTC)
     refreshed = views.refresh_view(shop, "user_cohorts")

@@ -9,11 +9,12 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from shop.aggregates import load_inventory, load_order
 
 from penstock.event_store import NewEvent, append
 from penstock.projections import advance
 from penstock.settings import Settings
+from shop.inventory.fold import load_inventory
+from shop.orders.fold import load_order
 from tests.shop.projections.store import store
 
 Shop = tuple[Settings, psycopg.Connection]

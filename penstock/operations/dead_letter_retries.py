@@ -1,4 +1,4 @@
-"""How each kind of dead letter is run again.
+"""How each kind of dead letter is run again, by the command line and over HTTP. The caller hands in the sender.
 
 An event that a projection could not read is not applied out of its order: the projection is rebuilt, which reads it
 in its place. A run is started again by its event, a delivery goes back into the inbox.
@@ -9,8 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from penstock import projections
-from penstock.cli.inngest import send
-from penstock.errors import Conflict
+from penstock.errors import AlreadyResolved, Conflict
 from penstock.event_store import read_events
 from penstock.event_store.events import uuid7
 from penstock.ingest import webhooks
@@ -18,18 +17,21 @@ from penstock.pipelines import dead_letters
 from penstock.pipelines.dead_letters import DeadLetter
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
-from penstock.relay.outbox import SUBSCRIPTION, OutgoingEvent, outgoing
+from penstock.relay.outbox import SUBSCRIPTION, OutgoingEvent, Send, outgoing
 from penstock.settings import Settings
 
 
-def retry_letter(settings: Settings, letter_id: UUID) -> str:
-    """Run it again and say what came of it. Raises `NotFound`, or `Conflict` if it failed again or is done with."""
+def retry_letter(settings: Settings, letter_id: UUID, send: Send) -> str:
+    """Run it again and say what came of it.
+
+    Raises `NotFound`, `AlreadyResolved`, `Conflict` if it failed again, and what `send` raises.
+    """
     letter = _find(settings, letter_id)
     if letter.kind == "event" and letter.source != SUBSCRIPTION:
         return _rebuild(settings, letter)
 
     def send_again(connection: Connection, letter: DeadLetter) -> None:
-        send(settings, _events_of(connection, letter))
+        send(_events_of(connection, letter))
 
     def put_back(connection: Connection, letter: DeadLetter) -> None:
         webhooks.retry_delivery(connection, letter.source, str(letter.reference))
@@ -48,7 +50,7 @@ def _find(settings: Settings, letter_id: UUID) -> DeadLetter:
 
 def _rebuild(settings: Settings, letter: DeadLetter) -> str:
     if letter.resolution is not None:
-        return f"{letter.resolution} already"
+        raise AlreadyResolved(f"the dead letter {letter.id} was {letter.resolution} already")
     projections.rebuild(settings, letter.source)
     if _find(settings, letter.id).resolution is None:
         raise Conflict(f"{letter.source} still cannot read the event at position {letter.reference}: {letter.reason}")
