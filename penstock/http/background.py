@@ -37,8 +37,8 @@ def freezes() -> bool:
 
 def sender(request: Request) -> Send:
     """The way out for events that are sent while the caller waits."""
-    wakes: Notifiers = request.app.state.wakes
-    return wakes.send
+    notifiers: Notifiers = request.app.state.notifiers
+    return notifiers.send
 
 
 def relay_after(request: Request, response: R) -> R:
