@@ -172,7 +172,7 @@ def test_who_waits_too_long_is_told_so_and_what_was_sent_goes_on(
 
 
 def test_too_many_waiting_are_refused_at_once(database_url: str, monkeypatch) -> None:
-    monkeypatch.setattr(append_pool, "MAX_WAITING", 3)
+    monkeypatch.setattr(append_pool, "MAX_QUEUED", 3)
 
     async def scene() -> None:
         waiting = [fetch_value(database_url, SLEEP, HALF_A_SECOND) for _ in range(3)]
