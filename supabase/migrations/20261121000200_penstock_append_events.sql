@@ -283,6 +283,7 @@ begin
       using errcode = 'PK004';
   end if;
 
+  -- as in append_event, to the letter: tests/integration/event_store/test_one_append.py holds the two together
   if expected_version > 0 then
     update penstock.streams as s set version = s.version + number
     where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type and s.version = expected_version

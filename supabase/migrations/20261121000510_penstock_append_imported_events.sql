@@ -2,7 +2,7 @@
 -- has its events' metadata already.
 --   penstock.classify_imported_events    what each row is: new, a duplicate, or in conflict with what is stored
 --   penstock.append_new_streams  append rows each of which begins a stream; classify only if a stream was there
---   penstock.append_imported_events   classify a range of rows of any streams, then append the new ones
+--   penstock.append_imported_events   the one way in: classify a range of rows of any streams, then append the new ones
 -- Stream rows are locked before anything is classified: the import that inserts one has won the stream, and two imports
 -- of one file at once cannot both append an order. Stream rows are locked in the one order
 -- of 20261121000110_penstock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
@@ -221,6 +221,12 @@ set enable_mergejoin = off
 set work_mem = '64MB'
 as $$
 begin
+  if repeat = 'stream' then -- the only form that can hope for new streams alone, and so skip the locks and the look
+    select n.lines_loaded, n.lines_duplicate, n.lines_in_conflict, n.facts_loaded, n.events
+    into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
+    from penstock.append_new_streams(import_id, staged, after, upto) as n;
+    return;
+  end if;
   perform penstock.lock_imported_streams(staged, after, upto);
   -- a statement of its own: its snapshot must be younger than the locks
   perform penstock.classify_imported_events(import_id, staged, after, upto, repeat);
@@ -244,7 +250,7 @@ begin
      from (
        select
          case when t.place = 1 and g.id is not null then g.id else penstock.imported_event_id(g.aggregate_type, g.aggregate_id,
-           t.event_type, g.occurred_at, case when $4 <> ''stream'' then concat_ws(''/'', $3, g.first_ord, t.place) end)
+           t.event_type, g.occurred_at, concat_ws(''/'', $3, g.first_ord, t.place))
          end as id,
          g.aggregate_type, g.aggregate_id, t.event_type,
          case when t.place = 1 then g.payload else ''{}''::jsonb end as payload,
@@ -255,7 +261,7 @@ begin
        join stream_rows as h on h.aggregate_id = g.aggregate_id and h.aggregate_type = g.aggregate_type
        cross join unnest(g.event_type || g.more) with ordinality as t (event_type, place)
        order by g.n, t.place
-     ) as q', staged) using after, upto, import_id, repeat;
+     ) as q', staged) using after, upto, import_id;
 
   -- stream rows inserted for staged events that were all in conflict
   execute format(

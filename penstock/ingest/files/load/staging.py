@@ -27,9 +27,7 @@ from penstock.postgres.pool import Connection
 _STYLES = {"YMD": "YMD", "DMY": "DMY", "MDY": "MDY"}
 COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, {}'; set local statement_timeout = 0"
 
-_APPEND_NEW_STREAMS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-  from penstock.append_new_streams(%s, %s::regclass, %s, %s)"""
-_APPEND_EVENTS = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
+_APPEND = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
   from penstock.append_imported_events(%s, %s::regclass, %s, %s, %s)"""
 
 _ANOTHER_CONTENT: Final = "concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with other content')"
@@ -251,12 +249,8 @@ class Staging:
     ) -> "dict[str, int]":
         """Append a range of staged events; gives the counts of `penstock.append_imported_events`."""
         connection.execute("set local statement_timeout = 0")
-        values = (imported.id, f"staging.{self._base}_events", after, upto)
-        if mapping.repeat == "stream":
-            cursor = connection.execute(_APPEND_NEW_STREAMS, values)
-        else:
-            cursor = connection.execute(_APPEND_EVENTS, (*values, mapping.repeat))
-        row = cursor.fetchone()
+        values = (imported.id, f"staging.{self._base}_events", after, upto, mapping.repeat)
+        row = connection.execute(_APPEND, values).fetchone()
         assert row is not None
         counts = dict(zip(("loaded", "duplicate", "conflict", "facts", "events"), map(int, row), strict=True))
         kept = self._reject_conflicts(connection, imported, mapping, after, upto) if counts["conflict"] else 0
