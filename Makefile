@@ -42,7 +42,7 @@ lock: $(VENV)/dev
 manifest: $(VENV)/local
 	@exec $(RUN) -m penstock.postgres.migrations
 
-# The data may lie outside the project (see penstock/local/postgres.py), so Postgres is asked to go first.
+# The data may be outside the project (see penstock/local/postgres.py), so Postgres is asked to go first.
 clean:
 	@if [ ! -e .penstock/postgres ]; then :; \
 	elif [ -e $(VENV)/local ]; then $(RUN) -m penstock.local.postgres remove; \

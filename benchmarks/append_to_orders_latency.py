@@ -96,7 +96,7 @@ class Watch:
         self._last = position
         self._thread.join(GIVE_UP_SECONDS)
         if self._positions[-1] < position:
-            raise RuntimeError(f"`orders` stands at {self._positions[-1]} and not at {position}")
+            raise RuntimeError(f"`orders` is at {self._positions[-1]} and not at {position}")
 
     def seen_at(self, position: int) -> float:
         return self._times[bisect.bisect_left(self._positions, position)]

@@ -30,6 +30,6 @@ def make() -> FastAPI:
     def nothing(*_: object, **__: object) -> None:
         return None
 
-    app = create_app(settings=settings, wakes=Notifiers(nothing, nothing, nothing))
+    app = create_app(settings=settings, notifiers=Notifiers(nothing, nothing, nothing))
     app.router.routes[:0] = routes.routes  # first, as the append is
     return app

@@ -53,7 +53,7 @@ def app(database_url: str) -> Iterator[str]:
 
 
 def requests_a_second(bench: Bench, url: str, path: str = "") -> float:
-    """By wrk; raises if any answer was no success."""
+    """By wrk; raises if any answer was an error."""
     script = _SCRIPT.format(path=path, run=uuid.uuid4().hex[:8], key=KEY, body=_BODY)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script)

@@ -111,14 +111,14 @@ def upload(contest: Imports, file: BinaryIO, name: str = "large.csv") -> UUID:
 @contextmanager
 def _worker(contest: Imports, import_id: UUID) -> Iterator[tuple[Any, Connection]]:
     context = multiprocessing.get_context("spawn")
-    news, told = context.Pipe(duplex=False)
+    news, report = context.Pipe(duplex=False)
     environment = {
         "DATABASE_URL": url_of(contest.settings.database_url),
         "PENSTOCK_ENV": "local",
         "PENSTOCK_STORAGE_FOLDER": str(contest.settings.storage_folder),
-        "INNGEST_DEV": "http://127.0.0.1:9",  # nothing is sent: rows of a table are no events
+        "INNGEST_DEV": "http://127.0.0.1:9",  # nothing is sent: rows of a table make no events
     }
-    process = context.Process(target=work, args=(environment, import_id, told))
+    process = context.Process(target=work, args=(environment, import_id, report))
     process.start()
     try:
         yield process, news
@@ -127,7 +127,7 @@ def _worker(contest: Imports, import_id: UUID) -> Iterator[tuple[Any, Connection
         process.join()
 
 
-def work(environment: dict[str, str], import_id: UUID, told: Connection) -> None:
+def work(environment: dict[str, str], import_id: UUID, report: Connection) -> None:
     """What Inngest asks of the app, step by step."""
     os.environ.update(environment)
     import penstock.http.app  # noqa: F401  the function never runs in a smaller process
@@ -137,7 +137,7 @@ def work(environment: dict[str, str], import_id: UUID, told: Connection) -> None
     alone, steps, run_id = _resident_mb(os.getpid()), 0, uuid4()
     while not import_file._advance(import_id, run_id)["is_final"]:
         steps += 1
-    told.send((alone, steps + 1, _resident_mb(os.getpid(), "VmHWM")))
+    report.send((alone, steps + 1, _resident_mb(os.getpid(), "VmHWM")))
 
 
 def _resident_mb(process: int, what: str = "VmRSS") -> float:

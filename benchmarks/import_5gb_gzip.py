@@ -29,9 +29,9 @@ class _Packed:
         while length < size and not self._ended:
             block = self._rows.read(BLOCK)
             self._ended = not block
-            packed = self._packer.compress(block) if block else self._packer.flush()
-            parts.append(packed)
-            length += len(packed)
+            compressed = self._packer.compress(block) if block else self._packer.flush()
+            parts.append(compressed)
+            length += len(compressed)
         data = b"".join(parts)
         self._rest = data[size:]
         return data[:size]

@@ -124,7 +124,7 @@ class Files:
 
 
 def tails(rng: random.Random, number: int) -> list[str]:
-    """Rows without their order id, for files too large to make each row anew."""
+    """Rows without their order id, for files too large to make each row again."""
     return [",".join(_row(rng, 0)[1:]) for _ in range(number)]
 
 

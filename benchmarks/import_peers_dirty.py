@@ -22,10 +22,10 @@ def run(bench: Bench) -> Iterator[Figure]:
         contest.copy(contest.files.clean, TABLE)
         ceiling = contest.copy(contest.files.clean, TABLE)
         path = contest.files.dirty
-        ours, told = _ended(contest, TABLE, lambda: contest.ours(TARGET.name, path, TABLE))
+        ours, reported = _ended(contest, TABLE, lambda: contest.ours(TARGET.name, path, TABLE))
         with bench.connect() as connection:
             rejects = connection.execute("select count(*) from raw.import_rejects").fetchone()
-        outcomes = {"ours": told | {"told_with_line_and_reason": rejects and rejects[0]}}
+        outcomes = {"ours": reported | {"reported_with_line_and_reason": rejects and rejects[0]}}
         _, outcomes["copy"] = _ended(contest, TABLE, lambda: contest.copy(path, TABLE))
         speeds = {}
         for name, peer in PEERS.items():

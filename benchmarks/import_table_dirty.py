@@ -1,4 +1,4 @@
-"""A file with 1% bad rows, every one told by line and reason, against the clean file."""
+"""A file with 1% bad rows, every one reported by line and reason, against the clean file."""
 
 from collections.abc import Iterator
 

@@ -25,7 +25,7 @@ BY_PIP = "pip install --editable '.[peers]'"
 
 @dataclass(frozen=True)
 class Peer:
-    """`table` is where its rows come to lie; `needs` are modules, or a program with how to get it."""
+    """`table` is where its rows go; `needs` are modules, or a program with how to get it."""
 
     load: Callable[[Imports, Path], None]
     needs: tuple[str, ...]

@@ -18,7 +18,7 @@ def run(bench: Bench) -> Iterator[Figure]:
 
     def pages() -> int:
         seen = after = 0
-        while page := read_events(connection, after=after, limit=MAX_PAGE):
+        while page := read_events(connection, after=after, max_count=MAX_PAGE):
             seen, after = seen + len(page), page[-1].position
         return seen
 

@@ -84,8 +84,8 @@ def _load(run_id: UUID, portions: Sequence[Mapping[str, Any]], asked: Mapping[st
     loaded = figures.load(settings(), portions[-1]["batch_id"])
     if len(portions) == len(asked["batches"]):
         done = _sum_up(portions, asked)
-        account = runs.RunAccount(run_id, rows_in=done["orders"], rows_out=done["days"], details=done)
-        runs.finish_run(settings(), account)
+        counts = runs.RunCounts(run_id, rows_in=done["orders"], rows_out=done["days"], details=done)
+        runs.finish_run(settings(), counts)
     return {"days": loaded["days"]}
 
 

@@ -1,4 +1,4 @@
-"""Penstock turns business facts into figures that are right, fresh and explainable.
+"""Penstock turns business events into figures that are right, fresh and explainable.
 
 The core: it knows Postgres and the outside services, never FastAPI and never Inngest.
 """

@@ -1,6 +1,6 @@
-"""What time means to the business: which times a fact may have, and at which hour the nightly run begins.
+"""What time means to the business: which times an event may have, and at which hour the nightly run begins.
 
-Every entry asks `check_time`: HTTP, commands, webhooks, imports. Readers do not, for a fact that is stored is one.
+Every entry asks `check_time`: HTTP, commands, webhooks, imports. Reading does not: what is stored is accepted.
 In SQL the same window is `penstock.is_plausible_time`, whose earliest day `penstock migrate` writes.
 """
 
@@ -17,12 +17,12 @@ AHEAD: Final = timedelta(days=1)
 
 
 def check_time(value: datetime) -> datetime:
-    """The time, or `ValueError` if no fact can have it. One without a zone is taken for the business's."""
+    """The time, or `ValueError` if no event can have it. One without a zone is taken for the business's."""
     zone = ZoneInfo(business_timezone())
     instant = value if value.tzinfo else value.replace(tzinfo=zone)
     earliest = earliest_day()
     if instant < datetime.combine(earliest, time(), zone):
-        raise ValueError(f"{value.date()} is before {earliest}, the earliest day that a fact may have")
+        raise ValueError(f"{value.date()} is before {earliest}, the earliest day that an event may have")
     if instant > datetime.now(UTC) + AHEAD:
         raise ValueError(f"{value.date()} is more than a day in the future")
     return value

@@ -1,6 +1,6 @@
 """A domain: all that a business adds to Penstock, as one value.
 
-The package finds nothing by itself: it walks no folder. Whoever runs it (the app, the command line, a test) installs
+The package finds nothing by itself: it walks no folder. What runs it (the app, the command line, a test) installs
 the domains that it wants, and from then on their parts are found by name:
 
     DOMAIN = Domain("tickets", events=(TICKET_OPENED,), projections=(TICKETS,), routes=(routes,))
@@ -29,7 +29,7 @@ from penstock.views.registry import View
 
 @dataclass(frozen=True)
 class Local:
-    """A running `penstock up`: where app and Inngest answer, how to tell the user something.
+    """A running `penstock up`: where app and Inngest answer, how to say something to the user.
 
     `check` raises if one of its programs has ended meanwhile.
     """

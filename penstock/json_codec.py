@@ -69,7 +69,7 @@ def dumps(value: object) -> str:
 
 
 def plain(value: object) -> Any:
-    """The value as what JSON knows: dicts, lists, texts, numbers; for whoever encodes it without this module."""
+    """The value as what JSON knows: dicts, lists, texts, numbers; to be encoded without this module."""
     return json.loads(dumps(value))
 
 

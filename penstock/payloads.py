@@ -60,7 +60,7 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def check_payload_time(event_type: str, payload: Mapping[str, Any]) -> None:
-    """`ValueError` if the payload of a domain event, appended as it is, has a time that no fact can have.
+    """`ValueError` if the payload of a domain event, appended as it is, has a time that no event can have.
 
     What cannot be read as a time at all is left to the projections, which park it.
     """

@@ -108,7 +108,7 @@ def batch_size() -> int:
 
 
 def earliest_day() -> date:
-    """The first day that a fact may have, alone, for what checks facts without the other settings at hand."""
+    """The first day that an event may have, alone, for what checks events without the other settings at hand."""
     return _earliest_day(os.environ, [])
 
 
@@ -174,7 +174,7 @@ def _timezone(env: Mapping[str, str], faults: list[str]) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        faults.append(f"PENSTOCK_TIMEZONE is {name!r}, which is no IANA time zone")
+        faults.append(f"PENSTOCK_TIMEZONE is {name!r}, which is not an IANA time zone")
         return "UTC"
     return name
 

@@ -1,4 +1,4 @@
-"""Stored JSON as Python reads it, whatever SQL was given to store.
+"""Stored JSON as Python reads it, including what only SQL can store.
 
 Postgres takes numbers of any length and thousands of levels, where JSON's readers (Python, JavaScript, Inngest) fail or
 round. One such event would stop every reader at its position. What goes beyond the limits of `json_codec` is therefore

@@ -113,5 +113,5 @@ Time = Annotated[
     PlainSerializer(_show_time, return_type=str),
 ]
 OccurredAt = Annotated[Time, AfterValidator(check_time)]
-"""A time at which a fact can have happened; a `Time` alone may ask for any."""
+"""A time at which an event can have happened; a `Time` alone may ask for any."""
 Change = Annotated[StrictInt, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]

@@ -37,7 +37,7 @@ def load_sample(local: Local) -> None:
     with httpx.Client(base_url=local.address, timeout=60, trust_env=False) as api:
         loader = _Loader(api, local.inngest, local.check)
         with _Bar() as bar:
-            account = loader.import_file(bar)
+            counts = loader.import_file(bar)
             if not loader.has_figures():
                 bar.show("daily figures", 0.8)
                 loader.compute_days()
@@ -45,7 +45,7 @@ def load_sample(local: Local) -> None:
                 loader.refresh_views()
             bar.show("sample", 1)
         month = loader.month() or {}
-    local.say(f"sample     {account['read']:,} lines: {account['loaded']:,} loaded, {account['rejected']:,} rejected")
+    local.say(f"sample     {counts['read']:,} lines: {counts['loaded']:,} loaded, {counts['rejected']:,} rejected")
     local.say(f"           December 2010: {month['order_count']:,} orders, revenue {Decimal(month['revenue']):,}")
 
 
@@ -79,19 +79,19 @@ class _Loader:
         """Send the file and follow its import to the end; the same file again is the same import."""
         answer = self._api.post("/v1/imports/orders", files={"file": (FILE.name, FILE.read_bytes())})
         place = _json(answer)["status_url"]
-        account = self._follow(lambda: _json(self._api.get(place)), bar)
-        if account["state"] != "completed":
+        counts = self._follow(lambda: _json(self._api.get(place)), bar)
+        if counts["state"] != "completed":
             raise LocalServerFailed(
-                f"the sample's import {account['state']}: {account['error']} (SAMPLE=0 goes on without)"
+                f"the sample's import {counts['state']}: {counts['error']} (SAMPLE=0 goes on without)"
             )
-        return account
+        return counts
 
     def _follow(self, read: Callable[[], Json], bar: _Bar) -> Json:
         def final() -> Json | None:
-            account = read()
+            counts = read()
             # Each line counts twice: when it is read, and when its order is stored.
-            bar.show(account["state"], 0.75 * (2 * account["read"] - account["pending"]) / (2 * LINES))
-            return account if account["state"] in ("completed", "failed", "aborted", "undone") else None
+            bar.show(counts["state"], 0.75 * (2 * counts["read"] - counts["pending"]) / (2 * LINES))
+            return counts if counts["state"] in ("completed", "failed", "aborted", "undone") else None
 
         return self._await(final, "the import of the sample")
 

@@ -53,7 +53,7 @@ def _uses_in(path: Path) -> Iterator[Use]:
         if node.func.attr not in (*METHODS, "compile"):
             continue
         method = node.func.attr if node.func.attr != "compile" else methods.get(_name_of(tree, node), "search")
-        method = "match" if _is_of_a_lane(tree, node) else method
+        method = "match" if _is_of_record_patterns(tree, node) else method
         where = f"{relative.as_posix()}:{_function_of(tree, node)}"
         yield Use(where, _evaluate(node, module), method)
 
@@ -73,11 +73,11 @@ def _name_of(tree: ast.AST, call: ast.Call) -> str:
     return ""
 
 
-def _is_of_a_lane(tree: ast.AST, call: ast.Call) -> bool:
-    """A lane's patterns are fields, whose uses cannot be found by name: all are matched where the last one ended."""
+def _is_of_record_patterns(tree: ast.AST, call: ast.Call) -> bool:
+    """Patterns kept in fields, whose uses cannot be found by name: all are matched where the last one ended."""
     return any(
         isinstance(node, ast.Call)
-        and ast.unparse(node.func) == "Lane"
+        and ast.unparse(node.func) == "RecordPatterns"
         and any(word.value is call for word in node.keywords)
         for node in ast.walk(tree)
     )

@@ -1,4 +1,4 @@
-"""One fact in: `penstock append`."""
+"""Append one event: `penstock append`."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from penstock.postgres import pool
 
 
 def append_event(options: argparse.Namespace) -> int:
-    """Append one event, and tell Inngest of it if that can be reached."""
+    """Append one event, and publish it to Inngest if that can be reached."""
     settings = reachable_settings()
     metadata = {"actor": "penstock append", "source": "cli"}
     event_id = _uuid(options.id) if options.id else event_store.uuid7()

@@ -28,7 +28,7 @@ def refresh(options: argparse.Namespace) -> None:
 
 
 def rebuild(options: argparse.Namespace) -> None:
-    """Fill the read models of one projection anew."""
+    """Fill the read models of one projection again."""
     settings = reachable_settings()
     name = projections.find_projection(options.projection).name
     with runs.record_run(settings, "rebuild") as run:

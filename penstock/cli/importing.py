@@ -24,7 +24,7 @@ _REJECT_COLUMNS = ("line", "field", "reason", "content")
 
 
 def import_file(options: argparse.Namespace) -> int:
-    """Load a file to its end; exit code 1 if it could not be loaded. Rejected lines alone are no failure."""
+    """Load a file to its end; exit code 1 if it could not be loaded. Rejected lines alone are not a failure."""
     if options.file == "undo":
         return undo_import(options)
     settings = import_settings()
@@ -55,7 +55,7 @@ def undo_import(options: argparse.Namespace) -> int:
 
 
 def _compute_figures(settings: Settings) -> None:
-    """What the file has changed. Its rows are stored whatever comes of this."""
+    """What the file has changed. Its rows are stored even if this fails."""
     try:
         after_import(settings)
     except PenstockError as error:
@@ -68,14 +68,14 @@ def _load(settings: Settings, options: argparse.Namespace) -> Import:
         imported, known = how(settings, options, progress, file, size)
         while True:
             if known:
-                progress.tell("this very file was imported before: going on with that import")
+                progress.note("this very file was imported before: going on with that import")
             progress.follow(imported.id)
             try:
                 done = files.advance_import(settings, imported.id)
             except KeyboardInterrupt:
-                progress.tell(f"stopped; the same command goes on where it stopped (import {imported.id})")
+                progress.note(f"stopped; the same command goes on where it stopped (import {imported.id})")
                 raise
-            # of a file that was sent only its reading tells that it is known
+            # of a file that was sent, only reading it shows that it is known
             if not (same := done.result.get("same_as")):
                 return done
             imported, known = files.import_status(settings, UUID(same)), True
@@ -114,7 +114,7 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def _source(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
-    """The file and its size, which standard input does not tell."""
+    """The file and its size, which standard input does not give."""
     if name == "-":
         yield sys.stdin.buffer, None
         return
@@ -169,11 +169,11 @@ def _delimiter(character: str | None) -> str:
 
 
 def _account(imported: Import) -> str:
-    account = (
+    counts = (
         f"{imported.state}: {imported.rows_read:,} lines read, {imported.loaded:,} loaded,"
         f" {imported.rejected:,} rejected, {imported.duplicate:,} known before (import {imported.id})"
     )
-    return f"{account}\n{imported.error}" if imported.error else account
+    return f"{counts}\n{imported.error}" if imported.error else counts
 
 
 def _write_rejects(settings: Settings, import_id: UUID, path: Path) -> None:

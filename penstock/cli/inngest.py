@@ -22,7 +22,7 @@ def try_relay(settings: Settings) -> None:
     try:
         relay_now(settings)
     except PenstockError as error:
-        say(f"not yet told to Inngest ({error}); its cron will")
+        say(f"not yet published to Inngest ({error}); the relay's cron will")
 
 
 def send(settings: Settings, events: Sequence[OutgoingEvent]) -> None:

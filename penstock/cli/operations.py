@@ -33,20 +33,24 @@ _LETTER_COLUMNS = ("id", "kind", "source", "reference", "attempts", "created_at"
 
 
 def relay(options: argparse.Namespace) -> None:
-    """Tell Inngest now, instead of within the minute; with `--from` again, from that position on."""
+    """Publish to Inngest now, instead of within the minute; with `--from` again, from that position on."""
     settings = reachable_settings()
     if options.from_position is not None:
         _check_position(settings, options.from_position)
         go_back(settings, max(options.from_position - 1, 0))
     relayed = relay_now(settings, seconds=math.inf)
-    print(f"{relayed.events:,} events told, {relayed.sent:,} sent to listeners, up to position {relayed.position:,}")
+    print(
+        f"{relayed.events:,} events published, {relayed.sent:,} sent to listeners, up to position {relayed.position:,}"
+    )
 
 
 def _check_position(settings: Settings, position: int) -> None:
     with pool.connection(settings) as connection:
-        told = event_store.read_checkpoint(connection, SUBSCRIPTION)
-    if position > told + 1:
-        raise InvalidInput(f"position {position} is beyond what Inngest was told of, up to {told}", field="--from")
+        published = event_store.read_checkpoint(connection, SUBSCRIPTION)
+    if position > published + 1:
+        raise InvalidInput(
+            f"position {position} is beyond what was published to Inngest, up to {published}", field="--from"
+        )
 
 
 def retry(options: argparse.Namespace) -> int:
@@ -95,7 +99,7 @@ def _uuid(text: str) -> UUID:
 def runs(options: argparse.Namespace) -> None:
     """The last runs, the latest first."""
     with pool.connection(reachable_settings()) as connection:
-        found = [asdict(run) for run in list_runs(connection, pipeline=options.pipeline, limit=options.limit)]
+        found = [asdict(run) for run in list_runs(connection, pipeline=options.pipeline, max_count=options.limit)]
     print_json(found) if options.json else print_rows(found, _RUN_COLUMNS, empty="nothing ran yet")
 
 

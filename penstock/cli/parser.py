@@ -38,7 +38,7 @@ def parse(arguments: Sequence[str] | None = None, more: Iterable[AddCommands] = 
     """What was typed. `more` adds the commands of domains."""
     parser = argparse.ArgumentParser(
         prog="penstock",
-        description="Facts in, figures out. Works on DATABASE_URL, or on the Postgres of a running `penstock up`.",
+        description="Events in, figures out. Works on DATABASE_URL, or on the Postgres of a running `penstock up`.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     _running(commands)
@@ -57,7 +57,7 @@ def _tell(error: Exception) -> int:
     shown = translate(error) if isinstance(error, psycopg.Error) else error
     if isinstance(shown, psycopg.Error):
         shown = PenstockError(f"{shown.sqlstate}: {shown.diag.message_primary or shown}")
-    # One line, whatever a driver or a server wrote; what stands below it is indented.
+    # One line, whatever a driver or a server wrote; what is below it is indented.
     first, *rest = [line.rstrip() for line in str(shown).splitlines() if line.strip()] or [type(shown).__name__]
     notes = [f"({note})" for note in getattr(error, "__notes__", [])]
     print(" ".join(["penstock:", first, *notes]), file=sys.stderr)
@@ -92,19 +92,21 @@ def _figures(commands: Commands) -> None:
     refresh = add_command(commands, "refresh", compute.refresh, "refresh materialized views; without names, all")
     refresh.add_argument("views", nargs="*", metavar="view")
     add_json(refresh)
-    rebuild = add_command(commands, "rebuild", compute.rebuild, "fill a read model anew, while it is being read")
+    rebuild = add_command(commands, "rebuild", compute.rebuild, "fill a read model again, while it is being read")
     rebuild.add_argument("projection", metavar="name")
     add_json(rebuild)
 
 
 def _operations(commands: Commands) -> None:
-    relay = add_command(commands, "relay", operations.relay, "tell Inngest now about events that it was not told of")
+    relay = add_command(
+        commands, "relay", operations.relay, "publish events to Inngest now that were not published yet"
+    )
     relay.add_argument(
         "--from",
         dest="from_position",
         type=_position,
         metavar="POSITION",
-        help="tell it of all events from this position on again, since it lost them",
+        help="publish all events from this position on again, since Inngest lost them",
     )
     retry = add_command(commands, "retry", operations.retry, "run dead letters again; without an id, list them")
     retry.add_argument("ids", nargs="*", metavar="id")

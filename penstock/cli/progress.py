@@ -59,7 +59,7 @@ class Progress:
             self._thread.join(5)
         self._end_line()
 
-    def tell(self, line: str) -> None:
+    def note(self, line: str) -> None:
         """Say something beside the bar."""
         self._end_line()
         say(line)
@@ -91,11 +91,11 @@ class Progress:
         try:
             self.show(news(files.import_status(self._settings, self._followed)), at_once=True)
         except (PenstockError, psycopg.Error):
-            return  # the next frame may succeed; if the import itself fails, its own error is told
+            return  # the next frame may succeed; if the import itself fails, its own error is shown
 
 
 class _Counted:
-    """A file that tells how much of it has been read."""
+    """A file that reports how much of it has been read."""
 
     def __init__(self, file: BinaryIO, size: int, progress: Progress, doing: str) -> None:
         self._file = file

@@ -22,7 +22,7 @@ def environment() -> dict[str, str]:
 def command_settings() -> Settings:
     """DATABASE_URL, or else the embedded Postgres of a running `penstock up`.
 
-    Whoever holds the database's URL needs no key of ours, so what production asks of the app is not asked here.
+    A caller that has the database's URL needs no key of ours, so what production asks of the app is not asked here.
     """
     env = environment()
     if not env.get("DATABASE_URL"):
@@ -35,7 +35,7 @@ def command_settings() -> Settings:
 
 
 def reachable_settings() -> Settings:
-    """The same, once the database has answered: else the reason is told at once, not a pool's time-out later."""
+    """The same, once the database has answered: else the reason is shown at once, not a pool's time-out later."""
     settings = command_settings()
     pool.connect(settings.database_url).close()
     return settings
@@ -44,7 +44,7 @@ def reachable_settings() -> Settings:
 def import_settings() -> Settings:
     """As `reachable_settings`; files go to Supabase Storage by the rule of the app that serves this database.
 
-    So whoever goes on with the import, here or there, finds its file. The local database's files stay in the folder.
+    So any worker that continues the import finds its file. The local database's files stay in the folder.
     """
     settings = reachable_settings()
     env = environment()

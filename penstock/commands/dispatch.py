@@ -157,14 +157,14 @@ def in_transaction(settings: Settings, identity: Identity, attempt: Callable[[Co
 
 
 def _worth_another_try(error: PenstockError) -> bool:
-    """A lost race, or a deadlock that Postgres broke. `EventIdReused` too: a twin with the same key was faster."""
+    """A lost race, or a deadlock that Postgres broke. `EventIdReused` too: a concurrent duplicate was faster."""
     if isinstance(error, EventIdReused):
         return "idempotency_key" not in error.details
     return isinstance(error, VersionConflict) or type(error) is Unavailable
 
 
 def _twin_was_faster(settings: Settings, identity: Identity, refusal: PenstockError) -> bool:
-    """Whether a twin with the same key was stored meanwhile, hence the refusal: the next try answers as it was."""
+    """Whether a concurrent duplicate was stored meanwhile, hence the refusal: the next try answers as it was."""
     if isinstance(refusal, Unavailable):
         return False
     with pool.connection(settings) as connection:

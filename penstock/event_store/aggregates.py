@@ -63,7 +63,7 @@ def load_aggregate(
 ) -> Loaded[S]:
     """Fold a stream: all of it, up to `at_version`, up to the last event stored at or before `at`, or up to both."""
     if at_version is not None and at_version < 0:
-        raise InvalidInput(f"{at_version} is no version", field="at_version")
+        raise InvalidInput(f"{at_version} is not a version", field="at_version")
     if at is not None and at.tzinfo is None:
         raise InvalidInput("a time without an offset", field="at")
     with translate_errors():
@@ -114,8 +114,10 @@ def _with_the_rest(
         last = page[-1]
         if len(page) < _PAGE or last.version == at_version:
             return
-        limit = _PAGE if at_version is None else min(_PAGE, at_version - last.version)
-        page = read_stream(connection, last.aggregate_type, last.aggregate_id, after_version=last.version, limit=limit)
+        count = _PAGE if at_version is None else min(_PAGE, at_version - last.version)
+        page = read_stream(
+            connection, last.aggregate_type, last.aggregate_id, after_version=last.version, max_count=count
+        )
 
 
 _PAGE: Final = 1000

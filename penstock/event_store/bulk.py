@@ -1,7 +1,7 @@
 """Append events of many streams in one transaction, at close to the speed of COPY.
 
-The fast form moves the streams' heads, reserves positions and COPYs straight into the store. Whatever does not fit
-(an id that is stored already, a version that differs, a role that may not insert) sends the same chunk through
+The fast form moves the stream rows, reserves positions and COPYs straight into the store. What does not fit
+(an id that is stored already, a version that differs, a role that may not insert) sends the same batch through
 `staging.events`, where SQL skips what is stored and refuses what conflicts.
 """
 
@@ -23,14 +23,14 @@ from penstock.event_store.events import ExpectedVersion, NewEvent, encodable, ex
 from penstock.postgres.pool import Connection
 from penstock.postgres.sqlstates import translate_errors
 
-CHUNK = 20_000
+BATCH = 20_000
 """Events that are held in memory at once."""
 
 Stream = tuple[str, str]
 
 
 class StreamAppend(NamedTuple):
-    """Events of one stream, and how it must stand before the first of them. A plain tuple of the same does as well."""
+    """Events of one stream, and its version before the first of them. A plain tuple of the same does as well."""
 
     aggregate_type: str
     aggregate_id: str
@@ -55,7 +55,7 @@ class BulkAppended:
 
 
 @dataclass(slots=True)
-class _Chunk:
+class _Batch:
     """Rows as columns: an object a row would keep the garbage collector busy for a sixth of the time."""
 
     streams: list[Stream]
@@ -73,34 +73,34 @@ def append_bulk(
     with the same content counts as a duplicate and is skipped, so a call may be repeated, in part or cut otherwise.
     Raises `VersionConflict`, `EventIdReused` or `InvalidInput`. Readers wait for the end of the transaction:
     keep it to seconds. Streams are locked in one order within 20,000 events: beyond, two calls on the same streams may
-    deadlock, and one of them is told `Unavailable`.
+    deadlock, and one of them gets `Unavailable`.
     """
     total = BulkAppended(0, 0, 0)
     with translate_errors(), encodable(), connection.transaction():
-        for chunk in _chunks(appends):
-            total += _append_chunk(connection, chunk)
+        for batch in _batches(appends):
+            total += _append_batch(connection, batch)
     return total
 
 
-def _chunks(
+def _batches(
     appends: Iterable[StreamAppend | tuple[str, str, ExpectedVersion, Sequence[NewEvent]]],
-) -> Iterator[_Chunk]:
-    chunk = _Chunk([], [], [])
+) -> Iterator[_Batch]:
+    batch = _Batch([], [], [])
     for aggregate_type, aggregate_id, expected_version, events in appends:
         stream = (aggregate_type, aggregate_id)
         expected = expected_version_code(expected_version)
         for event in events:
             _vet(event)
-            chunk.streams.append(stream)
-            chunk.expected.append(expected)
-            chunk.events.append(event)
+            batch.streams.append(stream)
+            batch.expected.append(expected)
+            batch.events.append(event)
             # what the first event expects fixes what the others find
             expected = expected + 1 if expected >= 0 else -1
-            if len(chunk.events) == CHUNK:
-                yield chunk
-                chunk = _Chunk([], [], [])
-    if chunk.events:
-        yield chunk
+            if len(batch.events) == BATCH:
+                yield batch
+                batch = _Batch([], [], [])
+    if batch.events:
+        yield batch
 
 
 def _vet(event: NewEvent) -> None:
@@ -108,9 +108,9 @@ def _vet(event: NewEvent) -> None:
     if not 1 <= len(event.event_type) <= 200:
         raise InvalidInput("has not 1 to 200 characters", field="event_type")
     if not isinstance(event.payload, dict):
-        raise InvalidInput("is no JSON object", field="payload")
+        raise InvalidInput("must be a JSON object", field="payload")
     if not isinstance(event.metadata, dict):
-        raise InvalidInput("is no JSON object", field="metadata")
+        raise InvalidInput("must be a JSON object", field="metadata")
     if event.schema_version < 1:
         raise InvalidInput("is not at least 1", field="schema_version")
 
@@ -119,21 +119,21 @@ class _FastFormRefused(Exception):
     pass
 
 
-def _append_chunk(connection: Connection, chunk: _Chunk) -> BulkAppended:
+def _append_batch(connection: Connection, batch: _Batch) -> BulkAppended:
     try:
         with connection.transaction():
-            return _copy_into_store(connection, chunk)
+            return _copy_into_store(connection, batch)
     except (_FastFormRefused, psycopg.errors.UniqueViolation, psycopg.errors.InsufficientPrivilege):
-        return _append_staged(connection, chunk)
+        return _append_staged(connection, batch)
 
 
-def _copy_into_store(connection: Connection, chunk: _Chunk) -> BulkAppended:
-    first_versions, positions, opened_at = _open_streams(connection, chunk)
+def _copy_into_store(connection: Connection, batch: _Batch) -> BulkAppended:
+    first_versions, positions, opened_at = _reserve_versions(connection, batch)
     encoder = _RowEncoder(connection.info.user, opened_at)
     with connection.cursor().copy(_COPY_EVENTS) as copy:
         encoded = [_COPY_HEADER]
         for stream, expected, event, position in zip(
-            chunk.streams, chunk.expected, chunk.events, positions, strict=True
+            batch.streams, batch.expected, batch.events, positions, strict=True
         ):
             version = first_versions[stream]
             first_versions[stream] = version + 1
@@ -144,18 +144,18 @@ def _copy_into_store(connection: Connection, chunk: _Chunk) -> BulkAppended:
                 copy.write(b"".join(encoded))
                 encoded.clear()
         copy.write(b"".join(encoded) + _COPY_TRAILER)
-    return BulkAppended(len(chunk.events), 0, positions[-1])
+    return BulkAppended(len(batch.events), 0, positions[-1])
 
 
-def _open_streams(connection: Connection, chunk: _Chunk) -> tuple[dict[Stream, int], list[int], datetime]:
+def _reserve_versions(connection: Connection, batch: _Batch) -> tuple[dict[Stream, int], list[int], datetime]:
     """The version that the next event of each stream gets, a position for each event, and the time."""
-    numbers = Counter(chunk.streams)
+    numbers = Counter(batch.streams)
     types, ids = zip(*numbers, strict=True)
-    fresh = chunk.expected.count(0) == len(numbers)
+    all_new = batch.expected.count(0) == len(numbers)
     with connection.cursor(binary=True) as cursor:
         row = cursor.execute(
             "select * from penstock.reserve_versions(%b::text[], %b::text[], %b::int[], %b)",
-            (list(types), list(ids), list(numbers.values()), fresh),
+            (list(types), list(ids), list(numbers.values()), all_new),
         ).fetchone()
     assert row is not None
     first_versions, positions, opened_at = row
@@ -166,17 +166,17 @@ def _fits(expected: int, actual: int) -> bool:
     return actual == expected or (expected == -2 and actual > 0)
 
 
-def _append_staged(connection: Connection, chunk: _Chunk) -> BulkAppended:
-    batch = uuid4()
-    encoder = _StagedEncoder(batch.bytes)
-    rows = zip(count(), chunk.streams, chunk.expected, chunk.events, strict=False)
+def _append_staged(connection: Connection, batch: _Batch) -> BulkAppended:
+    staged_as = uuid4()
+    encoder = _StagedEncoder(staged_as.bytes)
+    rows = zip(count(), batch.streams, batch.expected, batch.events, strict=False)
     with connection.cursor() as cursor:
         with cursor.copy(_COPY_STAGED) as copy:
             copy.write(_COPY_HEADER)
             while encoded := [encoder.encode(*row) for row in islice(rows, _ROWS_A_WRITE)]:
                 copy.write(b"".join(encoded))
             copy.write(_COPY_TRAILER)
-        answer = cursor.execute("select * from public.append_staged_events(%s)", (batch,)).fetchone()
+        answer = cursor.execute("select * from public.append_staged_events(%s)", (staged_as,)).fetchone()
     assert answer is not None
     appended, duplicates, last_position = answer
     return BulkAppended(appended or 0, duplicates, last_position or 0)

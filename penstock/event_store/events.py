@@ -40,9 +40,9 @@ def encodable() -> Iterator[None]:
     try:
         yield
     except UnicodeEncodeError as error:
-        raise InvalidInput("has half of a surrogate pair, which is no character", field="events") from error
+        raise InvalidInput("has half of a surrogate pair, which is not a character", field="events") from error
     except struct.error as error:
-        raise InvalidInput(f"a schema_version is no 32-bit number: {error}", field="schema_version") from error
+        raise InvalidInput(f"a schema_version is not a 32-bit number: {error}", field="schema_version") from error
 
 
 def uuid7() -> UUID:
@@ -56,7 +56,7 @@ def uuid7() -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """A fact to be appended. The `id` makes a retry recognisable: keep it when you send again."""
+    """An event to be appended. The `id` makes a retry recognisable: keep it when you send again."""
 
     event_type: str
     payload: dict[str, Any]
@@ -67,7 +67,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """A fact in the store. `created_at` is when it was stored; when it happened is in `metadata`."""
+    """A stored event. `created_at` is when it was stored; when it happened is in `metadata`."""
 
     position: int
     id: UUID

@@ -34,23 +34,23 @@ class _Event:
 
 
 def page_of_stream(
-    connection: Connection, aggregate_type: str, aggregate_id: str, *, after_version: int, limit: int
+    connection: Connection, aggregate_type: str, aggregate_id: str, *, after_version: int, max_count: int
 ) -> EventPage:
     """Events of one stream in order, those after `after_version`."""
-    return _page(connection, _STREAM, (aggregate_type, aggregate_id, after_version, limit + 1), limit)
+    return _page(connection, _STREAM, (aggregate_type, aggregate_id, after_version, max_count + 1), max_count)
 
 
 def page_of_store(
-    connection: Connection, *, after: int, limit: int, event_types: Sequence[str] | None = None
+    connection: Connection, *, after: int, max_count: int, event_types: Sequence[str] | None = None
 ) -> EventPage:
     """Events of the whole store in order of position; skips none that is still being committed."""
     wanted = list(event_types) if event_types is not None else None
-    return _page(connection, _STORE, (after, limit + 1, wanted), limit)
+    return _page(connection, _STORE, (after, max_count + 1, wanted), max_count)
 
 
-def _page(connection: Connection, query: str, values: Sequence[object], limit: int) -> EventPage:
+def _page(connection: Connection, query: str, values: Sequence[object], max_count: int) -> EventPage:
     with connection.cursor(binary=True, row_factory=_rendered) as cursor:
-        events, more = take(cursor, query, values, limit, lambda event: len(event.json))
+        events, more = take(cursor, query, values, max_count, lambda event: len(event.json))
     array = b"[" + b",".join(event.json for event in events) + b"]"
     if not events:
         return EventPage(array, None, None, more)

@@ -85,11 +85,11 @@ def read_stream(
     aggregate_id: str,
     *,
     after_version: int = 0,
-    limit: int = MAX_PAGE,
+    max_count: int = MAX_PAGE,
 ) -> list[RecordedEvent]:
-    """Events of one stream in order, those after `after_version`, at most `limit`. Empty if there is none."""
+    """Events of one stream in order, those after `after_version`, at most `max_count`. Empty if there is none."""
     with translate_errors(), connection.cursor(binary=True, row_factory=class_row(RecordedEvent)) as cursor:
-        return cursor.execute(_READ, (aggregate_type, aggregate_id, after_version, limit)).fetchall()
+        return cursor.execute(_READ, (aggregate_type, aggregate_id, after_version, max_count)).fetchall()
 
 
 def _values(aggregate_type: str, aggregate_id: str, code: int, event: NewEvent) -> tuple[bytes, ...]:

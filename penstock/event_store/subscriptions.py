@@ -20,13 +20,13 @@ def read_events(
     connection: Connection,
     *,
     after: int = 0,
-    limit: int = MAX_PAGE,
+    max_count: int = MAX_PAGE,
     event_types: Sequence[str] | None = None,
 ) -> list[RecordedEvent]:
     """Events of the whole store in order of position, after `after`; skips none that is still being committed."""
     wanted = list(event_types) if event_types is not None else None
     with translate_errors(), connection.cursor(binary=True, row_factory=class_row(RecordedEvent)) as cursor:
-        return cursor.execute(_READ, (after, limit, wanted)).fetchall()
+        return cursor.execute(_READ, (after, max_count, wanted)).fetchall()
 
 
 def high_water_mark(connection: Connection) -> int:

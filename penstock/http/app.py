@@ -1,7 +1,7 @@
 """The app: HTTP in, Inngest's calls at `/api/inngest`, the dashboard at `/`.
 
 Importing it reads no settings, needs no secrets and opens no connection: a deployment imports it at build time. The
-settings are read when the server starts, or at the first request where no start is announced, and refused if wrong.
+settings are read when the server starts, or at the first request where it announces no start, and refused if wrong.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,7 +15,7 @@ from penstock.domain import Domain, install
 from penstock.http import access_log, errors, listening, openapi
 from penstock.http.background import Notifiers
 from penstock.http.inngest_calls import InngestCalls
-from penstock.http.middleware import Envelope
+from penstock.http.middleware import Middleware
 from penstock.http.resources import (
     aggregates,
     dashboard,
@@ -56,7 +56,7 @@ def create_app(
     *domains: Domain,
     functions: Sequence[inngest.Function[Any]] = (),
     settings: Settings | None = None,
-    wakes: Notifiers | None = None,
+    notifiers: Notifiers | None = None,
 ) -> FastAPI:
     """Build the app of these domains, which serves these Inngest functions.
 
@@ -65,8 +65,8 @@ def create_app(
     read_settings: Callable[[], Settings] = get_settings if settings is None else lambda: settings
     app = FastAPI(lifespan=_lifespan, redirect_slashes=False, redoc_url=None)
     app.state.settings = read_settings
-    app.state.wakes = wakes or Notifiers(relay.notify, relay.run_now, relay.send)
-    app.add_middleware(Envelope, settings=read_settings, streamed=(uploads.PREFIX,))
+    app.state.notifiers = notifiers or Notifiers(relay.notify, relay.run_now, relay.send)
+    app.add_middleware(Middleware, settings=read_settings, streamed=(uploads.PREFIX,))
     errors.install(app)
     access_log.hide_tokens()
     install(*domains)
@@ -85,5 +85,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with listening.on_this_machine(app.state.settings()):
         yield
     app.state.inngest_calls.close()
-    append_pool.close_lanes()
+    append_pool.close_append_pools()
     pool.close_pools()

@@ -37,29 +37,29 @@ def freezes() -> bool:
 
 def sender(request: Request) -> Send:
     """The way out for events that are sent while the caller waits."""
-    wakes: Notifiers = request.app.state.wakes
-    return wakes.send
+    notifiers: Notifiers = request.app.state.notifiers
+    return notifiers.send
 
 
 def relay_after(request: Request, response: R) -> R:
     """The response, with the relay on its way. Vercel freezes a process after its answer, but waits for its tasks."""
-    wakes: Notifiers = request.app.state.wakes
+    notifiers: Notifiers = request.app.state.notifiers
     if freezes():
-        response.background = BackgroundTask(wakes.now)
+        response.background = BackgroundTask(notifiers.now)
     else:
-        wakes.soon()
+        notifiers.soon()
     return response
 
 
 def send_after(request: Request, response: R, name: str, id: str, data: Mapping[str, str]) -> R:
     """The response, and after it an event. If that is lost, cron finds what it was about."""
-    wakes: Notifiers = request.app.state.wakes
+    notifiers: Notifiers = request.app.state.notifiers
 
-    def announce() -> None:
+    def send() -> None:
         try:
-            wakes.send([OutgoingEvent.of(name, id, data)])
+            notifiers.send([OutgoingEvent.of(name, id, data)])
         except PenstockError as error:
-            log.warning("%s was not announced, cron finds what it was about: %s", name, error)
+            log.warning("%s was not sent, cron finds what it was about: %s", name, error)
 
-    response.background = BackgroundTask(announce)
+    response.background = BackgroundTask(send)
     return response

@@ -54,7 +54,7 @@ class BodyTooLarge(HTTPException):
 
 
 def install(app: FastAPI) -> None:
-    """Answer every foreseen error of `app` as a problem. Unforeseen ones are the envelope's."""
+    """Answer every foreseen error of `app` as a problem. Unforeseen ones are the middleware's."""
     app.add_exception_handler(errors.PenstockError, _of_penstock)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
@@ -102,7 +102,7 @@ def invalid(request: Mapping[str, Any], faults: Iterable[Mapping[str, str]]) -> 
 
 
 def _invalid_input(request: Mapping[str, Any], error: errors.InvalidInput) -> Response:
-    """Fields are named as they stand in the body, whoever found the fault."""
+    """Fields are named as in the body, whichever check found the fault."""
     given = error.details.get("errors")
     if not isinstance(given, list):
         return problem(request, 422, error.slug, str(error), error.details)

@@ -55,7 +55,7 @@ class InngestCalls:
         """The body of a call that Inngest made. Raises `Unauthenticated`, or `Conflict` for a call that is repeated."""
         given = request.headers.getlist("x-inngest-signature")
         if not given and request.method == "PUT":
-            return b""  # asks the app to register itself at Inngest, with its own key: its body is of no account
+            return b""  # asks the app to register itself at Inngest, with its own key: its body is ignored
         if len(given) > 1:
             raise Unauthenticated("the header X-Inngest-Signature appears twice")
         signature = inngest_signature.read(given[0] if given else None, datetime.now(UTC))
@@ -70,7 +70,7 @@ class InngestCalls:
 
 
 async def _refuse_repeated(request: Request, signature: inngest_signature.Signature) -> None:
-    """Inngest signs each attempt anew, so a signature that comes again is a recording. Function and step belong to the
+    """Inngest signs each attempt again, so a signature that comes again is a recording. Function and step belong to the
     call, since Inngest may send one body for several steps of a run within a second.
     """
     names = [request.query_params.get(name, "")[:200] for name in ("fnId", "stepId")]

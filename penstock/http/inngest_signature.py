@@ -50,7 +50,7 @@ def fits(signature: Signature, body: bytes, keys: Sequence[str]) -> bool:
 
 
 def _fits(signature: Signature, body: bytes, keys: Sequence[str]) -> bool:
-    # every key is compared, so that the time taken tells nothing of which one fits
+    # every key is compared, so that the time taken does not reveal which one fits
     found = [hmac.compare_digest(_digest(key, body, signature.time), signature.digest) for key in keys]
     return any(found)
 

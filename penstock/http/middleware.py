@@ -1,8 +1,8 @@
 """What every request passes first and every answer last, as pure ASGI.
 
-In: the request's ids, the check of local mode, the limit of the body (announced or counted, before anything parses it)
+In: the request's ids, the check of local mode, the limit of the body (declared or counted, before anything parses it)
 and of what a path may hold. Out: the ids and the headers that keep a browser strict; an unforeseen error becomes a 500
-that tells nothing but the correlation id under which it was logged.
+that names nothing but the correlation id under which it was logged.
 """
 
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger("penstock.app")
 _HEADERS: Final = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 
 
-class Envelope:
+class Middleware:
     """`streamed` are path prefixes whose routes count their bodies themselves, while they stream them."""
 
     def __init__(self, app: ASGIApp, settings: Callable[[], Settings], streamed: tuple[str, ...] = ()) -> None:
@@ -55,7 +55,7 @@ class Envelope:
             log.exception("%s %s failed (%s)", scope["method"], without_token(scope["path"]), ids.correlation_id)
             if answer.started:
                 raise
-            detail = "something went wrong that nobody foresaw; it was logged under the correlation id"
+            detail = "an unforeseen error; it was logged under the correlation id"
             await errors.problem(scope, 500, "internal", detail)(scope, receive, answer)
 
 
@@ -83,7 +83,7 @@ class _Answer:
 
 
 def _check_path(scope: Scope) -> None:
-    """A path that is no UTF-8 would be read as another one, with its broken bytes replaced."""
+    """A path that is not UTF-8 would be read as another one, with its broken bytes replaced."""
     raw = scope.get("raw_path") or b""
     if b"%" in raw:
         try:
@@ -92,8 +92,8 @@ def _check_path(scope: Scope) -> None:
             raise InvalidInput("not UTF-8", field="path") from None
 
 
-def _limited(receive: Receive, send_after: bytes | None, limit: int) -> Receive:
-    if send_after is not None and send_after.isdigit() and int(send_after[:20]) > limit:
+def _limited(receive: Receive, content_length: bytes | None, limit: int) -> Receive:
+    if content_length is not None and content_length.isdigit() and int(content_length[:20]) > limit:
         raise errors.BodyTooLarge(limit)
     received = 0
 

@@ -28,7 +28,7 @@ def mount(
     wakes: Notifiers | None = None,
 ) -> FastAPI:
     """Add the app that `create_app` makes of this to `host`, after its own routes; returns that app."""
-    app = create_app(*domains, functions=functions, settings=settings, wakes=wakes)
+    app = create_app(*domains, functions=functions, settings=settings, notifiers=wakes)
     host.router.routes.append(_Paths(app))
     _join_lifespans(host, app)
     return app

@@ -11,7 +11,7 @@ from penstock.http.parameters import Problem
 from penstock.http.routing import SCOPE
 
 _DESCRIPTION: Final = """
-Facts in, figures out. Money is a decimal string, a time is RFC 3339 in UTC.
+Events in, figures out. Money is a decimal string, a time is RFC 3339 in UTC.
 
 Errors are `application/problem+json` with a stable `type`; a wrong field is named in `errors`. Every answer carries
 `X-Correlation-Id`: yours if you sent one. Outside local mode send `Authorization: Bearer <key>`.

@@ -64,7 +64,7 @@ E = TypeVar("E", bound=Callable[..., Any])
 
 
 def fast_path(way: FastPath) -> Callable[[E], E]:
-    """Decorator, below the route's: give an endpoint its short cut."""
+    """Decorator, below the route's: give an endpoint its fast path."""
 
     def marked(endpoint: E) -> E:
         endpoint.fast_path = way  # type: ignore[attr-defined]
@@ -81,7 +81,7 @@ class StrictRoute(APIRoute):
         scope: Scope | None = (self.openapi_extra or {})[SCOPE]
         known = frozenset(name for each in self.dependant.query_params for name in _parameters(each))
         takes_json = self.body_field is not None
-        way: FastPath | None = getattr(self.endpoint, "short_cut", None)
+        way: FastPath | None = getattr(self.endpoint, "fast_path", None)
 
         async def handle(request: Request) -> Response:
             if scope is not None:

@@ -35,7 +35,7 @@ def authorise(settings: Settings, authorization: str | None, scope: Scope) -> Ca
     if kind.lower() != "bearer" or not key:
         raise Unauthenticated("send a key: Authorization: Bearer <key>")
     digest = hashlib.sha256(key.strip().encode()).hexdigest()
-    # every key is compared, so that the time taken tells nothing of which one was close
+    # every key is compared, so that the time taken does not reveal which one was close
     fitting = [known for known in settings.api_keys if hmac.compare_digest(known.sha256, digest)]
     if not fitting:
         raise Unauthenticated("this key is not known here")

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class SharedLook(Generic[T]):
-    """What `look` found, at most `MAX_AGE_SECONDS` old. Whoever asks while somebody looks waits for what that finds."""
+    """What `look` found, at most `MAX_AGE_SECONDS` old. Who asks meanwhile waits for the same result."""
 
     def __init__(self, look: Callable[[Settings], T]) -> None:
         self._look = look

@@ -27,7 +27,7 @@ def verify(settings: Settings, token: str, now: datetime) -> UUID:
     given = match[3] if match else ""
     text = f"{match[1]}.{match[2]}" if match else ""
     if not hmac.compare_digest(_signature(settings, text), given) or match is None:
-        raise Forbidden("this is no upload URL that was given out here")
+        raise Forbidden("this is not an upload URL that was issued here")
     expires_at = datetime.fromtimestamp(int(match[2]), UTC)
     if now >= expires_at:
         raise Forbidden("the upload URL has expired: ask for another", expired_at=expires_at)

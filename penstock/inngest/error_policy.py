@@ -1,4 +1,4 @@
-"""What Inngest is told to do about an error, and what it may see of errors and outputs."""
+"""What Inngest shall do about an error, and what it may see of errors and outputs."""
 
 import logging
 from datetime import timedelta
@@ -17,7 +17,7 @@ class FunctionFailed(Exception):
 
 
 class SortErrors(inngest.MiddlewareSync):
-    """Tell Inngest what to do about an error, and give it nothing that JSON or discretion forbids.
+    """Say what Inngest shall do about an error, and give it nothing that JSON or discretion forbids.
 
     A passing error is tried again when its `retry_after` is over, any other of Penstock's own never (the same input
     would fail again), an unforeseen one, or a wrong setting, as Inngest sees fit. Raising here makes it the run's

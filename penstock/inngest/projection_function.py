@@ -16,7 +16,7 @@ MAX_STEPS = 500
 
 
 def projection_function(name: str) -> inngest.Function[Any]:
-    """The Inngest function `project-<name>`: woken when events were appended, and by cron for a wake that was lost."""
+    """The Inngest function `project-<name>`: run when events were appended, and by cron in case that event was lost."""
 
     def advance(ctx: inngest.ContextSync) -> dict[str, Any]:
         # Nearly always all is done here, in one call. In a replay it only goes on where the last step ended.

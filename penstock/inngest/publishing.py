@@ -66,7 +66,7 @@ class DevServer:
     def _has_app(self, url: str) -> bool:
         response = self._request("GET", urljoin(url, "/dev"))
         if response.status_code == 404:
-            return True  # self-hosted: it does not tell, but neither does it forget
+            return True  # self-hosted: it has no such list, but neither does it forget
         try:
             known = {
                 (function.get("slug") or function["id"], trigger.get("event"))

@@ -1,7 +1,7 @@
 """The local Inngest stand-in at work: which function runs when, which step is done, what is tried again.
 
 The queue is on disk (`inngest_store`), timers and calls are in the event loop. Every change of state is one
-transaction, so that after a crash each piece of work is either settled or done again: at least once, as on the
+transaction, so that after a crash each piece of work is either finished or done again: at least once, as on the
 real server.
 """
 
@@ -43,7 +43,7 @@ from penstock.relay.event_names import FUNCTION_FAILED
 log = logging.getLogger("penstock.local.inngest")
 
 CALLS_AT_ONCE = 64
-MAX_CALL = 4 * 1024**2  # larger calls tell the SDK to fetch events and steps itself
+MAX_CALL = 4 * 1024**2  # larger calls make the SDK fetch events and steps itself
 GRACE = 5.0  # seconds that calls wait for an app which has not come back since this server started
 BACKOFF = (15, 30, 60, 120, 300, 600, 1200, 2400, 3600, 7200)
 
@@ -72,7 +72,7 @@ class Engine:
             self.push(*job)
 
     async def close(self, others: list[asyncio.Task[None]]) -> None:
-        """Drop all work in hand; it is on disk and begins anew next time."""
+        """Drop all work in hand; it is on disk and begins again next time."""
         tasks = [*others, *self.tasks]
         for task in tasks:
             task.cancel()
@@ -166,7 +166,7 @@ class Engine:
                 with self.store.db:
                     self.elapse(job, now)
         except Exception:
-            log.exception("run %s, step %s: not settled, trying again", run_id, step_id)
+            log.exception("run %s, step %s: not finished, trying again", run_id, step_id)
             await asyncio.sleep(5)
         finally:
             self.active.discard((run_id, step_id))
@@ -222,7 +222,7 @@ class Engine:
             self.clients.append(client)
 
     async def call(self, job: sqlite3.Row, function: Json) -> None:
-        """Call the app and settle its answer; what no SDK answered counts as a failed attempt."""
+        """Call the app and process its answer; what no SDK answered counts as a failed attempt."""
         url = httpx.URL(function["steps"]["step"]["runtime"]["url"]).copy_set_param("stepId", job["step_id"])
         headers = {"content-type": "application/json", "x-inngest-server-kind": "dev", "x-run-id": job["run_id"]}
         try:
@@ -231,7 +231,7 @@ class Engine:
                 answer = await http.post(url, content=content, headers=headers)
             status, body, headers = answer.status_code, json.loads(answer.content), dict(answer.headers)
             if "x-inngest-sdk" not in headers or (status == 206 and not (body and isinstance(body, list))):
-                raise ValueError(f"status {status} is no answer of an Inngest SDK")
+                raise ValueError(f"status {status} is not an answer of an Inngest SDK")
         except httpx.HTTPError as error:
             log.warning("%s cannot be reached: %s %s", url.copy_with(query=None), type(error).__name__, error)
             status, body = 0, unreachable()
@@ -240,7 +240,7 @@ class Engine:
         now = time.time()
         try:
             with self.store.db:
-                self.settle(job, function, status, body, headers, now)
+                self.process_answer(job, function, status, body, headers, now)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             with self.store.db:
                 self.end(
@@ -259,7 +259,9 @@ class Engine:
         data = f'"event":{events[0]},"events":[{",".join(events)}],"steps":{{{steps}}}'
         return f'{{{data},"version":2,"use_api":{json.dumps(large)},"ctx":{json.dumps(ctx)}}}'.encode()
 
-    def settle(self, job: sqlite3.Row, function: Json, status: int, body: Any, headers: Json, now: float) -> None:
+    def process_answer(
+        self, job: sqlite3.Row, function: Json, status: int, body: Any, headers: Json, now: float
+    ) -> None:
         no_retry = headers.get("x-inngest-no-retry") == "true"
         if status == 206:
             self.store.clear(job)

@@ -76,7 +76,7 @@ async def answer_refusal(request: Request, error: Exception) -> Response:
 
 
 class LocalOnly:
-    """Answer only what is meant for this machine: whoever reaches this server could start any function."""
+    """Answer only what is meant for this machine: anybody who reaches this server could start any function."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -191,17 +191,17 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 
 
 async def keep_synced(engine: Engine, urls: Sequence[str], interval: float) -> None:
-    """Ask the apps to register until they do, then every `interval` seconds (0: not again); tell what changes."""
-    told: dict[str, str] = {}
+    """Ask the apps to register until they do, then every `interval` seconds (0: not again); report what changes."""
+    reported: dict[str, str] = {}
     pause = 0.1
     while True:
         for url in {*urls, *engine.urls.values()}:
             news = await sync(engine, url)
-            if news != told.get(url):
+            if news != reported.get(url):
                 log.warning("app %s %s", url, news or "is registered")
-            told[url] = news
-        pause = min(pause * 1.3, interval or 5.0) if not told or any(told.values()) else interval
-        if not interval and told and not any(told.values()):
+            reported[url] = news
+        pause = min(pause * 1.3, interval or 5.0) if not reported or any(reported.values()) else interval
+        if not interval and reported and not any(reported.values()):
             return
         await asyncio.sleep(pause)
 

@@ -63,7 +63,7 @@ class Store:
         return self.db.execute(sql, values).fetchall()
 
     def write(self, sql: str, *values: object) -> bool:
-        """Run one statement of the open transaction; tell whether it changed a row."""
+        """Run one statement of the open transaction; gives whether it changed a row."""
         return self.db.execute(sql, values).rowcount > 0
 
     def add_event(self, internal_id: str, event_id: str, name: str, body: str, now: float) -> None:
@@ -105,7 +105,7 @@ class Store:
         self.write(sql, due, attempt, error, run_id, step_id)
 
     def clear(self, job: sqlite3.Row) -> None:
-        """Take a call off the queue, unless someone has asked for it anew since it was read."""
+        """Take a call off the queue, unless someone has asked for it again since it was read."""
         sql = "update steps set due = null, attempt = 0, error = null where run_id = ? and step_id = ? and due = ?"
         self.write(sql, job["run_id"], job["step_id"], job["due"])
 

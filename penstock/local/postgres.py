@@ -56,18 +56,18 @@ logger = logging.getLogger(__name__)
 
 
 class EmbeddedPostgres:
-    """One cluster in `folder`. `settings` go on top of the defaults; `announce` takes lines for the user."""
+    """One cluster in `folder`. `settings` go on top of the defaults; `say` takes lines for the user."""
 
     def __init__(
         self,
         folder: Path = DEFAULT_FOLDER,
         *,
         settings: Mapping[str, str] | None = None,
-        announce: Callable[[str], None] = logger.warning,
+        say: Callable[[str], None] = logger.warning,
     ) -> None:
         self.folder = folder.absolute()
         self._settings = {**SETTINGS, **_shared_memory(), **(settings or {})}
-        self._announce = announce
+        self._say = say
 
     @property
     def home(self) -> Path:
@@ -115,7 +115,7 @@ class EmbeddedPostgres:
             raise LocalServerFailed(f"Postgres in {self.data} does not stop: {_gist(stopped.stderr)}")
 
     def remove(self) -> None:
-        """Stop the server and delete all of it, also what lies outside the project."""
+        """Stop the server and delete all of it, also what is outside the project."""
         self.stop()
         if self.home.is_symlink():
             shutil.rmtree(self.home.resolve(), ignore_errors=True)
@@ -153,7 +153,7 @@ class EmbeddedPostgres:
     def _prepare_home(self) -> ServerUser:
         """Find or make the folder of the server's user."""
         if self.home.is_symlink() and not self.home.exists():
-            self._announce(f"{self.home.readlink()} is gone, and the data with it: starting with an empty one")
+            self._say(f"{self.home.readlink()} is gone, and the data with it: starting with an empty one")
             self.home.unlink()
         user = server_user(self.home)
         if self.home.exists():
@@ -190,12 +190,12 @@ class EmbeddedPostgres:
             major = (self.data / "PG_VERSION").read_text().strip()
         except FileNotFoundError:
             raise LocalServerFailed(
-                f"{self.data} is no Postgres data folder (no PG_VERSION): `make clean` begins anew"
+                f"{self.data} is not a Postgres data folder (no PG_VERSION): `make clean` starts over"
             ) from None
         if major != MAJOR:
             raise LocalServerFailed(
                 f"{self.data} was made by Postgres {major}, this is {MAJOR}:"
-                f" dump it with {major} and restore it, or begin anew with `make clean`"
+                f" dump it with {major} and restore it, or start over with `make clean`"
             )
         if not (self.folder / "password").exists():
             raise LocalServerFailed(f"{self.folder / 'password'} is missing: put it back, or `make clean`")
@@ -238,7 +238,7 @@ class EmbeddedPostgres:
             return kept
         port = next(port for port in random.sample(PORTS, len(PORTS)) if _is_free(port))
         if kept is not None:
-            self._announce(f"port {kept} of the embedded Postgres is taken by another program: now on {port}")
+            self._say(f"port {kept} of the embedded Postgres is taken by another program: now on {port}")
         file.write_text(f"{port}\n")
         return port
 
@@ -336,14 +336,14 @@ def _is_free(port: int) -> bool:
         return True
 
 
-TELLING = ("invalid value", "could not", "FATAL:", "PANIC:", "error:")
+CAUSES = ("invalid value", "could not", "FATAL:", "PANIC:", "error:")
 
 
 def _gist(text: str) -> str:
     """The one line of a program's output that says why."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if any(word in line for word in TELLING)]
-    line = (telling or lines or ["no output"])[0]
+    causes = [line for line in lines if any(word in line for word in CAUSES)]
+    line = (causes or lines or ["no output"])[0]
     for mark in ("FATAL:", "PANIC:", "LOG:", "error:"):
         line = line.partition(mark)[2].strip() or line
     return line
@@ -351,7 +351,7 @@ def _gist(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """`python -m penstock.local.postgres start|stop|remove`, for the Makefile and for hand work."""
-    cluster = EmbeddedPostgres(announce=print)
+    cluster = EmbeddedPostgres(say=print)
     try:
         if arguments == ["start"]:
             cluster.start()

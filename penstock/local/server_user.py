@@ -1,6 +1,6 @@
 """Which user runs the embedded Postgres, and whether that user reaches a path.
 
-Postgres refuses to run as root. Started by root, the server runs as `nobody`, or as whoever owns the data
+Postgres refuses to run as root. Started by root, the server runs as `nobody`, or as the owner of the data
 already; started by anybody else, as that user.
 """
 

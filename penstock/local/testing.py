@@ -104,7 +104,7 @@ def api(settings: Settings) -> Iterator[httpx.Client]:
     from penstock.http.app import create_app
 
     silent = Notifiers(lambda: None, lambda: None, lambda events: None)
-    app = create_app(*install_domains().load_domains(), settings=settings, wakes=silent)
+    app = create_app(*install_domains().load_domains(), settings=settings, notifiers=silent)
     with serving(app) as address, httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
         yield client
 

@@ -140,7 +140,7 @@ def _local(run: Run) -> dict[str, str]:
 def _database(run: Run, signals: Signals, stack: ExitStack) -> Settings:
     url = run.environment.get("DATABASE_URL")
     if not url:
-        run.postgres = EmbeddedPostgres(announce=run.say)
+        run.postgres = EmbeddedPostgres(say=run.say)
         stack.callback(run.postgres.stop)
         with signals.held():
             url = run.postgres.start()
@@ -160,7 +160,7 @@ def _migrate(settings: Settings, folder: Path | None, say: Say) -> None:
     except psycopg.ProgrammingError as error:
         # A message about the URL may quote a part of it, which may be the password.
         if error.sqlstate is None:
-            raise SettingsError("DATABASE_URL is no connection URL that Postgres understands") from None
+            raise SettingsError("DATABASE_URL is not a connection URL that Postgres understands") from None
         raise
     if applied:
         say(f"migrations {len(applied)} applied")
@@ -191,7 +191,7 @@ def _start(run: Run, settings: Settings) -> None:
 
 
 def _memory(settings: Settings) -> Path:
-    """The stand-in's file. Each database has one of its own: runs and timers of another would not fit its facts."""
+    """The stand-in's file. Each database has one of its own: runs and timers of another would not fit its events."""
     with pool.connect(settings.database_url) as connection:
         row = connection.execute(_IDENTITY).fetchone()
     assert row is not None
@@ -239,7 +239,7 @@ def _publish(wanted: UpOptions, data: Mapping[str, object]) -> None:
 
 
 def _is_taken(answer: httpx.Response) -> bool:
-    """The SDK answers 200 also when Inngest refused: what Inngest said stands in the body."""
+    """The SDK answers 200 also when Inngest refused: what Inngest said is in the body."""
     try:
         said = answer.json()
     except ValueError:
@@ -259,7 +259,7 @@ def _watch(run: Run) -> None:
 def _register_again(run: Run, was_taken: bool) -> bool:
     """A development server forgets its apps when it restarts, and looks for them at a few usual ports only.
 
-    With the apps it forgets what it has taken: the relay tells it again.
+    With the apps it forgets what it has taken: the relay publishes it again.
     """
     try:
         if _register(run.wanted):
@@ -286,7 +286,7 @@ def _recorded(wanted: UpOptions) -> Iterator[None]:
 
 @contextmanager
 def _only_one() -> Iterator[None]:
-    """One run a checkout: the kernel lets go of the lock whatever ends us."""
+    """One run a checkout: the kernel releases the lock however the process ends."""
     try:
         STATE.mkdir(exist_ok=True)
         (STATE / ".gitignore").write_text("*\n")

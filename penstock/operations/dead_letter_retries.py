@@ -60,7 +60,7 @@ def _rebuild(settings: Settings, letter: DeadLetter) -> str:
 def _events_of(connection: Connection, letter: DeadLetter) -> list[OutgoingEvent]:
     """A stored event with its own id; a run's events with new ones, or Inngest would take them for repetitions."""
     if letter.kind == "event" and (letter.reference or "").isdigit():
-        return [outgoing(event) for event in read_events(connection, after=int(letter.reference or 0) - 1, limit=1)]
+        return [outgoing(event) for event in read_events(connection, after=int(letter.reference or 0) - 1, max_count=1)]
     wanted = letter.payload.get("events") or []
     if letter.kind == "event" or not wanted or not all(event.get("name") for event in wanted):
         raise Conflict(f"what failed in {letter.source} was started by no event that could be sent again")

@@ -1,4 +1,4 @@
-"""Look whether everything that Penstock stands on is there and keeps up; `penstock doctor` shows the answers."""
+"""Check that everything that Penstock depends on is there and keeps up; `penstock doctor` shows the answers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ _CHECKS: list[Callable[[Connection, Settings], Check]] = [
 
 
 def _inngest(settings: Settings) -> Check:
-    """A development server must answer; Inngest Cloud is judged by its keys, which production refuses to miss."""
+    """A development server must answer; Inngest Cloud is checked by its keys, which production refuses to miss."""
     if not settings.inngest_dev:
         return Check("inngest", True, "Inngest Cloud or self-hosted, by INNGEST_SIGNING_KEY and INNGEST_EVENT_KEY")
     url = settings.inngest_dev if settings.inngest_dev.startswith("http") else DEV_SERVER

@@ -1,4 +1,4 @@
-"""How Penstock is doing, in numbers: what monitoring asks for, and what tells a dashboard that something moved."""
+"""How Penstock is doing, in numbers: what monitoring asks for, and what shows a dashboard that something moved."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ def alerts(connection: Connection) -> list[dict[str, Any]]:
 def what_is_missing(settings: Settings) -> list[str]:
     """What keeps the app from serving: the database, its migrations. Empty: ready.
 
-    On a connection of its own: a pool would go on trying for longer than whoever asks has patience.
+    On a connection of its own: a pool would go on trying for longer than a caller waits.
     """
     try:
         with closing(pool.connect(settings.database_url)) as connection:

@@ -1,4 +1,4 @@
-"""Signed calls that have come: whoever recorded one can send it again, and it must run nothing then."""
+"""Signed calls that have come: anybody who recorded one can send it again, and it must run nothing then."""
 
 from penstock.postgres import pool
 from penstock.settings import Settings

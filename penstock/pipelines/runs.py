@@ -28,7 +28,7 @@ _NAMESPACE = UUID("5a0e3f6c-8f0b-5b0e-9d6e-2f6a6d0f7a11")
 
 
 @dataclass
-class RunAccount:
+class RunCounts:
     """What a run says about itself, filled in while it goes."""
 
     id: UUID
@@ -57,16 +57,16 @@ class Run:
 
 
 @contextmanager
-def record_run(settings: Settings, pipeline: str, correlation_id: str | None = None) -> Iterator[RunAccount]:
-    """Record a run: `running` at once, then `completed` with the account's counts, or `failed` with the error."""
-    account = RunAccount(uuid4())
-    start_run(settings, pipeline, account.id, correlation_id)
+def record_run(settings: Settings, pipeline: str, correlation_id: str | None = None) -> Iterator[RunCounts]:
+    """Record a run: `running` at once, then `completed` with the result's counts, or `failed` with the error."""
+    counts = RunCounts(uuid4())
+    start_run(settings, pipeline, counts.id, correlation_id)
     try:
-        yield account
+        yield counts
     except BaseException as error:
-        _record_failure(settings, account, error)
+        _record_failure(settings, counts, error)
         raise
-    finish_run(settings, account)
+    finish_run(settings, counts)
 
 
 def run_id_of(inngest_run_id: str) -> UUID:
@@ -80,19 +80,19 @@ def start_run(settings: Settings, pipeline: str, run_id: UUID, correlation_id: s
         connection.execute(_START, (run_id, pipeline, correlation_id))
 
 
-def finish_run(settings: Settings, account: RunAccount, error: str | None = None) -> bool:
+def finish_run(settings: Settings, counts: RunCounts, error: str | None = None) -> bool:
     """End a run with its counts, as failed if there is an `error`; details are added to those it has.
 
     False if it was not running: the first end stays.
     """
     values = {
-        "id": account.id,
+        "id": counts.id,
         "status": "failed" if error else "completed",
-        "rows_in": account.rows_in,
-        "rows_out": account.rows_out,
-        "rows_rejected": account.rows_rejected,
+        "rows_in": counts.rows_in,
+        "rows_out": counts.rows_out,
+        "rows_rejected": counts.rows_rejected,
         "error": redact(error) if error else None,
-        "details": Jsonb(account.details, dumps=json_codec.dumps),
+        "details": Jsonb(counts.details, dumps=json_codec.dumps),
     }
     with pool.connection(settings) as connection:
         return connection.execute(_FINISH, values).rowcount > 0
@@ -114,20 +114,20 @@ def list_runs(
     pipeline: str | None = None,
     status: str | None = None,
     before: datetime | None = None,
-    limit: int = 50,
+    max_count: int = 50,
 ) -> list[Run]:
     """Runs, the latest first, those that started before `before`; at most 1,000, and at most 4 MB of them."""
-    return page_of_runs(connection, pipeline=pipeline, status=status, before=before, limit=limit)[0]
+    return page_of_runs(connection, pipeline=pipeline, status=status, before=before, max_count=max_count)[0]
 
 
 def page_of_runs(
-    connection: Connection, *, pipeline: str | None, status: str | None, before: datetime | None, limit: int
+    connection: Connection, *, pipeline: str | None, status: str | None, before: datetime | None, max_count: int
 ) -> tuple[list[Run], bool]:
     """`list_runs`, and whether there are more."""
-    limit = min(limit, MAX_PAGE)
-    values = {"pipeline": pipeline, "status": status, "before": before, "limit": limit + 1}
+    max_count = min(max_count, MAX_PAGE)
+    values = {"pipeline": pipeline, "status": status, "before": before, "limit": max_count + 1}
     with connection.cursor(row_factory=class_row(Run)) as cursor:
-        runs, more = take(cursor, _LIST, values, limit, _size)
+        runs, more = take(cursor, _LIST, values, max_count, _size)
     return list(runs), more
 
 
@@ -135,9 +135,9 @@ def _size(run: Run) -> int:
     return len(json_codec.dumps(asdict(run)).encode())
 
 
-def _record_failure(settings: Settings, account: RunAccount, error: BaseException) -> None:
+def _record_failure(settings: Settings, counts: RunCounts, error: BaseException) -> None:
     try:
-        finish_run(settings, account, error_text(error))
+        finish_run(settings, counts, error_text(error))
     except PenstockError as second:  # the database is gone: what matters to the caller is the first error
         error.add_note(f"the run could not be recorded as failed: {error_text(second)}")
 

@@ -1,9 +1,9 @@
 """One hot statement on an event loop: a few connections, each with one statement in flight.
 
 For single appends over HTTP, where handing the work to a thread costs more than the append, and psycopg's own waiting,
-which arms the loop anew for each statement, half as much. psycopg connects; then `psycopg.pq`, which is libpq itself,
-sends and reads, with one reader on the loop for as long as a connection lives. What goes over the wire is the same:
-each statement is a transaction of its own, and behind the transaction pooler none is prepared.
+which registers with the loop for each statement, half as much. psycopg connects; then `psycopg.pq`, which is libpq
+itself, sends and reads, with one reader on the loop for as long as a connection lives. What goes over the wire is
+the same: each statement is a transaction of its own, and behind the transaction pooler none is prepared.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from penstock.postgres.pool import ASK_SESSION, connect_options, is_pooled
 from penstock.postgres.prepared import Statement, send
 from penstock.postgres.sqlstates import translate
 
-MAX_LANES: Final = 16
-MAX_WAITING: Final = 1000
+MAX_CONNECTIONS: Final = 16
+MAX_QUEUED: Final = 1000
 ACQUIRE_TIMEOUT_SECONDS = 5.0
 MAX_IDLE_SECONDS = 300.0
 _WATCH_SECONDS: Final = 0.5
@@ -43,76 +43,76 @@ class _Request:
 def fetch_value(database_url: str, statement: Statement, values: Sequence[bytes]) -> asyncio.Future[bytes]:
     """Send the statement with its values in binary; its answer, in binary, comes when Postgres has committed.
 
-    The future raises what `database.translate` makes of an error. `DatabaseUnavailable` means: the connection broke,
-    and nobody knows whether it was done; or nothing was sent, since Postgres took no connection, none was free within
-    `ACQUIRE_TIMEOUT_SECONDS`, or too many wait already. To give the future up does not stop what was sent.
+    The future raises what `pool.translate` makes of an error. `DatabaseUnavailable` means: the connection broke,
+    and the outcome is unknown; or nothing was sent, since Postgres took no connection, none was free within
+    `ACQUIRE_TIMEOUT_SECONDS`, or too many requests wait already. Cancelling the future does not stop what was sent.
     """
     loop = asyncio.get_running_loop()
-    lanes_of_loop = _of_loops.get(loop)
-    if lanes_of_loop is None:
-        lanes_of_loop = _of_loops[loop] = {}
-    lanes = lanes_of_loop.get((database_url, statement.name))
-    if lanes is None:
-        lanes = lanes_of_loop[database_url, statement.name] = _AppendPool(database_url, statement)
-    return lanes.fetch_value(_Request(values, loop.create_future(), monotonic()))
+    pools_of_loop = _of_loops.get(loop)
+    if pools_of_loop is None:
+        pools_of_loop = _of_loops[loop] = {}
+    pool = pools_of_loop.get((database_url, statement.name))
+    if pool is None:
+        pool = pools_of_loop[database_url, statement.name] = _AppendPool(database_url, statement)
+    return pool.fetch_value(_Request(values, loop.create_future(), monotonic()))
 
 
-def close_lanes() -> None:
+def close_append_pools() -> None:
     """Close what the running loop has opened; at the end of a server."""
-    for lanes in _of_loops.pop(asyncio.get_running_loop(), {}).values():
-        lanes.close()
+    for pool in _of_loops.pop(asyncio.get_running_loop(), {}).values():
+        pool.close()
 
 
 class _AppendPool:
-    """Whoever waits longest is next, on the connection that was busy last; more are opened while somebody waits."""
+    """The oldest request is next, on the connection that was busy last; more are opened while requests wait."""
 
     def __init__(self, database_url: str, statement: Statement) -> None:
         self._url = database_url
         self._statement = statement
-        self._waiting: deque[_Request] = deque()
+        self._queued: deque[_Request] = deque()
         self._open: set[_PooledConnection] = set()
         self._idle: list[_PooledConnection] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._open_again_at = 0.0
         self._watched = False
 
-    def fetch_value(self, turn: _Request) -> asyncio.Future[bytes]:
-        if len(self._waiting) >= MAX_WAITING:
-            raise DatabaseUnavailable("too many wait for a connection to Postgres", retry_after=2)
-        self._waiting.append(turn)
+    def fetch_value(self, request: _Request) -> asyncio.Future[bytes]:
+        if len(self._queued) >= MAX_QUEUED:
+            raise DatabaseUnavailable("too many requests wait for a connection to Postgres", retry_after=2)
+        self._queued.append(request)
         self._serve()
-        return turn.answer
+        return request.answer
 
-    def done(self, lane: "_PooledConnection") -> None:
-        self._idle.append(lane)
+    def done(self, pooled: "_PooledConnection") -> None:
+        self._idle.append(pooled)
         self._serve()
 
-    def lost(self, lane: "_PooledConnection") -> None:
-        self._open.discard(lane)
-        if lane in self._idle:
-            self._idle.remove(lane)
+    def lost(self, pooled: "_PooledConnection") -> None:
+        self._open.discard(pooled)
+        if pooled in self._idle:
+            self._idle.remove(pooled)
         self._serve()
 
     def close(self) -> None:
         for task in self._opening:
             task.cancel()
-        self._refuse(DatabaseUnavailable("the server stops", retry_after=2), len(self._waiting))
-        for lane in list(self._open):
-            lane.close(psycopg.OperationalError("the server stops"))
+        self._refuse(DatabaseUnavailable("the server stops", retry_after=2), len(self._queued))
+        for pooled in list(self._open):
+            pooled.close(psycopg.OperationalError("the server stops"))
 
     def _serve(self) -> None:
-        while self._waiting and self._idle:
-            turn = self._waiting.popleft()
-            if not turn.answer.done():
-                self._idle.pop().send(turn)
-        if self._waiting and len(self._open) + len(self._opening) < MAX_LANES:
+        while self._queued and self._idle:
+            request = self._queued.popleft()
+            if not request.answer.done():
+                self._idle.pop().send(request)
+        if self._queued and len(self._open) + len(self._opening) < MAX_CONNECTIONS:
             self._open_more()
 
     def _open_more(self) -> None:
-        room = MAX_LANES - len(self._open) - len(self._opening)
+        room = MAX_CONNECTIONS - len(self._open) - len(self._opening)
         if self._open and monotonic() < self._open_again_at:  # refused a moment ago: go on with what there is
             room = 0
-        for _ in range(min(room, len(self._waiting) - len(self._opening))):
+        for _ in range(min(room, len(self._queued) - len(self._opening))):
             self._opening.add(asyncio.create_task(self._open_one()))
         if not self._watched:
             self._watch()
@@ -124,50 +124,50 @@ class _AppendPool:
         except psycopg.Error as error:
             self._open_again_at = monotonic() + 1.0
             if not self._open and self._opening == {this}:
-                self._refuse(translate(error), len(self._waiting))
+                self._refuse(translate(error), len(self._queued))
         else:
-            lane = _PooledConnection(self, connection, self._statement)
-            self._open.add(lane)
-            self.done(lane)
+            pooled = _PooledConnection(self, connection, self._statement)
+            self._open.add(pooled)
+            self.done(pooled)
         finally:
             self._opening.discard(this)
 
     def _watch(self) -> None:
         """One timer for all, in place of one for each request."""
         now = monotonic()
-        late = sum(1 for turn in self._waiting if turn.since <= now - ACQUIRE_TIMEOUT_SECONDS)
+        late = sum(1 for request in self._queued if request.since <= now - ACQUIRE_TIMEOUT_SECONDS)
         self._refuse(DatabaseUnavailable("Postgres had no connection free in time", retry_after=2), late)
-        while self._idle and self._idle[0].idle_since <= now - MAX_IDLE_SECONDS:  # those at the bottom rest longest
+        while self._idle and self._idle[0].idle_since <= now - MAX_IDLE_SECONDS:  # the first have been idle longest
             self._idle[0].close()
-        self._watched = bool(self._waiting or self._open or self._opening)
+        self._watched = bool(self._queued or self._open or self._opening)
         if self._watched:
             asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._watch)
 
     def _refuse(self, error: Exception, number: int) -> None:
-        for turn in [self._waiting.popleft() for _ in range(number)]:
-            if not turn.answer.done():
-                turn.answer.set_exception(error)
+        for request in [self._queued.popleft() for _ in range(number)]:
+            if not request.answer.done():
+                request.answer.set_exception(error)
 
 
 class _PooledConnection:
-    def __init__(self, lanes: _AppendPool, connection: _Connection, statement: Statement) -> None:
+    def __init__(self, pool: _AppendPool, connection: _Connection, statement: Statement) -> None:
         self.idle_since = 0.0
-        self._lanes = lanes
-        self._connection = connection  # holds what it would close
+        self._pool = pool
+        self._connection = connection  # kept, since its end would close the socket
         self._postgres = connection.pgconn
         self._postgres.nonblocking = 1
         self._statement = statement
         self._prepared = connection.prepare_threshold is not None
-        self._turn: _Request | None = None
+        self._request: _Request | None = None
         self._result: pq.abc.PGresult | None = None
         self._writes = False
         self._socket = self._postgres.socket
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
-    def send(self, turn: _Request) -> None:
-        self._turn = turn
+    def send(self, request: _Request) -> None:
+        self._request = request
         try:
-            send(self._postgres, self._statement, turn.values, prepared=self._prepared)
+            send(self._postgres, self._statement, request.values, prepared=self._prepared)
             self._write()
         except psycopg.Error as error:
             self.close(error)
@@ -180,7 +180,7 @@ class _PooledConnection:
             _ = loop.add_writer(self._socket, self._read) if is_left else loop.remove_writer(self._socket)
 
     def _read(self) -> None:
-        if self._turn is None:  # with nothing asked, all it can say is goodbye
+        if self._request is None:  # without a request, all that can arrive is the end of the connection
             self.close()
             return
         try:
@@ -190,38 +190,38 @@ class _PooledConnection:
             while not self._postgres.is_busy():
                 result = self._postgres.get_result()
                 if result is None:
-                    self._answer(self._turn)
+                    self._answer(self._request)
                     return
                 self._result = result
         except psycopg.Error as error:
             self.close(error)
 
-    def _answer(self, turn: _Request) -> None:
-        result, self._result, self._turn = self._result, None, None
+    def _answer(self, request: _Request) -> None:
+        result, self._result, self._request = self._result, None, None
         assert result is not None
-        if not turn.answer.done():
+        if not request.answer.done():
             if result.status == pq.ExecStatus.TUPLES_OK:
-                turn.answer.set_result(result.get_value(0, 0) or b"")
+                request.answer.set_result(result.get_value(0, 0) or b"")
             else:
-                turn.answer.set_exception(_caused(error_from_result(result)))
+                request.answer.set_exception(_caused(error_from_result(result)))
         self.idle_since = monotonic()
-        self._lanes.done(self)
+        self._pool.done(self)
 
     def close(self, error: psycopg.Error | None = None) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._socket)
         loop.remove_writer(self._socket)
         self._postgres.finish()
-        if self._turn and not self._turn.answer.done():
-            self._turn.answer.set_exception(_caused(error or psycopg.OperationalError("the connection was closed")))
-        self._lanes.lost(self)
+        if self._request and not self._request.answer.done():
+            self._request.answer.set_exception(_caused(error or psycopg.OperationalError("the connection was closed")))
+        self._pool.lost(self)
 
 
 def _caused(error: psycopg.Error) -> Exception:
-    translate_errors = translate(error)
-    if translate_errors is not error:
-        translate_errors.__cause__ = error
-    return translate_errors
+    translated = translate(error)
+    if translated is not error:
+        translated.__cause__ = error
+    return translated
 
 
 async def _connect(database_url: str, statement: Statement) -> _Connection:

@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 
 def take(
-    cursor: Cursor[T], query: Query, values: Params | None, limit: int, size: Callable[[T], int]
+    cursor: Cursor[T], query: Query, values: Params | None, max_count: int, size: Callable[[T], int]
 ) -> tuple[Sequence[T], bool]:
-    """At most `limit` rows, together at most `MAX_BYTES`, but at least one; and whether there are more.
+    """At most `max_count` rows, together at most `MAX_BYTES`, but at least one; and whether there are more.
 
-    `query` must answer at most `limit + 1` rows: the last of them only says that there are more.
+    `query` must answer at most `max_count + 1` rows: the last of them only says that there are more.
     """
     rows: list[T] = []
     total = 0
@@ -34,4 +34,4 @@ def take(
             if rows and total > MAX_BYTES:
                 return rows, True
             rows.append(row)
-    return rows[:limit], len(rows) > limit
+    return rows[:max_count], len(rows) > max_count

@@ -108,7 +108,7 @@ def is_pooled(info: psycopg.ConnectionInfo, session: int) -> bool:
 
 
 def _set_up(opened: Connection) -> None:
-    """What every connection gets: stored JSON is read whatever it holds; behind a pooler nothing is prepared."""
+    """What every connection gets: any stored JSON is readable; behind a pooler nothing is prepared."""
     set_json_loads(stored_json.loads, opened)
     if opened.prepare_threshold is not None:
         row = opened.execute(ASK_SESSION).fetchone()

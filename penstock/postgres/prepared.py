@@ -44,7 +44,7 @@ def in_autocommit(connection: Connection) -> bool:
 
 
 def fetch_value(connection: Connection, statement: Statement, values: Sequence[bytes]) -> bytes:
-    """The answer, in binary, of a statement that stands alone. Raises psycopg's errors."""
+    """The answer, in binary, of a statement in autocommit. Raises psycopg's errors."""
     with connection.lock:
         try:
             return connection.wait(_ask(connection, statement, values))

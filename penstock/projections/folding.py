@@ -75,7 +75,7 @@ def fold_range(
 ) -> Folded:
     """Apply the events after `after` up to `upto`.
 
-    Raises `Unreadable` if one of several cannot be read; one that stands alone is parked instead. Independent
+    Raises `Unreadable` if one of several cannot be read; a single one is parked instead. Independent
     statements run at the same time on the connections `beside`, which must be in transactions that are prepared alike.
     """
     span = {"after": after, "upto": upto, "event_types": list(projection.event_types)}

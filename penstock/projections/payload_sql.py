@@ -51,7 +51,7 @@ def identifier(value: str, name: str) -> str:
     return (
         f"case jsonb_typeof({value}) when 'string' then nullif({text}, '') "
         f"when 'number' then trim_scale({text}::numeric)::text "
-        f"when 'null' then null else ('{name} is no text: ' || {text})::numeric::text end"
+        f"when 'null' then null else ('{name} is not a text: ' || {text})::numeric::text end"
     )
 
 
@@ -61,7 +61,7 @@ def elements(value: str) -> str:
 
 
 def all_read(step: str, *columns: str) -> str:
-    """What the main query selects, so that every row of a materialised step is read, whatever the plan leaves out."""
+    """What the main query selects, so that every row of a materialised step is read, even what the plan leaves out."""
     return f"(select count(row({', '.join(f'r.{column}' for column in columns)})) from {step} as r)"  # noqa: S608
 
 

@@ -5,7 +5,7 @@ either by SQL over a range of positions or by a Python function over a page of e
 so a projection sees each event once, in order, in the transaction of its rows; the same code fills a rebuild's copy.
 Projections are part of a domain and known once that is installed (`penstock/domain.py`).
 
-Two things make a rebuild equal what was folded piece by piece. A row must come out the same however the events are
+Two things make a rebuild equal what was folded range by range. A row must come out the same however the events are
 cut into ranges; and whether an event can be read must depend on that event alone.
 """
 
@@ -74,7 +74,7 @@ _registry: dict[str, Projection] = {}
 def register(projection: Projection) -> Projection:
     """Make a projection known by its name, which is also its subscription."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,50}", projection.name):
-        raise ValueError(f"{projection.name!r} is no name for a projection: a-z, 0-9 and _, beginning with a letter")
+        raise ValueError(f"{projection.name!r} is not a name for a projection: a-z, 0-9 and _, beginning with a letter")
     if _registry.setdefault(projection.name, projection) is not projection:
         raise ValueError(f"a projection named {projection.name!r} is registered already")
     return projection

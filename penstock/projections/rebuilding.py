@@ -5,7 +5,7 @@ the projection's statements are independent. When it has caught up, one
 transaction holds the checkpoint, folds the last events into the copy and gives the live tables what differs.
 
 The tables themselves stay. Were they exchanged by renaming, every view, grant, policy, trigger and publication would
-stay with the old one, a long query would hold up the exchange and all readers behind it, and a reader whose snapshot
+stay with the old one, a long query would block the exchange and all queries behind it, and a reader whose snapshot
 is older would find an empty table. So readers never wait, see the rows of before or all of the new ones, and what
 did not change is not written.
 """
@@ -80,7 +80,7 @@ class Rebuilt:
 
 
 def rebuild(settings: Settings, name: str) -> Rebuilt:
-    """Fill the read models of a projection anew from the whole store, and put them in place in one transaction.
+    """Fill the read models of a projection again from the whole store, and put them in place in one transaction.
 
     Open dead letters of the projection whose events can be read now are resolved by it. Raises `RebuildInProgress`
     if the same projection is being rebuilt. A rebuild that is killed leaves the live tables as they were.
@@ -95,7 +95,7 @@ def rebuild(settings: Settings, name: str) -> Rebuilt:
 
 @contextmanager
 def _alone(settings: Settings, name: str) -> Iterator[None]:
-    """Hold a lock on a connection of its own: whatever kills the rebuild lets go of it."""
+    """Hold a lock on a connection of its own: however the rebuild ends, the lock goes with it."""
     with transaction(settings) as lock:
         lock.execute("set local idle_in_transaction_session_timeout = 0")
         row = lock.execute(_TRY_LOCK, (name,)).fetchone()
@@ -105,7 +105,7 @@ def _alone(settings: Settings, name: str) -> Iterator[None]:
 
 
 class _Copy:
-    """The second copy: where it stands, and what it met on the way."""
+    """The second copy: how far it is, and what it met on the way."""
 
     def __init__(self, settings: Settings, projection: Projection) -> None:
         self.settings = settings

@@ -1,6 +1,6 @@
 """Advance projections: from the checkpoint to the high-water mark, rows and checkpoint in one transaction.
 
-An event that a projection cannot read does not stop it. The range is halved until the event stands alone; then it
+An event that a projection cannot read does not stop it. The range is halved until a single event is left; then it
 becomes a dead letter (kind `event`, source = the projection, reference = its position), and the checkpoint goes on.
 """
 
@@ -22,7 +22,7 @@ POLL_SECONDS: Final = 0.02
 
 @dataclass(frozen=True)
 class Advanced:
-    """Where a projection stands. `events` counts those of its types that this call dealt with, parked ones included."""
+    """How far a projection is. `events` counts those of its types that this call dealt with, parked ones included."""
 
     position: int
     events: int
@@ -51,7 +51,7 @@ def advance_all(settings: Settings, *, seconds: float = 20.0) -> Mapping[str, Ad
 
 
 def wait_for(settings: Settings, name: str, position: int, *, seconds: float) -> None:
-    """Return once the projection has dealt with `position`; else raise `WaitTimedOut` with where it stands."""
+    """Return once the projection has dealt with `position`; else raise `WaitTimedOut` with how far it is."""
     find_projection(name)
     deadline = time.monotonic() + seconds
     pause = POLL_SECONDS
@@ -62,7 +62,7 @@ def wait_for(settings: Settings, name: str, position: int, *, seconds: float) ->
             return
         if time.monotonic() + pause > deadline:
             raise WaitTimedOut(
-                f"{name} stands at position {present}, not yet at {position}",
+                f"{name} is at position {present}, not yet at {position}",
                 retry_after=1,
                 projection=name,
                 position=present,

@@ -1,8 +1,8 @@
-"""Coalesce many wakes into few turns of one piece of work.
+"""Coalesce many notifications into few runs of one piece of work.
 
-However often `notify` is called, one turn runs at a time, no two begin within `interval` seconds, and a wake that comes
-during a turn leads to one more: none is lost while the process lives. (What a dying process loses, cron finds.)
-A turn that failed is made again, after a pause of up to five seconds; only the first failure of a series is logged.
+However often `notify` is called, one run is made at a time, no two begin within `interval` seconds, and a call during a
+run leads to one more: none is lost while the process lives. (What a dying process loses, cron finds.)
+A run that failed is made again, after a pause of up to five seconds; only the first failure of a series is logged.
 """
 
 import logging
@@ -31,33 +31,33 @@ class Debouncer:
     def notify(self) -> None:
         """Have the work done by a background thread; returns at once."""
         if self._want():
-            threading.Thread(target=self._turns, args=(None,), name="penstock-relay", daemon=True).start()
+            threading.Thread(target=self._runs, args=(None,), name="penstock-relay", daemon=True).start()
 
     def run_now(self, *, seconds: float = 10.0) -> None:
-        """Do the work in this thread, unless another is at it, which then does one more turn.
+        """Do the work in this thread, unless another is at it, which then does one more run.
 
         For hosts that freeze a process between requests, where a thread of its own would not get on. Goes on for as
-        long as wakes come in, but begins no turn after `seconds`: what is still wanted then, the next wake begins with.
+        long as calls come in, but begins no run after `seconds`: the next call begins with what is still wanted then.
         """
         if self._want():
-            self._turns(seconds)
+            self._runs(seconds)
 
     def _want(self) -> bool:
-        """Note that a turn is wanted; True if the caller has to see to it."""
+        """Note that a run is wanted; True if the caller has to see to it."""
         with self._lock:
             self._wanted = True
             started, self._running = not self._running, True
             return started
 
-    def _turns(self, seconds: float | None) -> None:
+    def _runs(self, seconds: float | None) -> None:
         deadline = None if seconds is None else time.monotonic() + seconds
         while self._goes_on(deadline):
             time.sleep(max(0.0, self._not_before - time.monotonic()))
             with self._lock:
                 self._wanted = False
-            self._turn()
+            self._run()
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         try:
             self._work()
         except Exception as error:  # noqa: BLE001 - logged, and tried again

@@ -1,7 +1,7 @@
-"""How far the relay has told listeners of each event type: `ops.listened_types`.
+"""How far the relay has published each event type to its listeners: `ops.listened_types`.
 
-A type that a function listens to for the first time is told from the first event on, and one that was not listened to
-for a while from where its listeners left. All of it happens under the lock of the relay's checkpoint.
+A type that a function listens to for the first time is published from the first event on, and one that was not
+listened to for a while from where its listeners left. All of it happens under the lock of the relay's checkpoint.
 """
 
 from collections.abc import Collection, Mapping
@@ -29,7 +29,7 @@ class Listened:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """`current` types are told as events come in; those `behind` have heard up to the position beside them."""
+    """`current` types are published as events come in; those `behind` were published up to the position beside them."""
 
     current: Listened
     behind: Mapping[str, int]
@@ -51,7 +51,7 @@ def read_listening(connection: Connection, names: Collection[str], position: int
 
 
 def move_listening(connection: Connection, name: str, position: int | None) -> None:
-    """Say that the listeners of one type heard up to `position`; None: everything that the relay told of."""
+    """Note that one type was published up to `position`; None: as far as the relay."""
     with translate_errors():
         connection.execute(
             "update ops.listened_types set position = %s, updated_at = now() where event_type = %s", (position, name)
@@ -67,7 +67,7 @@ def move_listening_back(connection: Connection, position: int) -> None:
         )
 
 
-# In a store from which nothing was told yet, nothing is behind.
+# In a store from which nothing was published yet, nothing is behind.
 _NEW = """
 insert into ops.listened_types (event_type, position)
 select name, case when %(position)s > 0 then 0 end from unnest(%(names)s::text[]) as n (name)

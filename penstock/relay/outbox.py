@@ -1,8 +1,8 @@
-"""The relay: the subscription `inngest`, which tells the outside what was appended.
+"""The relay: the subscription `inngest`, which publishes what was appended.
 
 For each range of positions one `penstock/events.appended`, and one `event/<EventType>` for each event of a type that
 somebody listens to, its id the stored event's. Then the checkpoint moves: at least once, with stable ids. Two relays
-at once take turns on the checkpoint's row. A type that nobody listened to before is told from the first event on,
+at once take turns on the checkpoint's row. A type that nobody listened to before is published from the first event on,
 beside the new ones, in portions. Knows no Inngest: `send` is given, and raises if the events did not arrive
 (`InvalidInput` if they never will: then they are sent one by one, and the one at fault becomes a dead letter).
 """
@@ -64,9 +64,9 @@ Send: TypeAlias = Callable[[Sequence[OutgoingEvent]], None]
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """What a relay told: stored events passed, events sent for listeners, and the position it reached.
+    """What a relay published: stored events passed, events sent for listeners, and the position it reached.
 
-    Not `caught_up`: its time was over before everything was told.
+    Not `caught_up`: its time was over before everything was published.
     """
 
     events: int
@@ -76,7 +76,7 @@ class Relayed:
 
 
 def relay(settings: Settings, send: Send, listened_types: Collection[str], *, seconds: float = 20.0) -> Relayed:
-    """Tell `send` of everything up to the high-water mark, for about `seconds`.
+    """Give `send` everything up to the high-water mark, for about `seconds`.
 
     `listened_types` are event types, or prefixes that end with `*`. What `send` raises leaves the checkpoint where it
     was, so that the next relay sends the same again.
@@ -90,15 +90,15 @@ def relay(settings: Settings, send: Send, listened_types: Collection[str], *, se
         events, sent = events + done.events, sent + done.sent
         if behind:
             with pool.transaction(settings) as connection:
-                told, behind = _tell_of_the_past(connection, send, names)
-            sent += told
+                missed, behind = _publish_the_past(connection, send, names)
+            sent += missed
         caught_up = done.caught_up and not behind
         if caught_up or time.monotonic() > deadline:
             return Relayed(events, sent, done.position, caught_up)
 
 
 def go_back(settings: Settings, position: int) -> None:
-    """Have the next relay tell of everything after `position` again; one that is not there yet stays where it is."""
+    """Have the next relay publish everything after `position` again; one that is not there yet stays where it is."""
     with pool.transaction(settings) as connection:
         if position < lock_checkpoint(connection, SUBSCRIPTION):
             move_checkpoint(connection, SUBSCRIPTION, position)
@@ -144,7 +144,7 @@ from public.event_store where position > %(after)s and position <= %(to)s
 
 
 def _relay_range(connection: Connection, send: Send, names: Collection[str]) -> tuple[Relayed, bool]:
-    """Tell of the next range, and say whether some type is behind it."""
+    """Publish the next range, and say whether some type is behind it."""
     after = lock_checkpoint(connection, SUBSCRIPTION)
     listening = read_listening(connection, names, after)
     safe = high_water_mark(connection)
@@ -161,7 +161,7 @@ def _relay_range(connection: Connection, send: Send, names: Collection[str]) -> 
     return Relayed(count, len(wanted), to, to == safe), bool(listening.behind)
 
 
-def _tell_of_the_past(connection: Connection, send: Send, names: Collection[str]) -> tuple[int, bool]:
+def _publish_the_past(connection: Connection, send: Send, names: Collection[str]) -> tuple[int, bool]:
     """A portion of what one type that is behind has missed: the events sent, and whether more is left."""
     position = lock_checkpoint(connection, SUBSCRIPTION)
     listening = read_listening(connection, names, position)

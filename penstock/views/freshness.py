@@ -12,7 +12,7 @@ _REFRESHED = "select refreshed_at, duration_ms from ops.views where view = %s"
 
 @dataclass(frozen=True)
 class Freshness:
-    """Whatever was committed before `refreshed_at` is in the view. `duration_ms` is that of the last refresh.
+    """What was committed before `refreshed_at` is in the view. `duration_ms` is that of the last refresh.
 
     A table is kept by a projection or the daily ETL, and `refreshed_at` is when that last did something; None: never.
     """

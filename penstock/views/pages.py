@@ -32,38 +32,38 @@ class Page:
 
 
 def read_view(
-    connection: Connection, name: str, *, after: str | None = None, before: date | None = None, limit: int = 100
+    connection: Connection, name: str, *, after: str | None = None, before: date | None = None, max_count: int = 100
 ) -> Page:
-    """At most `limit` rows, and at most 4 MB of them: months, days and hours newest first, products by revenue.
+    """At most `max_count` rows, and at most 4 MB of them: months, days and hours newest first, products by revenue.
 
     `before` leaves out what is not older than that date, in views that go by time. Raises `NotFound` for an unknown
-    name and `InvalidInput` for a limit beyond 1 to 1,000, an `after` that is not from a page of this view, or a
+    name and `InvalidInput` for a `max_count` beyond 1 to 1,000, an `after` that is not from a page of this view, or a
     `before` where time is not the order.
     """
     view = find_view(name)
-    if not 1 <= limit <= MAX_PAGE:
-        raise InvalidInput(f"{limit} is not from 1 to {MAX_PAGE}", field="limit")
+    if not 1 <= max_count <= MAX_PAGE:
+        raise InvalidInput(f"{max_count} is not from 1 to {MAX_PAGE}", field="limit")
     start = _decode(view, after) if after is not None else None
     if before and view.keys[0].type not in ("date", "timestamptz"):
         raise InvalidInput(f"{view.name} is not in the order of time", field="before")
     fresh = freshness(connection, view)
-    rows, more = _select(connection, view, start, before, limit)
+    rows, more = _select(connection, view, start, before, max_count)
     return Page(list(rows), _encode(view, rows[-1]) if more else None, fresh.refreshed_at)
 
 
 def _select(
-    connection: Connection, view: View, start: dict[str, str] | None, before: date | None, limit: int
+    connection: Connection, view: View, start: dict[str, str] | None, before: date | None, max_count: int
 ) -> tuple[Sequence[dict[str, Any]], bool]:
     query = sql.SQL("select * from {} where {} and {} order by {} limit {}").format(
         sql.Identifier("public", view.name),
         _beyond(view.keys) if start else sql.SQL("true"),
         sql.SQL("{} < {}").format(sql.Identifier(view.keys[0].column), before) if before else sql.SQL("true"),
         sql.SQL(", ").join(_ordered(key) for key in view.keys),
-        sql.Literal(limit + 1),
+        sql.Literal(max_count + 1),
     )
     with connection.cursor(row_factory=dict_row) as cursor:
         try:
-            return take(cursor, query, start, limit, lambda row: len(json_codec.dumps(row).encode()))
+            return take(cursor, query, start, max_count, lambda row: len(json_codec.dumps(row).encode()))
         except InvalidInput as error:  # nothing but the start comes from outside
             raise _foreign_cursor(view) from error
 

@@ -11,7 +11,7 @@ from penstock.views.registry import find_view
 
 @dataclass(frozen=True)
 class Refreshed:
-    """Whatever was committed before the call is in the view.
+    """What was committed before the call is in the view.
 
     `coalesced`: another call's refresh, which began after this call, did the work; `refreshed_at` is when it began.
     """

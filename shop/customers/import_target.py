@@ -23,7 +23,7 @@ TARGET = Target(
         Field("email", Email(), False, ("e-mail", "mail", "email address")),
         Field("country", Text(at_most=100), False, ("country code",)),
         Field(
-            "registered_at", Timestamp(of_fact=True), True, ("created_at", "signup date", "registration date", "date")
+            "registered_at", Timestamp(of_event=True), True, ("created_at", "signup date", "registration date", "date")
         ),
     ),
     into=EventMapping(_SELECT, repeat="latest", by="customer_id"),

@@ -23,7 +23,7 @@ TARGET = Target(
         Field("product_id", Identifier(), True, ("StockCode", "sku", "product", "item_id")),
         Field("delta", Integer(-1_000_000_000, 1_000_000_000), True, ("quantity", "change", "adjustment", "qty")),
         Field("reason", Text(at_most=200), False, ("comment", "note")),
-        Field("adjusted_at", Timestamp(of_fact=True), False, ("date", "created_at", "time", "timestamp")),
+        Field("adjusted_at", Timestamp(of_event=True), False, ("date", "created_at", "time", "timestamp")),
         Field("adjustment_id", Identifier(), False, ("reference", "id", "movement_id")),
     ),
     into=EventMapping(_SELECT, repeat="id", by="product_id"),

@@ -1,6 +1,6 @@
 """Inventory: the balance of each product, and every change with the balance after it.
 
-`StockReserved` with a negative quantity gives a reservation back. A balance below zero is a fact like any other here:
+`StockReserved` with a negative quantity gives a reservation back. A balance below zero is an event like any other here:
 whether a command may take the last piece is decided before the event.
 """
 

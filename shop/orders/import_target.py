@@ -1,4 +1,4 @@
-"""Order lines. Lines with one `order_id` are one order, wherever in the file they stand.
+"""Order lines. Lines with one `order_id` are one order, wherever in the file they are.
 
 The order's time is that of its earliest line, its total the exact sum over its lines. A line may give `unit_price`,
 or `amount` for the whole line. A category or name that the file does not give is taken from the catalogue.
@@ -11,14 +11,14 @@ from shop.events import MAX_NAME
 _ONLINE_RETAIL = Profile(
     "online_retail",
     frozenset({"invoiceno", "stockcode", "description", "quantity", "invoicedate", "unitprice", "customerid"}),
-    kinds={"order_id": Identifier(refuse=("CA", "a cancellation (C…) or an adjustment (A…), not a sale"))},
+    field_types={"order_id": Identifier(refuse=("CA", "a cancellation (C…) or an adjustment (A…), not a sale"))},
     constants={"currency": "GBP"},
 )
-# Baskets of a till with the total of each line: coupons and voids stand in them as lines of nothing.
+# Baskets of a till with the total of each line: coupons and voids are in them as lines of nothing.
 _COMPLETE_JOURNEY = Profile(
     "complete_journey",
     frozenset({"householdid", "basketid", "productid", "quantity", "salesvalue", "transactiontimestamp"}),
-    kinds={"quantity": Integer(0, 1_000_000_000), "amount": Number()},
+    field_types={"quantity": Integer(0, 1_000_000_000), "amount": Number()},
 )
 
 # Expressions and not SQL functions: half a million calls would cost seconds.
@@ -84,7 +84,7 @@ TARGET = Target(
         Field("quantity", Integer(1, 1_000_000_000), True, ("qty", "units", "amount ordered")),
         Field(
             "ordered_at",
-            Timestamp(of_fact=True),
+            Timestamp(of_event=True),
             True,
             ("InvoiceDate", "order date", "placed_at", "created_at", "date", "transaction_timestamp", "timestamp"),
         ),

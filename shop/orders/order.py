@@ -98,7 +98,7 @@ def step(order: Order, order_id: str, name: str, details: Mapping[str, Any]) -> 
 
 
 def _pay(order: Order, details: Mapping[str, Any]) -> Payload:
-    """The whole total: partial payments are no step. An order appended without a readable total takes any amount."""
+    """The whole total: there are no partial payments. An order appended without a readable total takes any amount."""
     readable = order.total is not None and re.fullmatch(r"\d{1,12}(\.\d{1,6})?", order.total, re.ASCII)
     total = Decimal(order.total) if order.total and readable else None
     amount = total if details.get("amount") is None else details["amount"]

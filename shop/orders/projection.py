@@ -27,7 +27,7 @@ _TIMES = ",\n    ".join(
     for event_type, status in STATUS_AFTER.items()
 )
 
-# Read once from the payload, as it stands: a cast here could refuse a second placing, which changes nothing.
+# Read once from the payload, as it is: a cast here could refuse a second placing, which changes nothing.
 _PLACED_FIELDS = """
       e.created_at, e.metadata ->> 'occurred_at' as occurred_at, e.payload ->> 'placed_at' as placed_at,
       e.payload -> 'customer_id' as customer_id, nullif(e.payload ->> 'currency', '') as currency,

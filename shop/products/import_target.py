@@ -26,7 +26,7 @@ TARGET = Target(
         Field("name", Text(MAX_NAME), False, ("product_name", "Description", "title", "product_type")),
         Field("category", Text(at_most=200), False, ("product_category", "department")),
         Field("unit_price", Number(), False, ("UnitPrice", "price", "list price")),
-        Field("listed_at", Timestamp(of_fact=True), False, ("created_at", "date")),
+        Field("listed_at", Timestamp(of_event=True), False, ("created_at", "date")),
     ),
     into=EventMapping(_SELECT, repeat="latest", by="product_id"),
 )

@@ -87,6 +87,6 @@ as $$
   from penstock.configuration as c
 $$;
 comment on function penstock.is_plausible_time(timestamptz) is
-  'Whether a fact may have this time: from PENSTOCK_EARLIEST_DAY to a day from now. For what comes in, not for what is stored.';
+  'Whether an event may have this time: from PENSTOCK_EARLIEST_DAY to a day from now. For what comes in, not for what is stored.';
 revoke execute on function penstock.is_plausible_time(timestamptz) from public, anon, authenticated;
 grant execute on function penstock.is_plausible_time(timestamptz) to service_role, analyst;

@@ -1,4 +1,4 @@
--- The event store: facts, appended once, never changed.
+-- The event store: events, appended once, never changed.
 --   public.event_store   every event: its stream, its version in the stream, its position in the whole store
 -- A stream is named by (aggregate_type, aggregate_id). Two types may use one id: in real shops a customer's number
 -- is also somebody's stock code.
@@ -30,7 +30,7 @@ create table public.event_store (
 alter sequence public.event_store_position_seq owned by public.event_store.position;
 create index event_store_event_type_created_at_idx on public.event_store (event_type, created_at);
 
-comment on table public.event_store is 'Every fact, in the order of `position`. Append-only: written by append_event and append_events alone.';
+comment on table public.event_store is 'Every event, in the order of `position`. Append-only: written by append_event and append_events alone.';
 comment on column public.event_store.position is 'Place in the whole store. Grows; may have gaps; never reused.';
 comment on column public.event_store.id is 'The event''s own id, from its writer: the same id again is the same event.';
 comment on column public.event_store.aggregate_type is 'Kind of thing that the stream is about, such as order; first part of the stream''s name.';

@@ -1,7 +1,7 @@
 -- Stream rows: one for each stream, with its present version; the one lock that an append takes.
 --   penstock.streams        the rows, without check constraints for the same reason as public.event_store
 --   penstock.lock_streams   locks several of them
--- Whoever writes to several streams takes their heads in one order, by (aggregate_id, aggregate_type) as bytes, so that
+-- What writes to several streams locks their rows in one order, by (aggregate_id, aggregate_type) as bytes, so that
 -- no two wait for each other in a ring: bulk (reserve_versions, append_staged_events), imports (penstock.append_new_streams,
 -- penstock.append_imported_events), and commands, which lock here what they decide over. As bytes (`collate "C"`), since an order
 -- by the database's collation in one place and by bytes in another are two orders wherever the collation is not C.
@@ -36,6 +36,6 @@ as $$
   for no key update of s
 $$;
 comment on function penstock.lock_streams(text[], text[]) is
-  'Lock the heads of those streams that exist until the transaction ends, in the one order; returns their versions.';
+  'Lock the rows of those streams that exist until the transaction ends, in the one order; returns their versions.';
 revoke execute on function penstock.lock_streams(text[], text[]) from public, anon, authenticated;
 grant execute on function penstock.lock_streams(text[], text[]) to service_role;

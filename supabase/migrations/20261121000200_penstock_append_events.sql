@@ -34,7 +34,7 @@ begin
   ) || coalesce(metadata, '{}');
 end $$;
 comment on function penstock.validate_event(text, text, text, jsonb, jsonb, integer, uuid) is
-  'Refuse what is no event (PK004), else give its metadata with what every event carries filled in. The hot path asks only in doubt.';
+  'Refuse what is not a valid event (PK004), else give its metadata with what every event carries filled in. The hot path asks only in doubt.';
 revoke execute on function penstock.validate_event(text, text, text, jsonb, jsonb, integer, uuid) from public, anon, authenticated;
 
 create function penstock.resolve_duplicate(
@@ -53,9 +53,9 @@ declare
   in_order boolean;
   actual integer;
 begin
-  -- with repeated ids inside one call the second stands in the store because of the first: nothing to answer from
+  -- with repeated ids inside one call the second is in the store because of the first: nothing to answer from
   if number > (select count(distinct sent.id) from unnest(ids) as sent (id)) then
-    raise exception 'an event id stands twice in one call' using errcode = 'PK004';
+    raise exception 'an event id appears twice in one call' using errcode = 'PK004';
   end if;
 
   select
@@ -87,13 +87,13 @@ begin
       using errcode = 'PK002';
   end if;
 
-  if appended is not null then -- the head was moved before the repeated ids were seen: move it back
+  if appended is not null then -- the stream row was updated before the repeated ids were seen: put it back
     update penstock.streams as s set version = s.version - number
     where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type;
   end if;
 end $$;
 comment on function penstock.resolve_duplicate(text, text, integer, integer, uuid[], text[], jsonb[], integer[]) is
-  'The cold path of an append: answers a repeated call as the first time, or raises what stands in the way. `appended`: null if the head row was not moved.';
+  'The cold path of an append: answers a repeated call as the first time, or raises what is in the way. `appended`: null if the stream row was not updated.';
 revoke execute on function penstock.resolve_duplicate(text, text, integer, integer, uuid[], text[], jsonb[], integer[])
   from public, anon, authenticated;
 
@@ -152,7 +152,7 @@ begin
     perform penstock.refuse_position();
   end if;
   -- Once a transaction, or a long one would run out of locks. The mark names the transaction, so that a setting left in
-  -- a session is no mark; a rolled back savepoint takes lock and mark back together.
+  -- a session is not taken for one; a rolled back savepoint takes lock and mark back together.
   if current_setting('penstock.floor_published', true) is distinct from pg_current_xact_id()::text then
     -- readers count a floor only beside this lock, which nobody gets who may not append
     lock table penstock.streams in row exclusive mode;
@@ -167,7 +167,7 @@ end $$;
 comment on function penstock.publish_floor() is 'Publish the floor below which this transaction draws no position, or raise PK008 if the sequence is behind. Call it before nextval.';
 revoke execute on function penstock.publish_floor() from public, anon, authenticated;
 
--- A named type, because a list of OUT parameters is resolved anew at each call.
+-- A named type, because a list of OUT parameters is resolved again at each call.
 create type public.appended as (version integer, "position" bigint, duplicate boolean);
 comment on type public.appended is 'The stream''s version after an append, the event''s place in the store, and whether it was stored before.';
 
@@ -185,7 +185,7 @@ declare
   version integer;
   "position" bigint;
 begin
-  -- 1. the head row: the only lock on which two appends can meet, and only on one stream
+  -- 1. the stream row: the only lock on which two appends can meet, and only on one stream
   if expected_version > 0 then
     update penstock.streams as s set version = s.version + 1
     where s.aggregate_id = aggregate_id and s.aggregate_type = aggregate_type and s.version = expected_version
@@ -214,7 +214,7 @@ begin
   end if;
 
   if version is not null then
-    -- 2. In one condition, since plpgsql sets up each anew in a transaction: publish the floor before drawing a position
+    -- 2. In one condition, since plpgsql sets up each again in a transaction: publish the floor before drawing a position
     -- (20261121000300_penstock_read_events.sql says why), and look for what check constraints would. `@> '{}'` says that it is an
     -- object, with one call less than jsonb_typeof. Where the transaction has begun before, or in doubt, ask in full.
     if not (
@@ -274,7 +274,7 @@ declare
   appended integer;
 begin
   if number > 1 and number > (select count(distinct sent.id) from unnest(ids) as sent (id)) then
-    raise exception 'an event id stands twice in one call' using errcode = 'PK004';
+    raise exception 'an event id appears twice in one call' using errcode = 'PK004';
   elsif number = 0 or number <> all (array[
     cardinality(event_types), cardinality(payloads),
     coalesce(cardinality(metadatas), number), coalesce(cardinality(schema_versions), number)])
@@ -329,7 +329,7 @@ begin
         version - number + sent.place, coalesce(sent.schema_version, 1)
       from unnest(ids, event_types, payloads, metadatas, schema_versions)
         with ordinality as sent (id, event_type, payload, metadata, schema_version, place)
-      -- One look for all ids is cheaper than `on conflict` for each. The head is locked, so that a twin of this call on
+      -- One look for all ids is cheaper than `on conflict` for each. The stream row is locked, so that a duplicate of this call on
       -- this stream has committed before the look, or waits.
       where not exists (select from public.event_store as stored where stored.id = any(ids))
       returning e.position

@@ -1,9 +1,9 @@
 -- Bulk: events of many streams in one transaction, all or nothing, under the same rules as an append.
 --   staging.events                 where the rows of a batch wait
 --   public.append_staged_events    moves a batch into the store
---   penstock.reserve_versions               the first half of the fast form, for the owner alone: it moves the heads and
+--   penstock.reserve_versions               the first half of the fast form, for the owner alone: it updates the stream rows and
 --                                  reserves positions, and the caller COPYs the events in the same transaction
--- A row's `expected_version` says how its stream stands just before it: -1 anything, 0 or n exactly that version, -2 at
+-- A row's `expected_version` says which version its stream has just before it: -1 anything, 0 or n exactly that version, -2 at
 -- least one event. A row that is stored already, with the same content, is a duplicate and skipped; so a batch may be
 -- sent again, whole, in part or cut in other places. Positions follow `place`.
 -- `security definer`: nobody but the owner may insert into the store.
@@ -99,7 +99,7 @@ begin
   opened_at := clock_timestamp();
 end $$;
 comment on function penstock.reserve_versions(text[], text[], integer[], boolean) is
-  'Move the heads of many streams and reserve positions. The caller must insert those very events in this transaction or roll back. `fresh`: none of the streams exists, or a unique violation says so.';
+  'Update the rows of many streams and reserve positions. The caller must insert those very events in this transaction or roll back. `fresh`: none of the streams exists, or a unique violation says so.';
 revoke execute on function penstock.reserve_versions(text[], text[], integer[], boolean) from public, anon, authenticated;
 
 create function penstock.append_new_events(batch uuid, out appended bigint, out last_position bigint)
@@ -177,7 +177,7 @@ declare
 begin
   select s.id into taken from staging.events as s where s.batch = batch group by s.id having count(*) > 1 limit 1;
   if found then
-    raise exception 'the event id % stands twice in one batch', taken.id using errcode = 'PK004';
+    raise exception 'the event id % appears twice in one batch', taken.id using errcode = 'PK004';
   end if;
 
   select s.place, s.id, e.aggregate_type, e.aggregate_id, e.version into taken

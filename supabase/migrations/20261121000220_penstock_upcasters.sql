@@ -2,7 +2,7 @@
 --   penstock.upcasters           which SQL function lifts a payload of (event_type, schema_version) to the next version
 --   penstock.register_upcaster   the way in; it writes the chain into the view
 --   public.current_events   the store as of today: read_stream, read_events, projections and the relay read it
--- With nothing registered the view is the bare table, so that it costs nothing; with a chain, the calls stand in its
+-- With nothing registered the view is the bare table, so that it costs nothing; with a chain, the calls are in its
 -- text, and only events of the types in question pay.
 
 create table penstock.upcasters (
@@ -104,7 +104,7 @@ begin
     where p.oid = upcaster::oid and p.pronargs = 1 and p.proargtypes[0] = 'jsonb'::regtype
       and p.prorettype = 'jsonb'::regtype and p.provolatile in ('i', 's') and not p.proretset
   ) then
-    raise exception '% is no upcaster: it must take a jsonb, return a jsonb, and be immutable or stable', upcaster
+    raise exception '% is not an upcaster: it must take a jsonb, return a jsonb, and be immutable or stable', upcaster
       using errcode = 'PK004';
   end if;
 

@@ -2,7 +2,7 @@
 --   read_stream   one stream by version       read_events   the whole store by position
 -- Positions are drawn before the commit, so a lower one can become visible after a higher one: a reader that trusts
 -- `position > checkpoint` loses events. The rule here, "append floors": before it draws a position, an append takes
--- a shared advisory lock whose key carries the sequence value that it saw; its positions will all lie above that value.
+-- a shared advisory lock whose key carries the sequence value that it saw; its positions will all be above that value.
 -- A reader takes the sequence value, then the lowest append floor, and reads no further than the lower of the two.
 -- Appends never wait for each other or for readers, and readers stall behind nothing but an append in flight.
 -- Both read public.current_events, so that old payloads arrive in their newest version.
@@ -25,7 +25,7 @@ begin
   end if;
   -- the order matters: an append that this misses among the locks draws its positions above `highest`
   highest := coalesce(pg_sequence_last_value('public.event_store_position_seq'), 0);
-  -- Any login may take any advisory lock. To hold this lock on the heads takes the right to write them: no role has it,
+  -- Any login may take any advisory lock. To hold this lock on the stream rows takes the right to write them: no role has it,
   -- and the functions that append use their owner's. So beside it a floor is one.
   select min(h.floor) into lowest_floor
   from (

@@ -1,7 +1,7 @@
--- Subscriptions: how far each subscriber is, and what the relay has told the listeners of each event type.
+-- Subscriptions: how far each subscriber is, and how far the relay has published each event type to its listeners.
 --   ops.subscriptions    a checkpoint for each projection and for the relay
 --   ops.listened_types   a row for each type, or prefix that ends with `*`, that an Inngest function listens or listened to
--- A type that nobody listened to before is behind from the first event on: the relay tells of its past, then of it with
+-- A type that nobody listened to before is behind from the first event on: the relay publishes its past, then publishes it with
 -- everything else. Written under the lock of the relay's row in ops.subscriptions alone.
 
 create table ops.subscriptions (
@@ -26,10 +26,10 @@ create table ops.listened_types (
   constraint listened_types_pkey primary key (event_type),
   constraint listened_types_position_check check (position >= 0)
 );
-comment on table ops.listened_types is 'Event types, or prefixes that end with *, of which the relay tells listeners.';
+comment on table ops.listened_types is 'Event types, or prefixes that end with *, that the relay publishes to listeners.';
 comment on column ops.listened_types.event_type is 'The type, or the prefix that ends with *.';
 comment on column ops.listened_types.position is
-  'Null: told together with everything else. Else listeners heard up to here: the type is new, or nobody listens now.';
+  'Null: published together with everything else. Else published to listeners up to here: the type is new, or nobody listens now.';
 comment on column ops.listened_types.updated_at is 'When the row changed last.';
 alter table ops.listened_types enable row level security;
 revoke all on ops.listened_types from public, anon, authenticated, service_role;

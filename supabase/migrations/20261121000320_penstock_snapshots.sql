@@ -84,7 +84,7 @@ begin
   if current_setting('transaction_read_only') = 'on' then
     return; -- a load in a read-only transaction, or on a standby, does without
   end if;
-  -- whoever comes second does without too: a cache is no reason to wait for another transaction, or to deadlock with it
+  -- the second to come does without too: a cache does not justify to wait for another transaction, or to deadlock with it
   if not pg_try_advisory_xact_lock(20564, hashtext(aggregate_type || '/' || aggregate_id || '/' || reducer)) then
     return;
   end if;

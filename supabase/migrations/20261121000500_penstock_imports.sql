@@ -1,9 +1,9 @@
 -- Files that came in, and what became of every line.
 --   raw.imports          one row a file and target: how it is read, how far, the counts
 --   raw.import_rejects   every line that was refused: number, field, reason, the line as it came
---   raw.import_chunks    which stretch of a file went into a table in which way, for `undo`
+--   raw.import_batches    which stretch of a file went into a table in which way, for `undo`
 --   raw.import_changes   what a table's row was before an import changed it, for `undo`
--- A chunk of a file is one transaction that moves the offset, the counts and the rows together; that is what makes
+-- A batch of a file is one transaction that moves the offset, the counts and the rows together; that is what makes
 -- an import resumable at any point. Staged rows live in unlogged tables of their own, staging.import_<id>_…: a crash
 -- of the server empties them, the count shows it, and the import starts over. read = loaded + rejected + duplicate
 -- + pending at any time; pending are rows that are staged and not yet events, none of them at the end.
@@ -50,7 +50,7 @@ create table raw.imports (
 create unique index imports_fingerprint_idx on raw.imports (target, fingerprint)
   where state not in ('failed', 'aborted', 'undone');
 create index imports_created_at_idx on raw.imports (created_at desc, id);
-comment on table raw.imports is 'One row for each imported file: how it is read, how far it is, and the account of its rows.';
+comment on table raw.imports is 'One row for each imported file: how it is read, how far it is, and the counts of its rows.';
 comment on column raw.imports.id is 'The import''s id, as in commands and addresses.';
 comment on column raw.imports.target is 'What its rows become: a target that a domain declares.';
 comment on column raw.imports.source_name is 'Name of the file, as it was given.';
@@ -61,9 +61,9 @@ comment on column raw.imports.fingerprint is 'Of the content and of how it is re
 comment on column raw.imports.plan is 'How it is read: dialect, columns and types, as found in its first rows; null before.';
 comment on column raw.imports.state is 'How far it is; completed, failed, aborted and undone are final.';
 comment on column raw.imports.error is 'Why it failed, or what the last attempt met.';
-comment on column raw.imports.offset_bytes is 'Where the next chunk begins, in the unpacked content as UTF-8.';
-comment on column raw.imports.source_bytes is 'How much of the file as it lies there has been read, for the progress.';
-comment on column raw.imports.next_line is 'The line with which the next chunk begins.';
+comment on column raw.imports.offset_bytes is 'Where the next batch begins, in the decompressed content as UTF-8.';
+comment on column raw.imports.source_bytes is 'How much of the file as it is stored has been read, for the progress.';
+comment on column raw.imports.next_line is 'The line with which the next batch begins.';
 comment on column raw.imports.rows_read is 'Rows read so far: loaded + rejected + duplicate + pending.';
 comment on column raw.imports.loaded is 'Rows that became events or rows of a table.';
 comment on column raw.imports.rejected is 'Rows refused, each with its reason.';
@@ -110,24 +110,24 @@ alter table raw.import_rejects enable row level security;
 revoke all on raw.import_rejects from public, anon, authenticated, service_role;
 grant select, insert, update, delete on raw.import_rejects to service_role;
 
-create table raw.import_chunks (
+create table raw.import_batches (
   import_id uuid not null,
   from_offset bigint not null,
   to_offset bigint not null,
   from_line bigint not null,
   compared boolean not null,
-  constraint import_chunks_pkey primary key (import_id, from_offset),
-  constraint import_chunks_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
+  constraint import_batches_pkey primary key (import_id, from_offset),
+  constraint import_batches_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
 );
-comment on table raw.import_chunks is 'How each stretch of a file went into a table: copied (every row was new) or compared with what was there.';
-comment on column raw.import_chunks.import_id is 'The import: raw.imports.id.';
-comment on column raw.import_chunks.from_offset is 'Where it begins, in the decompressed content as UTF-8.';
-comment on column raw.import_chunks.to_offset is 'Where it ends.';
-comment on column raw.import_chunks.from_line is 'Number of its first line in the file.';
-comment on column raw.import_chunks.compared is 'True: compared row by row with the table; false: copied, every row was new.';
-alter table raw.import_chunks enable row level security;
-revoke all on raw.import_chunks from public, anon, authenticated, service_role;
-grant select, insert, update, delete on raw.import_chunks to service_role;
+comment on table raw.import_batches is 'How each stretch of a file went into a table: copied (every row was new) or compared with what was there.';
+comment on column raw.import_batches.import_id is 'The import: raw.imports.id.';
+comment on column raw.import_batches.from_offset is 'Where it begins, in the decompressed content as UTF-8.';
+comment on column raw.import_batches.to_offset is 'Where it ends.';
+comment on column raw.import_batches.from_line is 'Number of its first line in the file.';
+comment on column raw.import_batches.compared is 'True: compared row by row with the table; false: copied, every row was new.';
+alter table raw.import_batches enable row level security;
+revoke all on raw.import_batches from public, anon, authenticated, service_role;
+grant select, insert, update, delete on raw.import_batches to service_role;
 
 create table raw.import_changes (
   id bigint generated always as identity,
@@ -139,7 +139,7 @@ create table raw.import_changes (
   constraint import_changes_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
 );
 create index import_changes_import_id_idx on raw.import_changes (import_id, id);
-comment on table raw.import_changes is 'Rows that a compared chunk added (`before` is null) or changed, and how it left them.';
+comment on table raw.import_changes is 'Rows that a compared batch added (`before` is null) or changed, and how it left them.';
 comment on column raw.import_changes.id is 'In the order of the changes.';
 comment on column raw.import_changes.import_id is 'The import: raw.imports.id.';
 comment on column raw.import_changes.key is 'The row''s key columns.';
@@ -149,8 +149,8 @@ alter table raw.import_changes enable row level security;
 revoke all on raw.import_changes from public, anon, authenticated, service_role;
 grant select, insert, update, delete on raw.import_changes to service_role;
 
--- The id of an imported event follows from what it says, so that the same fact has the same id in every run. It
--- begins with the time of the fact (as UUIDv7 does), which keeps the ids of a file together in the index; the rest
+-- The id of an imported event follows from what it says, so that the same event has the same id in every run. It
+-- begins with the time of the event (as UUIDv7 does), which keeps the ids of a file together in the index; the rest
 -- is a hash. Version 8: the layout is ours.
 create function penstock.imported_event_id(aggregate_type text, aggregate_id text, event_type text, occurred_at timestamptz, salt text)
 returns uuid
@@ -163,11 +163,11 @@ as $$
   )::uuid
   from md5(concat_ws(E'\x1f', aggregate_type, aggregate_id, event_type, coalesce(salt, ''))) as hash
 $$;
-comment on function penstock.imported_event_id(text, text, text, timestamptz, text) is 'The id of an imported event: the same fact, the same id.';
+comment on function penstock.imported_event_id(text, text, text, timestamptz, text) is 'The id of an imported event: the same event, the same id.';
 revoke execute on function penstock.imported_event_id(text, text, text, timestamptz, text) from public, anon, authenticated;
 grant execute on function penstock.imported_event_id(text, text, text, timestamptz, text) to service_role;
 
--- Whoever writes a file must not forge the trail from a figure back to its cause: what the system knows of an event
+-- The author of a file must not forge the trail from a figure back to its cause: what the system knows of an event
 -- counts, and what the file says instead is kept beside it, recognisable as a claim.
 create function penstock.event_metadata(known jsonb, given jsonb)
 returns jsonb

@@ -1,29 +1,29 @@
--- From staged facts to events, many streams in one call. A fact is one row of a table staging.import_<id>_facts, which
+-- From staged to stored events, many streams in one call. Staged is a table staging.import_<id>_events, each row of which
 -- has its events' metadata already.
---   penstock.classify_imported_events    what each fact is: fresh, a duplicate, or in conflict with what is stored
---   penstock.append_new_streams  append facts each of which begins a stream; judge only those whose stream was there
---   penstock.append_imported_events   the one way in: judge a range of facts of any streams, then append the fresh ones
--- The heads of streams are taken before anything is judged: whoever inserts a head has won the stream, and two imports
--- of one file at once cannot both append an order. Heads are taken in the one order
+--   penstock.classify_imported_events    what each row is: new, a duplicate, or in conflict with what is stored
+--   penstock.append_new_streams  append rows each of which begins a stream; classify only if a stream was there
+--   penstock.append_imported_events   the one way in: classify a range of rows of any streams, then append the new ones
+-- Stream rows are locked before anything is classified: the import that inserts one has won the stream, and two imports
+-- of one file at once cannot both append an order. Stream rows are locked in the one order
 -- of 20261121000110_penstock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
--- Dynamic where the table of facts is read or written, since its name is a parameter: to hand the rows of new streams over
--- would copy each payload once more. What a fact is, is decided in static SQL.
+-- Dynamic where the staged table is read or written, since its name is a parameter: to hand the rows of new streams over
+-- would copy each payload once more. What a row is, is decided in static SQL.
 
-create function penstock.lock_imported_streams(facts regclass, after bigint, upto bigint) returns void
+create function penstock.lock_imported_streams(staged regclass, after bigint, upto bigint) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  -- `where false`: a head that exists is locked and left as it is. Two statements, one for new heads and one for the
+  -- `where false`: a stream row that exists is locked and left as it is. Two statements, one for new rows and one for the
   -- others, would take them in two orders.
   execute format(
     'insert into penstock.streams as s (aggregate_id, aggregate_type, version)
      select f.aggregate_id, f.aggregate_type, 0 from %s as f where f.n > $1 and f.n <= $2
      group by f.aggregate_id, f.aggregate_type
      order by f.aggregate_id collate "C", f.aggregate_type collate "C"
-     on conflict on constraint streams_pkey do update set version = s.version where false', facts) using after, upto;
+     on conflict on constraint streams_pkey do update set version = s.version where false', staged) using after, upto;
 end $$;
-comment on function penstock.lock_imported_streams(regclass, bigint, bigint) is 'Take the heads of the streams of a range of facts; new streams get a head at version 0.';
+comment on function penstock.lock_imported_streams(regclass, bigint, bigint) is 'Lock the stream rows of a range of staged events; new streams get a row at version 0.';
 revoke execute on function penstock.lock_imported_streams(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.without_catalogue(payload jsonb) returns jsonb
@@ -43,52 +43,52 @@ create type penstock.imported_event as (
   n bigint, first_ord bigint, aggregate_type text, aggregate_id text, id uuid, event_type text,
   occurred_at timestamptz, payload jsonb, event_metadata jsonb
 );
-comment on type penstock.imported_event is 'A row of a table staging.import_<id>_facts, as far as it says what the event is.';
+comment on type penstock.imported_event is 'A row of a table staging.import_<id>_events, as far as it says what the event is.';
 
 -- Dynamic, since the table is a parameter; what reads these rows need not be.
-create function penstock.staged_events(facts regclass, after bigint, upto bigint) returns setof penstock.imported_event
+create function penstock.staged_events(staged regclass, after bigint, upto bigint) returns setof penstock.imported_event
 language plpgsql stable rows 100000
 set search_path = ''
 as $$
 begin
   return query execute format(
     'select f.n, f.first_ord, f.aggregate_type, f.aggregate_id, f.id, f.event_type, f.occurred_at, f.payload, f.event_metadata
-     from %s as f where f.n > $1 and f.n <= $2', facts) using after, upto;
+     from %s as f where f.n > $1 and f.n <= $2', staged) using after, upto;
 end $$;
-comment on function penstock.staged_events(regclass, bigint, bigint) is 'A range of an import''s staged facts.';
+comment on function penstock.staged_events(regclass, bigint, bigint) is 'A range of an import''s staged events.';
 revoke execute on function penstock.staged_events(regclass, bigint, bigint) from public, anon, authenticated;
 
-create function penstock.classify_by_stream(import_id uuid, facts regclass, after bigint, upto bigint)
-returns table (n bigint, fate text)
+create function penstock.classify_by_stream(import_id uuid, staged regclass, after bigint, upto bigint)
+returns table (n bigint, outcome text)
 language sql stable rows 100000
 set search_path = ''
 as $$
-  -- a fact is the birth of its stream: one that exists holds the same fact, or another
+  -- a row begins its stream: one that exists begins with the same event, or another
   select g.n, case
-    when coalesce(s.version, 0) = 0 then 'fresh'
+    when coalesce(s.version, 0) = 0 then 'new'
     when e.event_type = g.event_type and (
       e.payload = g.payload or penstock.without_catalogue(e.payload) = penstock.without_catalogue(g.payload))
     then case when e.metadata ->> 'correlation_id' = import_id::text then 'loaded' else 'duplicate' end
     else 'conflict'
   end
-  from penstock.staged_events(facts, after, upto) as g
+  from penstock.staged_events(staged, after, upto) as g
   left join penstock.streams as s on s.aggregate_id = g.aggregate_id and s.aggregate_type = g.aggregate_type
   left join public.event_store as e
     on e.aggregate_id = g.aggregate_id and e.version = 1 and e.aggregate_type = g.aggregate_type
 $$;
-comment on function penstock.classify_by_stream(uuid, regclass, bigint, bigint) is 'What each fact of a range is, if it begins its stream.';
+comment on function penstock.classify_by_stream(uuid, regclass, bigint, bigint) is 'What each row of a range is, if it begins its stream.';
 revoke execute on function penstock.classify_by_stream(uuid, regclass, bigint, bigint) from public, anon, authenticated;
 
-create function penstock.classify_by_latest(import_id uuid, facts regclass, after bigint, upto bigint)
-returns table (n bigint, fate text)
+create function penstock.classify_by_latest(import_id uuid, staged regclass, after bigint, upto bigint)
+returns table (n bigint, outcome text)
 language sql stable rows 100000
 set search_path = ''
 as $$
-  -- a fact is a state: nothing new if the stream, or the line before in this file, says the same
+  -- a row is a state: nothing new if the stream, or the line before in this file, says the same
   select g.n, case
     when g.stored is not null then 'loaded'
     when g.payload = g.known then 'duplicate'
-    else 'fresh'
+    else 'new'
   end
   from (
     select
@@ -107,20 +107,20 @@ as $$
           limit 1
         )
       ) as known
-    from penstock.staged_events(facts, after, upto) as h
+    from penstock.staged_events(staged, after, upto) as h
   ) as g
 $$;
-comment on function penstock.classify_by_latest(uuid, regclass, bigint, bigint) is 'What each fact of a range is, if it is a state.';
+comment on function penstock.classify_by_latest(uuid, regclass, bigint, bigint) is 'What each row of a range is, if it is a state.';
 revoke execute on function penstock.classify_by_latest(uuid, regclass, bigint, bigint) from public, anon, authenticated;
 
-create function penstock.classify_by_id(import_id uuid, facts regclass, after bigint, upto bigint)
-returns table (n bigint, fate text)
+create function penstock.classify_by_id(import_id uuid, staged regclass, after bigint, upto bigint)
+returns table (n bigint, outcome text)
 language sql stable rows 100000
 set search_path = ''
 as $$
-  -- a fact has an id of its own; the same id in another stream or of another type is another fact
+  -- a row has an id of its own; the same id in another stream or of another type is another event
   select f.n, case
-    when f.place = 1 and e.id is null then 'fresh'
+    when f.place = 1 and e.id is null then 'new'
     when e.id is null and f.payload = f.first_payload and f.event_type = f.first_type
       and f.aggregate_id = f.first_aggregate_id and f.aggregate_type = f.first_aggregate_type then 'duplicate'
     when e.aggregate_id = f.aggregate_id and e.aggregate_type = f.aggregate_type
@@ -135,31 +135,31 @@ as $$
       first_value(h.event_type) over same_id as first_type,
       first_value(h.aggregate_id) over same_id as first_aggregate_id,
       first_value(h.aggregate_type) over same_id as first_aggregate_type
-    from penstock.staged_events(facts, after, upto) as h
+    from penstock.staged_events(staged, after, upto) as h
     window same_id as (partition by h.id order by h.n)
   ) as f
   left join public.event_store as e on e.id = f.id
 $$;
-comment on function penstock.classify_by_id(uuid, regclass, bigint, bigint) is 'What each fact of a range is, if it has an id of its own.';
+comment on function penstock.classify_by_id(uuid, regclass, bigint, bigint) is 'What each row of a range is, if it has an id of its own.';
 revoke execute on function penstock.classify_by_id(uuid, regclass, bigint, bigint) from public, anon, authenticated;
 
-create function penstock.classify_imported_events(import_id uuid, facts regclass, after bigint, upto bigint, repeat text)
+create function penstock.classify_imported_events(import_id uuid, staged regclass, after bigint, upto bigint, repeat text)
 returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 begin
   execute format(
-    'update %s as f set fate = c.fate from penstock.%I($1, $2, $3, $4) as c where f.n = c.n', facts,
+    'update %s as f set outcome = c.outcome from penstock.%I($1, $2, $3, $4) as c where f.n = c.n', staged,
     case repeat when 'stream' then 'classify_by_stream' when 'latest' then 'classify_by_latest' when 'id' then 'classify_by_id' end
-  ) using import_id, facts, after, upto;
+  ) using import_id, staged, after, upto;
 end $$;
 comment on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text) is
-  'Set `fate` of a range of facts: fresh, loaded (by this import, before a crash), duplicate or conflict.';
+  'Set `outcome` of a range of staged events: new, loaded (by this import, before a crash), duplicate or conflict.';
 revoke execute on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;
 
 create function penstock.count_outcomes(
-  facts regclass, after bigint, upto bigint,
+  staged regclass, after bigint, upto bigint,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -169,19 +169,19 @@ as $$
 begin
   execute format(
     'select
-       coalesce(sum(f.lines) filter (where f.fate in (''fresh'', ''loaded'')), 0),
-       coalesce(sum(f.lines) filter (where f.fate = ''duplicate''), 0),
-       coalesce(sum(f.lines) filter (where f.fate = ''conflict''), 0),
-       count(*) filter (where f.fate in (''fresh'', ''loaded'')),
-       coalesce(sum(1 + cardinality(f.more)) filter (where f.fate in (''fresh'', ''loaded'')), 0)
-     from %s as f where f.n > $1 and f.n <= $2', facts)
+       coalesce(sum(f.lines) filter (where f.outcome in (''new'', ''loaded'')), 0),
+       coalesce(sum(f.lines) filter (where f.outcome = ''duplicate''), 0),
+       coalesce(sum(f.lines) filter (where f.outcome = ''conflict''), 0),
+       count(*) filter (where f.outcome in (''new'', ''loaded'')),
+       coalesce(sum(1 + cardinality(f.more)) filter (where f.outcome in (''new'', ''loaded'')), 0)
+     from %s as f where f.n > $1 and f.n <= $2', staged)
   into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events using after, upto;
 end $$;
-comment on function penstock.count_outcomes(regclass, bigint, bigint) is 'What became of the lines of a range of judged facts.';
+comment on function penstock.count_outcomes(regclass, bigint, bigint) is 'What became of the lines of a range of classified events.';
 revoke execute on function penstock.count_outcomes(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.append_new_streams(
-  import_id uuid, facts regclass, after bigint, upto bigint,
+  import_id uuid, staged regclass, after bigint, upto bigint,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -193,11 +193,11 @@ set enable_mergejoin = off
 set work_mem = '64MB'
 as $$
 declare
-  take_heads constant text := format(
+  insert_streams constant text := format(
     'insert into penstock.streams (aggregate_id, aggregate_type, version)
      select f.aggregate_id, f.aggregate_type, 1 + cardinality(f.more)
      from %s as f where f.n > $1 and f.n <= $2
-     order by f.aggregate_id collate "C", f.aggregate_type collate "C"', facts);
+     order by f.aggregate_id collate "C", f.aggregate_type collate "C"', staged);
   won text := '';
   join_won text := '';
   events_wanted bigint;
@@ -205,13 +205,13 @@ begin
   perform penstock.publish_floor();
   execute format(
     'select coalesce(sum(f.lines), 0), count(*), coalesce(sum(1 + cardinality(f.more)), 0)
-     from %s as f where f.n > $1 and f.n <= $2', facts)
+     from %s as f where f.n > $1 and f.n <= $2', staged)
   into lines_loaded, facts_loaded, events_wanted using after, upto;
 
   begin -- to hope that all streams are new costs half of what it costs to ask
-    execute take_heads using after, upto;
+    execute insert_streams using after, upto;
   exception when unique_violation then
-    won := 'with won as (' || take_heads
+    won := 'with won as (' || insert_streams
       || ' on conflict on constraint streams_pkey do nothing returning aggregate_id, aggregate_type)';
     join_won := 'join won as w on w.aggregate_id = f.aggregate_id and w.aggregate_type = f.aggregate_type';
   end;
@@ -238,25 +238,25 @@ begin
        order by f.n -- the lateral join keeps the order; to sort the events would copy each payload once more
        offset 0
      ) as g
-     cross join lateral unnest(g.event_types) with ordinality as t (event_type, version)', facts, won, join_won)
+     cross join lateral unnest(g.event_types) with ordinality as t (event_type, version)', staged, won, join_won)
   using after, upto;
   get diagnostics events = row_count;
 
   lines_duplicate := 0;
   lines_in_conflict := 0;
   if events < events_wanted then
-    perform penstock.classify_imported_events(import_id, facts, after, upto, 'stream');
+    perform penstock.classify_imported_events(import_id, staged, after, upto, 'stream');
     select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded, c.events
     into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-    from penstock.count_outcomes(facts, after, upto) as c;
+    from penstock.count_outcomes(staged, after, upto) as c;
   end if;
 end $$;
 comment on function penstock.append_new_streams(uuid, regclass, bigint, bigint) is
-  'Append a range of staged facts each of which begins a stream, exactly once; counts what became of their lines.';
+  'Append a range of staged events each of which begins a stream, exactly once; counts what became of their lines.';
 revoke execute on function penstock.append_new_streams(uuid, regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.append_imported_events(
-  import_id uuid, facts regclass, after bigint, upto bigint, repeat text,
+  import_id uuid, staged regclass, after bigint, upto bigint, repeat text,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -271,22 +271,22 @@ begin
   if repeat = 'stream' then -- the only form that can hope for new streams alone, and so skip the locks and the look
     select n.lines_loaded, n.lines_duplicate, n.lines_in_conflict, n.facts_loaded, n.events
     into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-    from penstock.append_new_streams(import_id, facts, after, upto) as n;
+    from penstock.append_new_streams(import_id, staged, after, upto) as n;
     return;
   end if;
-  perform penstock.lock_imported_streams(facts, after, upto);
+  perform penstock.lock_imported_streams(staged, after, upto);
   -- a statement of its own: its snapshot must be younger than the locks
-  perform penstock.classify_imported_events(import_id, facts, after, upto, repeat);
+  perform penstock.classify_imported_events(import_id, staged, after, upto, repeat);
   perform penstock.publish_floor();
 
   execute format(
-    'with fresh as (
+    'with new_events as (
        select f.*, 1 + cardinality(f.more) as size,
          sum(1 + cardinality(f.more)) over (partition by f.aggregate_type, f.aggregate_id order by f.n) as reaches
-       from %1$s as f where f.n > $1 and f.n <= $2 and f.fate = ''fresh''
-     ), heads as (
+       from %1$s as f where f.n > $1 and f.n <= $2 and f.outcome = ''new''
+     ), stream_rows as (
        update penstock.streams as s set version = s.version + added.size
-       from (select g.aggregate_id, g.aggregate_type, sum(g.size)::integer as size from fresh as g group by 1, 2) as added
+       from (select g.aggregate_id, g.aggregate_type, sum(g.size)::integer as size from new_events as g group by 1, 2) as added
        where s.aggregate_id = added.aggregate_id and s.aggregate_type = added.aggregate_type
        returning s.aggregate_id, s.aggregate_type, s.version - added.size as before
      )
@@ -304,22 +304,22 @@ begin
          g.event_metadata as metadata,
          h.before + g.reaches - g.size + t.place as version,
          case when t.place = 1 then g.schema_version else 1 end as schema_version
-       from fresh as g
-       join heads as h on h.aggregate_id = g.aggregate_id and h.aggregate_type = g.aggregate_type
+       from new_events as g
+       join stream_rows as h on h.aggregate_id = g.aggregate_id and h.aggregate_type = g.aggregate_type
        cross join unnest(g.event_type || g.more) with ordinality as t (event_type, place)
        order by g.n, t.place
-     ) as q', facts) using after, upto, import_id;
+     ) as q', staged) using after, upto, import_id;
 
-  -- heads taken for facts that were all in conflict
+  -- stream rows inserted for staged events that were all in conflict
   execute format(
     'delete from penstock.streams as s using %s as f
      where f.n > $1 and f.n <= $2 and s.aggregate_id = f.aggregate_id and s.aggregate_type = f.aggregate_type
-       and s.version = 0', facts) using after, upto;
+       and s.version = 0', staged) using after, upto;
 
   select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded, c.events
   into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-  from penstock.count_outcomes(facts, after, upto) as c;
+  from penstock.count_outcomes(staged, after, upto) as c;
 end $$;
 comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text) is
-  'Append a range of staged facts to their streams, exactly once, in the order of the file; counts what became of their lines.';
+  'Append a range of staged events to their streams, exactly once, in the order of the file; counts what became of their lines.';
 revoke execute on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;

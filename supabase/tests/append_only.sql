@@ -1,4 +1,4 @@
--- The event store takes no change, whoever asks: the API's roles lack the privilege, the owner meets the triggers.
+-- The event store takes no change from any role: the API's roles lack the privilege, the owner meets the triggers.
 begin;
 create extension if not exists pgtap with schema extensions;
 set local search_path = extensions, public;

@@ -65,10 +65,10 @@ def extremes(kind: FieldType) -> list[str]:
 
 def rows(target: Target, kinds: dict[str, FieldType]) -> list[dict[str, str]]:
     """A row with all fields at one end, then rows in which one of them is at its other end or missing."""
-    plain = {item.name: extremes(kinds.get(item.name, item.kind))[0] for item in target.fields}
+    plain = {item.name: extremes(kinds.get(item.name, item.field_type))[0] for item in target.fields}
     found = [plain]
     for item in target.fields:
-        found += [{**plain, item.name: value} for value in extremes(kinds.get(item.name, item.kind))[1:]]
+        found += [{**plain, item.name: value} for value in extremes(kinds.get(item.name, item.field_type))[1:]]
         found += [] if item.required else [{**plain, item.name: ""}]
     keys = [item.name for item in target.fields if item.name.endswith("_id")]
     # an aggregate of its own for each, but for the rows about the longest ids
@@ -118,7 +118,7 @@ def test_what_a_known_file_becomes_fits_the_schema(shop: Shop, target: Target, p
     """A profile may take values that the target's own fields refuse, such as a line of 0 pieces."""
     columns = target.recognise(sorted(profile.header), ())
     header = {field: column for column, field in columns.items()}
-    found = [{**row, "amount": "1.00"} for row in rows(target, dict(profile.kinds))]
+    found = [{**row, "amount": "1.00"} for row in rows(target, dict(profile.field_types))]
     written = load(shop, target, header, [*found, {**found[0], "order_id": f"x{uuid4().hex}", "amount": "0"}])
     assert any(item["quantity"] == 0 for _, payload in written for item in payload.get("items", [])) == (
         profile.name == "complete_journey"

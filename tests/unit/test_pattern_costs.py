@@ -21,7 +21,7 @@ MADE_AT_RUN_TIME = {
     "penstock/ingest/files/parse/slow_path.py:__init__",
     "penstock/ingest/files/parse/dialect.py:_header_line",
     "penstock/ingest/files/parse/types.py:read",
-    "penstock/ingest/files/parse/fast_path.py:build_lane",
+    "penstock/ingest/files/parse/fast_path.py:build_patterns",
     "penstock/local/inngest_messages.py:check",
 }
 

@@ -1,10 +1,10 @@
 // The last imports, each with a bar by bytes and lines. While one runs they are read every second; when it has ended,
-// the caller is told, since figures follow from it.
+// the caller gets a callback, since figures follow from it.
 
 import { fill, note, number, read, row, shortMoment, whole } from "./page.js";
 
 const RUNNING = new Map([
-  ["waiting", "about to start"], ["loading", "reading"], ["forming", "sorting into facts"], ["appending", "storing"],
+  ["waiting", "about to start"], ["loading", "reading"], ["forming", "making events"], ["appending", "storing"],
 ]);
 const FAILED = ["failed", "aborted"];
 const SHOWN = 6;
@@ -24,7 +24,7 @@ export function followImports({ imports }, ended) {
   ran = runs;
 }
 
-// What goes wrong here is not told: the page reads all again before long, and tells it then.
+// What goes wrong here is not shown: the page reads all again before long, and shows it then.
 function again(ended) {
   if (document.hidden) return void (timer = setTimeout(() => again(ended), POLL_MILLISECONDS));
   readImports().then((found) => followImports(found, ended)).catch(() => {});
@@ -34,7 +34,7 @@ function line(each) {
   const kind = RUNNING.has(each.state) || each.state === "uploading" ? "running" : FAILED.includes(each.state) ? "failed" : each.state;
   const name = note(`state ${kind}`, each.source_name);
   name.title = each.source_name;
-  const nodes = [name, bar(each, kind), note("sub", told(each))];
+  const nodes = [name, bar(each, kind), note("sub", summary(each))];
   if (each.error) nodes.push(note("sub error", each.error));
   return row({ nodes }, number(whole.format(each.loaded)), number(whole.format(each.duplicate)), number(whole.format(each.rejected)));
 }
@@ -56,7 +56,7 @@ function bar(each, kind) {
   return track;
 }
 
-function told(each) {
+function summary(each) {
   const start = `${each.target} · ${shortMoment.format(new Date(each.created_at))}`;
   if (each.state === "uploading") return `${start} · waits for its file`;
   if (RUNNING.has(each.state)) {

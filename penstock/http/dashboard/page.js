@@ -1,5 +1,5 @@
 // What every part of the dashboard uses: how it reads the API, formats, and writes tables. Text goes in as text, never as
-// markup: names come from files and strangers.
+// markup: names come from files and from outside.
 
 export const currency = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 export const whole = new Intl.NumberFormat("en-GB");

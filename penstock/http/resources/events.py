@@ -37,6 +37,6 @@ def read_store(
     with `next` for what comes later.
     """
     with pool.connection(settings_of(request)) as connection:
-        page = page_of_store(connection, after=after, limit=limit, event_types=event_type)
+        page = page_of_store(connection, after=after, max_count=limit, event_types=event_type)
     following = after if page.position is None else page.position
     return spliced("events", page.events, {"next": following, "more": page.more})

@@ -1,4 +1,4 @@
-"""Imports: files in, their account, and the lines that were refused."""
+"""Imports: files in, their counts, and the lines that were refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,7 +132,7 @@ ImportId = Annotated[UUID, Path(description="As answered when the file came in."
     openapi_extra={**requires("write"), **_FILE},
 )
 async def import_file(request: Request, target: Name, asked: Annotated[FileOptions, Query()]) -> Json:
-    """Take a file. It is stored before this answers and worked on after; `status_url` tells how it goes.
+    """Take a file. It is stored before this answers and worked on after; `status_url` shows its progress.
 
     Format, encoding and delimiter are found out unless they are given. The same file again adds nothing.
     """
@@ -154,7 +154,7 @@ def read_imports(request: Request, limit: Limit = 50) -> Json:
 
 @routes.get("/v1/imports/{import_id}", responses={200: {"model": ImportOut}}, openapi_extra=requires("read"))
 def read_import(request: Request, import_id: ImportId) -> Json:
-    """How an import stands: state, exact counts, progress, and how its file was read."""
+    """The present state of an import: state, exact counts, progress, and how its file was read."""
     return Json(files.import_status(settings_of(request), import_id).as_json())
 
 

@@ -58,14 +58,14 @@ async def _events(pulse: Pulse, settings: Settings) -> AsyncIterator[str]:
     pulse.listeners += 1
     try:
         ends = time.monotonic() + LIFE_SECONDS
-        told: dict[str, Any] | None = None
+        shown: dict[str, Any] | None = None
         spoke_at = time.monotonic()
         yield "retry: 2000\n\n"
         while time.monotonic() < ends:
-            seen = await _looked(pulse, settings, told)
-            if seen != told:
+            seen = await _looked(pulse, settings, shown)
+            if seen != shown:
                 yield f"event: changed\ndata: {json_codec.dumps(seen)}\n\n"
-                told, spoke_at = seen, time.monotonic()
+                shown, spoke_at = seen, time.monotonic()
             elif time.monotonic() - spoke_at >= HEARTBEAT_SECONDS:
                 yield ": still here\n\n"
                 spoke_at = time.monotonic()
@@ -74,12 +74,12 @@ async def _events(pulse: Pulse, settings: Settings) -> AsyncIterator[str]:
         pulse.listeners -= 1
 
 
-async def _looked(pulse: Pulse, settings: Settings, told: dict[str, Any] | None) -> dict[str, Any] | None:
+async def _looked(pulse: Pulse, settings: Settings, shown: dict[str, Any] | None) -> dict[str, Any] | None:
     """While the database is away nothing is known to have moved."""
     try:
         return await pulse.of(settings)
     except PenstockError:
-        return told
+        return shown
 
 
 def _pulse(request: Request) -> Pulse:

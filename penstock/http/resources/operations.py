@@ -1,4 +1,4 @@
-"""Operations: runs, alerts, metrics, and whether the process and what it stands on are well."""
+"""Operations: runs, alerts, metrics, and whether the process and what it depends on are well."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -73,7 +73,7 @@ def read_runs(
     """What each pipeline did, the latest run first."""
     when: datetime | None = before
     with pool.connection(settings_of(request)) as connection:
-        runs, more = page_of_runs(connection, pipeline=pipeline, status=status, before=when, limit=limit)
+        runs, more = page_of_runs(connection, pipeline=pipeline, status=status, before=when, max_count=limit)
     return Json(
         {"runs": [plain(run) for run in runs], "next": runs[-1].started_at if more else None},
     )

@@ -98,11 +98,11 @@ class NewEventIn(BaseModel):
 
 
 def _distinct(events: list[NewEventIn]) -> list[NewEventIn]:
-    """The store refuses it as well, but cannot say where it stands in the body."""
+    """The store refuses it as well, but cannot say where it is in the body."""
     places: dict[UUID | None, int] = {}
     for place, event in enumerate(events):
         if event.id and places.setdefault(event.id, place) != place:
-            raise ValueError(f"the id of event {places[event.id]} stands again at event {place}")
+            raise ValueError(f"the id of event {places[event.id]} appears again at event {place}")
     return events
 
 
@@ -145,7 +145,7 @@ def _append(request: Request, aggregate_type: str, aggregate_id: str, body: Appe
 
 async def _append_directly(request: StrictRequest) -> Json | None:
     """What FastAPI would do for `append_events`, at a third of the cost: one event is stored on the event loop, since a
-    thread's hand-over costs more than the append. Whatever looks wrong goes the usual way.
+    thread's hand-over costs more than the append. What looks wrong goes the usual way.
     """
     try:
         aggregate_type = _AGGREGATE_TYPE.validate_python(request.path_params["aggregate_type"])
@@ -198,7 +198,7 @@ def read_events_of_stream(
 ) -> Response:
     """Read a stream in order, by pages of `limit` events or 4 MB. 404 if there is no such stream."""
     with pool.connection(settings_of(request)) as connection:
-        page = page_of_stream(connection, aggregate_type, aggregate_id, after_version=after_version, limit=limit)
+        page = page_of_stream(connection, aggregate_type, aggregate_id, after_version=after_version, max_count=limit)
     if page.version is None and not after_version:
         raise NotFound(f"there is no stream {aggregate_type}/{aggregate_id}")
     rest = {

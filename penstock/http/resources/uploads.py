@@ -34,14 +34,12 @@ AT_ONCE: Final = 8
 
 
 class UploadOptions(ImportOptions):
-    name: Annotated[str, Field(min_length=1, max_length=500, description="The file's name, for the account.")] = (
-        "upload"
-    )
+    name: Annotated[str, Field(min_length=1, max_length=500, description="The file's name, to show it by.")] = "upload"
 
 
 class UploadOpened(Answer):
     import_id: str
-    upload_url: str = Field(description="PUT the file there as it is. Whoever has this address can, once.")
+    upload_url: str = Field(description="PUT the file there as it is. Anybody who has this address can, once.")
     expires_at: str = Field(examples=["2026-11-21T11:30:00Z"])
     start_url: str = Field(description="POST there when the file has arrived.")
     status_url: str
@@ -104,8 +102,8 @@ async def receive_upload(request: Request, token: Annotated[str, Path(max_length
     import_id = verify(settings, token, datetime.now(UTC))
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         raise HTTPException(415, "send the file itself, not a form with it")
-    send_after = request.headers.get("content-length", "")
-    if send_after.isdigit() and int(send_after[:20]) > settings.max_upload_bytes:
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdigit() and int(content_length[:20]) > settings.max_upload_bytes:
         raise BodyTooLarge(settings.max_upload_bytes)
     body = UploadBody(request.stream(), settings.max_upload_bytes)
     await body.begin()

@@ -17,7 +17,7 @@ routes = router()
 class ViewOut(Answer):
     name: str
     kind: Literal["materialized", "table"]
-    refreshed_at: str | None = Field(description="Whatever was committed before is in the view; null: never filled.")
+    refreshed_at: str | None = Field(description="What was committed before is in the view; null: never filled.")
     duration_ms: int | None = Field(description="How long the last refresh took.")
 
 
@@ -67,7 +67,7 @@ def read_one_view(
 ) -> Json:
     """Read a view: months, days and hours newest first, products by revenue."""
     with pool.connection(settings_of(request)) as connection:
-        return Json(plain(read_view(connection, name, after=after, before=before, limit=limit)))
+        return Json(plain(read_view(connection, name, after=after, before=before, max_count=limit)))
 
 
 @routes.post("/v1/views/{name}/refresh", responses={200: {"model": RefreshedOut}}, openapi_extra=requires("admin"))

@@ -54,7 +54,7 @@ _HEADERS = [
 async def receive_webhook(request: Request, source: Name) -> Json:
     """Take a delivery signed by the Standard Webhooks scheme. It is stored before this answers, and worked after.
 
-    401 if no signature fits, 404 for an unknown source; nothing is stored then. What the body says is not judged here.
+    401 if no signature fits, 404 for an unknown source; nothing is stored then. What the body says is not checked here.
     """
     body = await request.body()
     headers = dict(request.headers.items())

@@ -2,7 +2,7 @@
 
 create_import    store a file and open its import (the same file read in the same way: the one there is)
 advance_import   work on it for a while, or to its end; resumable after any crash
-import_status    how it stands: state, account, progress
+import_status    state, counts, progress
 rejects_csv      the refused lines, safe to open in a spreadsheet
 """
 

@@ -44,15 +44,15 @@ def create_import(
 
 
 def import_status(settings: Settings, import_id: UUID) -> Import:
-    """How an import stands; raises `NotFound`."""
+    """The import as it is now; raises `NotFound`."""
     with pool.connection(settings) as connection:
         return ledger.read_import(connection, import_id)
 
 
-def list_imports(settings: Settings, limit: int = 50) -> list[Import]:
+def list_imports(settings: Settings, max_count: int = 50) -> list[Import]:
     """The latest imports, newest first."""
     with pool.connection(settings) as connection:
-        return ledger.list_imports(connection, limit)
+        return ledger.list_imports(connection, max_count)
 
 
 def rejects_csv(settings: Settings, import_id: UUID) -> Iterator[str]:

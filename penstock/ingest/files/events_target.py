@@ -42,7 +42,7 @@ class Metadata(Json):
         if moment is not None:
             if not isinstance(moment, str) or not _ZONE.search(moment):
                 raise InvalidValue("occurred_at must be a time with a zone, such as 2010-12-01T08:26:00Z")
-            Timestamp(of_fact=True).read(moment)
+            Timestamp(of_event=True).read(moment)
         return text
 
 
@@ -61,7 +61,7 @@ TARGET = register(
             Field("event_type", Text(at_most=200), True, ("type",)),
             Field("payload", Json(), True, ("data", "body")),
             Field("metadata", Metadata(), False, ()),
-            Field("occurred_at", Timestamp(of_fact=True), False, ("dt", "time", "timestamp", "created_at")),
+            Field("occurred_at", Timestamp(of_event=True), False, ("dt", "time", "timestamp", "created_at")),
             Field("id", Text(at_most=200), False, ("event_id",)),
             Field("schema_version", Integer(1, 1_000_000), False, ()),
         ),

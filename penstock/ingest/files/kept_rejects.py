@@ -26,7 +26,7 @@ def room_for_rejects(imported: Import) -> int:
 
 
 def keep_rejects(connection: Connection, imported: Import, rejects: Sequence[RejectedRecord]) -> dict[str, int]:
-    """Write as many of them as there is room for; gives how the account moves."""
+    """Write as many of them as there is room for; gives how the counts change."""
     kept, size = _first_that_fit(rejects[: room_for_rejects(imported)], KEPT_BYTES - imported.rejects_kept_bytes)
     if not kept:
         return {}

@@ -1,4 +1,4 @@
-"""The account of an import: one row of `raw.imports`, moved only together with what it counts."""
+"""The ledger of imports: one row of `raw.imports` each, changed only together with what it counts."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from penstock.errors import NotFound
-from penstock.ingest.files.load.chunks import Chunk
+from penstock.ingest.files.load.batches import LoadBatch
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.storage.stored_files import StoredFile
@@ -27,7 +27,7 @@ _COLUMNS = """id, target, source_name, content_sha256, size_bytes, options, plan
 
 @dataclass(frozen=True)
 class Import:
-    """One import as it stands. `rows_read = loaded + rejected + duplicate + pending`, always."""
+    """One import as it is now. `rows_read = loaded + rejected + duplicate + pending`, always."""
 
     id: UUID
     target: str
@@ -70,7 +70,7 @@ class Import:
 
     @property
     def read_plan(self) -> Plan:
-        assert self.plan is not None, "planned before the first chunk"
+        assert self.plan is not None, "planned before the first batch"
         return Plan.from_json(self.plan)
 
     @property
@@ -140,7 +140,7 @@ def open_import(
     return read_import(connection, row[0]), True
 
 
-def settle_upload(connection: Connection, settings: Settings, imported: Import, file: StoredFile) -> bool:
+def identify_upload(connection: Connection, settings: Settings, imported: Import, file: StoredFile) -> bool:
     """Note what an upload holds. If this very file was imported in this very way, the import ends with that: False."""
     fingerprint = _fingerprint(settings, file, Options.read(imported.options))
     same = connection.execute(
@@ -149,9 +149,9 @@ def settle_upload(connection: Connection, settings: Settings, imported: Import, 
         (imported.target, fingerprint),
     ).fetchone()
     if same:
-        end(connection, imported.id, "completed", result={"same_as": str(same[0])}, source_bytes=file.size)
+        finish_import(connection, imported.id, "completed", result={"same_as": str(same[0])}, source_bytes=file.size)
         return False
-    move(connection, imported.id, content_sha256=file.sha256, size_bytes=file.size, fingerprint=fingerprint)
+    update_import(connection, imported.id, content_sha256=file.sha256, size_bytes=file.size, fingerprint=fingerprint)
     return True
 
 
@@ -160,7 +160,7 @@ def _fingerprint(settings: Settings, file: StoredFile, options: Options) -> str:
 
 
 def read_import(connection: Connection, import_id: UUID, *, lock: bool = False) -> Import:
-    """`lock` holds the row to the end of the transaction: one chunk at a time, whoever advances."""
+    """`lock` holds the row to the end of the transaction: one batch at a time, with any number of workers."""
     with connection.cursor(row_factory=class_row(Import)) as cursor:
         found = cursor.execute(
             f"select {_COLUMNS} from raw.imports where id = %s{' for update' if lock else ''}",  # noqa: S608
@@ -171,17 +171,17 @@ def read_import(connection: Connection, import_id: UUID, *, lock: bool = False) 
     return found
 
 
-def list_imports(connection: Connection, limit: int = 50) -> list[Import]:
+def list_imports(connection: Connection, max_count: int = 50) -> list[Import]:
     with connection.cursor(row_factory=class_row(Import)) as cursor:
         cursor.execute(
             f"select {_COLUMNS} from raw.imports order by created_at desc, id limit %s",  # noqa: S608
-            (limit,),
+            (max_count,),
         )
         return cursor.fetchall()
 
 
-def move(connection: Connection, import_id: UUID, **changes: Any) -> None:
-    """Set columns; a name that ends in `_by` adds to the column instead. Whatever moves, the import gets on."""
+def update_import(connection: Connection, import_id: UUID, **changes: Any) -> None:
+    """Set columns; a name that ends in `_by` adds to the column instead. Any update counts as progress."""
     sets, values = [], []
     for name, value in {"attempts": 0, "error": None, **changes}.items():
         column = name.removesuffix("_by")
@@ -205,7 +205,7 @@ def begin_attempt(connection: Connection, import_id: UUID) -> None:
 
 
 def note_error(connection: Connection, import_id: UUID, reason: str) -> None:
-    """Keep what stopped a worker for whoever looks at the import; it is gone when the import gets on."""
+    """Keep what stopped a worker, to be shown; the next progress clears it."""
     connection.execute(
         """update raw.imports set error = %s
            where id = %s and state in ('waiting', 'loading', 'forming', 'appending')""",
@@ -213,15 +213,15 @@ def note_error(connection: Connection, import_id: UUID, reason: str) -> None:
     )
 
 
-def end(connection: Connection, import_id: UUID, state: str, **changes: Any) -> None:
-    move(connection, import_id, state=state, **changes)
+def finish_import(connection: Connection, import_id: UUID, state: str, **changes: Any) -> None:
+    update_import(connection, import_id, state=state, **changes)
     connection.execute("update raw.imports set finished_at = clock_timestamp() where id = %s", (import_id,))
 
 
 def start_over(connection: Connection, import_id: UUID) -> None:
     """Back to the first line, when the staged rows were lost in a crash of the server."""
     connection.execute("delete from raw.import_rejects where import_id = %s", (import_id,))
-    move(
+    update_import(
         connection,
         import_id,
         state="waiting",
@@ -242,10 +242,10 @@ def start_over(connection: Connection, import_id: UUID) -> None:
     )
 
 
-def write_chunk(connection: Connection, import_id: UUID, chunk: Chunk, *, compared: bool) -> None:
+def note_batch(connection: Connection, import_id: UUID, batch: LoadBatch, *, compared: bool) -> None:
     """Note which stretch of the file went into a table in which way, for `undo`."""
     connection.execute(
-        """insert into raw.import_chunks (import_id, from_offset, to_offset, from_line, compared)
+        """insert into raw.import_batches (import_id, from_offset, to_offset, from_line, compared)
            values (%s, %s, %s, %s, %s)""",
-        (import_id, chunk.from_offset, chunk.to_offset, chunk.from_line, compared),
+        (import_id, batch.from_offset, batch.to_offset, batch.from_line, compared),
     )

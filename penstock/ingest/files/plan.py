@@ -1,7 +1,7 @@
-"""How one file is read into one target: each column's field and kind, the constants and the defaults.
+"""How one file is read into one target: each column's field and type, the constants and the defaults.
 
-Made once, when an import begins, from the file's layout and the caller's options; kept with the import as JSON and
-shown to whoever asks, so that nothing is assumed in silence.
+Made once, when an import begins, from the file's dialect and the caller's options; kept with the import as JSON and
+shown on request, so that nothing is assumed in silence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,15 +24,15 @@ class Column:
 
     name: str
     field: str | None
-    kind: FieldType
+    field_type: FieldType
     required: bool
     exact: bool
 
     def bare(self, delimiter: bytes) -> bytes:
-        return self.kind.bare(delimiter, exact=self.exact)
+        return self.field_type.bare(delimiter, exact=self.exact)
 
     def quoted(self) -> bytes:
-        return self.kind.quoted(exact=self.exact)
+        return self.field_type.quoted(exact=self.exact)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Plan:
     """`fields` says for each column of the file which field it is, or None."""
 
     target_name: str
-    layout: Dialect
+    dialect: Dialect
     fields: tuple[str | None, ...]
     constants: Mapping[str, str]
     defaults: Mapping[str, str]
@@ -56,12 +56,12 @@ class Plan:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The columns in the order in which they are handed to COPY."""
-        names = self.layout.header if self.is_table else self.fields
+        names = self.dialect.header if self.is_table else self.fields
         return tuple(self._column(str(name), field) for name, field in zip(names, self.fields, strict=True))
 
     @property
     def is_table(self) -> bool:
-        return self.layout.format == "csv"
+        return self.dialect.format == "csv"
 
     @property
     def is_direct(self) -> bool:
@@ -74,16 +74,16 @@ class Plan:
         styles = (Timestamp(self.dates[name]).own_date_style for name in self.fields if name and name in self.dates)
         return next((style for style in styles if style), "YMD")
 
-    def kind_of(self, name: str) -> FieldType:
-        kind = self.target.by_name[name].kind
+    def field_type_of(self, name: str) -> FieldType:
+        field_type = self.target.by_name[name].field_type
         profile = next((item for item in self.target.profiles if item.name == self.profile), None)
-        if profile and name in profile.kinds:
-            kind = profile.kinds[name]
-        if isinstance(kind, Timestamp) and name in self.dates:
-            return replace(kind, format=self.dates[name], date_style=self.date_style)
-        if isinstance(kind, Number) and self.decimal == ",":
-            return replace(kind, comma=True)
-        return kind
+        if profile and name in profile.field_types:
+            field_type = profile.field_types[name]
+        if isinstance(field_type, Timestamp) and name in self.dates:
+            return replace(field_type, format=self.dates[name], date_style=self.date_style)
+        if isinstance(field_type, Number) and self.decimal == ",":
+            return replace(field_type, comma=True)
+        return field_type
 
     @cached_property
     def required(self) -> frozenset[str]:
@@ -97,53 +97,55 @@ class Plan:
     def _column(self, name: str, field: str | None) -> Column:
         if field is None:
             return Column(name, None, IGNORED, required=False, exact=False)
-        return Column(name, field, self.kind_of(field), field in self.required, exact=self.is_direct)
+        return Column(name, field, self.field_type_of(field), field in self.required, exact=self.is_direct)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Plan":
-        layout = Dialect(**{**value["layout"], "header": tuple(value["layout"]["header"])})
-        return cls(**{**value, "layout": layout, "fields": tuple(value["fields"])})
+        dialect = Dialect(**{**value["dialect"], "header": tuple(value["dialect"]["header"])})
+        return cls(**{**value, "dialect": dialect, "fields": tuple(value["fields"])})
 
     def described(self) -> dict[str, Any]:
-        """The plan for a reader: {column: field}, what was assumed, what is left out."""
+        """The plan as it is shown: {column: field}, what was assumed, what is left out."""
         pairs = zip([column.name for column in self.columns], self.fields, strict=True)
         return {
-            "format": self.layout.format,
-            "encoding": self.layout.encoding,
-            "gzip": self.layout.packed,
-            "delimiter": self.layout.delimiter if self.is_table else None,
+            "format": self.dialect.format,
+            "encoding": self.dialect.encoding,
+            "gzip": self.dialect.compressed,
+            "delimiter": self.dialect.delimiter if self.is_table else None,
             "mapping": dict(pairs),
             "constants": dict(self.constants),
             "defaults": dict(self.defaults),
-            "types": {column.field: type(column.kind).__name__.lower() for column in self.columns if column.field},
+            "types": {
+                column.field: type(column.field_type).__name__.lower() for column in self.columns if column.field
+            },
             "dates": dict(self.dates),
             "decimal": self.decimal,
             "profile": self.profile,
         }
 
 
-def make_plan(target: Target, layout: Dialect, options: Options) -> Plan:
+def make_plan(target: Target, dialect: Dialect, options: Options) -> Plan:
     """Match columns to fields; raises `InvalidInput` that names what is missing, unknown or given twice."""
     _check_names(target, options)
-    header = list(layout.header)
-    fields = _fields_of(target, header, options) if layout.format == "csv" else _keys_of(target, options)
+    header = list(dialect.header)
+    fields = _fields_of(target, header, options) if dialect.format == "csv" else _keys_of(target, options)
     profile = target.profile_of(header)
     constants = {**(profile.constants if profile else {}), **options.constants}
     given = {field for field in fields if field}
     constants = {name: value for name, value in constants.items() if name not in given or name in options.constants}
     plan = Plan(
         target.name,
-        layout,
+        dialect,
         tuple(fields),
         constants,
         {**target.defaults, **options.defaults},
         options.dates,
         options.decimal,
         profile.name if profile else None,
-        {key: field for key, field in options.mapping.items() if field} if layout.format != "csv" else {},
+        {key: field for key, field in options.mapping.items() if field} if dialect.format != "csv" else {},
     )
     _check_complete(plan, header)
     return _with_canonical_values(plan)
@@ -198,11 +200,11 @@ def _check_complete(plan: Plan, header: list[str]) -> None:
 
 
 def _with_canonical_values(plan: Plan) -> Plan:
-    """Constants and defaults are checked as if they stood in the file."""
+    """Constants and defaults are checked as if they were in the file."""
 
     def checked(option: str, values: Mapping[str, str]) -> dict[str, str]:
         try:
-            return {name: plan.kind_of(name).read(value) for name, value in values.items()}
+            return {name: plan.field_type_of(name).read(value) for name, value in values.items()}
         except InvalidValue as error:
             raise InvalidInput(f"a value is {error}", field=option) from error
 

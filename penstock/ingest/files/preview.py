@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 from uuid import uuid4
 
 from penstock.errors import InvalidInput
-from penstock.ingest.files.load.chunks import Chunk, chunks
+from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dates import infer_date_formats
 from penstock.ingest.files.parse.dialect import sniff
-from penstock.ingest.files.parse.reader import read_pieces
+from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.slow_path import RejectedRecord
 from penstock.ingest.files.plan import Plan, make_plan
 from penstock.ingest.files.rejects import escape_formula
@@ -35,10 +35,10 @@ class _Counts:
     rejected: int = 0
     rejects: list[RejectedRecord] = field(default_factory=list)
 
-    def add(self, chunk: Chunk) -> None:
-        self.read += chunk.records + len(chunk.rejects)
-        self.rejected += len(chunk.rejects)
-        self.rejects += chunk.rejects[: ROWS - len(self.rejects)]
+    def add(self, batch: LoadBatch) -> None:
+        self.read += batch.records + len(batch.rejects)
+        self.rejected += len(batch.rejects)
+        self.rejects += batch.rejects[: ROWS - len(self.rejects)]
 
 
 def dry_run(
@@ -52,7 +52,7 @@ def dry_run(
     with _opened(source) as file:
         plan = infer_date_formats(file, make_plan(find_target(target), sniff(file, checked), checked))
         with pool.connection(settings) as connection, connection.transaction(force_rollback=True):
-            look = _look_at_table if plan.is_direct else _look_at_facts
+            look = _look_at_table if plan.is_direct else _look_at_events
             counts, outcome = look(connection, settings, plan, file)
     return {
         "dry_run": True,
@@ -77,28 +77,28 @@ def _look_at_table(
 
 
 def _counted(plan: Plan, file: BinaryIO, counts: _Counts) -> Iterator[bytes]:
-    for chunk in _chunks(plan, file):
-        yield from chunk.stream()
-        counts.add(chunk)
+    for batch in _batches(plan, file):
+        yield from batch.stream()
+        counts.add(batch)
 
 
-def _chunks(plan: Plan, file: BinaryIO) -> Iterator[Chunk]:
-    offset, line = plan.layout.body, plan.layout.first_line
-    return chunks(read_pieces(file, plan, offset, line), offset, line)
+def _batches(plan: Plan, file: BinaryIO) -> Iterator[LoadBatch]:
+    offset, line = plan.dialect.body, plan.dialect.first_line
+    return load_batches(read_batches(file, plan, offset, line), offset, line)
 
 
-def _look_at_facts(
+def _look_at_events(
     connection: Connection, settings: Settings, plan: Plan, file: BinaryIO
 ) -> tuple[_Counts, dict[str, Any]]:
-    facts, counts, staged = plan.target.into, _Counts(), 0
-    assert isinstance(facts, EventMapping)
+    mapping, counts, staged = plan.target.into, _Counts(), 0
+    assert isinstance(mapping, EventMapping)
     staging = Staging(uuid4(), plan)
     staging.create(connection, settings.timezone)
-    for chunk in _chunks(plan, file):
-        staged += staging.copy(connection, chunk, staged, settings.timezone)
-        counts.add(chunk)
-    number, _ = staging.form_facts(connection, facts, _now(connection), "dry run", "dry run")
-    loaded, duplicate, conflict = staging.judge(connection, facts, staged)
+    for batch in _batches(plan, file):
+        staged += staging.copy(connection, batch, staged, settings.timezone)
+        counts.add(batch)
+    number, _ = staging.form_events(connection, mapping, _now(connection), "dry run", "dry run")
+    loaded, duplicate, conflict = staging.classify(connection, mapping, staged)
     counts.rejected += conflict
     rows = staging.preview_rows(connection, ROWS)
     return counts, {"loaded": loaded, "duplicate": duplicate, "facts": number, "rows": rows}

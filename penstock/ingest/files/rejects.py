@@ -8,7 +8,7 @@ from uuid import UUID
 
 from penstock.ingest.files import kept_rejects, ledger
 from penstock.ingest.files.ledger import Import
-from penstock.ingest.files.parse.reader import read_pieces
+from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.slow_path import KEPT
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
@@ -47,21 +47,21 @@ def fill_contents(connection: Connection, import_id: UUID, file: BinaryIO) -> No
     imported = ledger.read_import(connection, import_id)
     room = kept_rejects.KEPT_BYTES - imported.rejects_kept_bytes
     left = _fill(connection, imported, file, room)
-    ledger.move(connection, import_id, rejects_kept_bytes_by=room - left)
+    ledger.update_import(connection, import_id, rejects_kept_bytes_by=room - left)
 
 
 def _fill(connection: Connection, imported: Import, file: BinaryIO, room: int) -> int:
     """Gives the room that is left."""
     plan = imported.read_plan
-    mark = plan.layout.line_end[-1:].encode()
+    mark = plan.dialect.line_end[-1:].encode()
     wanted = _lines_without_content(connection, imported.id)
     line = next(wanted, None)
-    for piece in read_pieces(file, plan, plan.layout.body, plan.layout.first_line):
+    for parsed in read_batches(file, plan, plan.dialect.body, plan.dialect.first_line):
         lines = None
-        while line is not None and line < piece.next_line:
-            if piece.origin is None and lines is None:
-                lines = piece.data.split(mark)
-            content = piece.origin if lines is None else lines[line - piece.line]
+        while line is not None and line < parsed.next_line:
+            if parsed.origin is None and lines is None:
+                lines = parsed.data.split(mark)
+            content = parsed.origin if lines is None else lines[line - parsed.line]
             kept = (content or b"")[:KEPT].rstrip(b"\r\n")
             room -= len(kept)
             if room < 0:
@@ -98,7 +98,7 @@ def _page(settings: Settings, import_id: UUID, after: tuple[int, int]) -> list[t
 
 
 def escape_formula(cell: object) -> object:
-    """Text as it came, with a quote before what a spreadsheet would run; bytes that are no text as \\xNN."""
+    """Text as it came, with a quote before what a spreadsheet would run; bytes that are not text as \\xNN."""
     if isinstance(cell, bytes):
         cell = cell.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
     if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):

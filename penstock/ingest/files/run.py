@@ -1,7 +1,7 @@
 """An import from its first byte to its last event, in steps that may stop anywhere.
 
 `waiting` → (planned) → `loading` → `forming` → `appending` → `completed`; or `failed` (the file cannot be read),
-`aborted` (more rejects than asked for) or, later, `undone`. Every step is a transaction that moves the account
+`aborted` (more rejects than asked for) or, later, `undone`. Every step is a transaction that changes the counts
 together with the rows, so a run that is killed goes on where the last step ended.
 """
 
@@ -19,17 +19,17 @@ from penstock.errors import PenstockError, SettingsError, Unavailable
 from penstock.ingest.files import ledger
 from penstock.ingest.files.kept_rejects import ROW_BYTES, keep_rejects
 from penstock.ingest.files.ledger import Import
-from penstock.ingest.files.load.chunks import Chunk, chunks
+from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dates import infer_date_formats
 from penstock.ingest.files.parse.dialect import sniff
-from penstock.ingest.files.parse.reader import read_pieces
+from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.stream import Meter
 from penstock.ingest.files.plan import make_plan
 from penstock.ingest.files.rejects import fill_contents
-from penstock.ingest.files.storage.stored_files import drop_incoming, open_file, settle_incoming
+from penstock.ingest.files.storage.stored_files import drop_incoming, open_file, store_incoming
 from penstock.ingest.files.target import EventMapping, find_target
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
@@ -37,11 +37,11 @@ from penstock.redaction import error_text
 from penstock.settings import Settings
 
 EVENTS_A_STEP = 10_000
-"""Events wait for no longer than the append of so many facts takes."""
+"""Events wait for no longer than the append of so many rows takes."""
 ROWS_A_BUCKET = 1_000_000
-"""Of larger files the facts are formed bucket by bucket, so that no step takes long."""
+"""Of larger files the events are formed bucket by bucket, so that no step takes long."""
 ROWS_FOR_TWO = 50_000
-"""From so many rows on the facts are formed on two connections."""
+"""From so many rows on the events are formed on two connections."""
 MAX_ATTEMPTS = 10
 """So often a worker may begin without getting anywhere; with the retries of Inngest's that is about an hour."""
 
@@ -60,7 +60,7 @@ log = logging.getLogger("penstock.ingest.files")
 
 
 def advance_import(settings: Settings, import_id: UUID, *, seconds: float | None = None) -> Import:
-    """Work on an import until it is final or `seconds` have passed; gives it as it then stands.
+    """Work on an import until it is final or `seconds` have passed; gives it as it is then.
 
     Call it again until `is_final`. Safe to call twice at once and after any crash. An error that may pass is raised,
     so that the caller tries again; any other, and the last of `MAX_ATTEMPTS` that got nowhere, ends the import.
@@ -123,16 +123,16 @@ class _Runner:
                 return
             if imported.plan:
                 Staging(imported.id, imported.read_plan).drop(connection)
-            ledger.end(connection, imported.id, "failed", error=reason)
+            ledger.finish_import(connection, imported.id, "failed", error=reason)
 
     def plan(self, connection: Connection, imported: Import) -> None:
         if imported.is_upload:
-            self.settle(connection, imported)
+            self.take_upload(connection, imported)
             return
         with open_file(self.settings, imported.content_sha256) as file:
             options = Options.read(imported.options)
-            layout = sniff(file, options)
-            plan = infer_date_formats(file, make_plan(find_target(imported.target), layout, options))
+            dialect = sniff(file, options)
+            plan = infer_date_formats(file, make_plan(find_target(imported.target), dialect, options))
         with connection.transaction():
             if ledger.read_import(connection, imported.id, lock=True).state != "waiting":
                 return
@@ -140,21 +140,21 @@ class _Runner:
                 check_table(connection, plan.target, plan)
             else:
                 Staging(imported.id, plan).create(connection, self.settings.timezone)
-            ledger.move(
+            ledger.update_import(
                 connection,
                 imported.id,
                 plan=plan.as_json(),
                 state="loading",
-                offset_bytes=layout.body,
-                next_line=layout.first_line,
+                offset_bytes=dialect.body,
+                next_line=dialect.first_line,
             )
 
-    def settle(self, connection: Connection, imported: Import) -> None:
-        stored = settle_incoming(self.settings, imported.id)
+    def take_upload(self, connection: Connection, imported: Import) -> None:
+        stored = store_incoming(self.settings, imported.id)
         with connection.transaction():
             imported = ledger.read_import(connection, imported.id, lock=True)
             if imported.is_upload and imported.state == "waiting":
-                ledger.settle_upload(connection, self.settings, imported, stored)
+                ledger.identify_upload(connection, self.settings, imported, stored)
         drop_incoming(self.settings, imported.id)
 
     def load(self, connection: Connection, imported: Import) -> None:
@@ -172,67 +172,67 @@ class _Runner:
             if now.state != "loading":
                 return
             if imported.read_plan.is_direct:
-                ledger.end(connection, imported.id, "completed", source_bytes=imported.size_bytes)
+                ledger.finish_import(connection, imported.id, "completed", source_bytes=imported.size_bytes)
             else:
-                ledger.move(connection, imported.id, state="forming", source_bytes=imported.size_bytes)
+                ledger.update_import(connection, imported.id, state="forming", source_bytes=imported.size_bytes)
 
     def _load_from(self, connection: Connection, imported: Import, file: BinaryIO) -> bool:
-        """Load chunk by chunk; gives whether the end of the file was reached."""
+        """Load batch by batch; gives whether the end of the file was reached."""
         plan, meter = imported.read_plan, Meter()
         if plan.is_direct and self.writer is None:
             self.writer = TableWriter(imported.id, plan, self.settings.timezone)
         offset, line = imported.offset_bytes, imported.next_line
-        for chunk in chunks(read_pieces(file, plan, offset, line, meter), offset, line):
-            if not self._load_chunk(connection, chunk, meter):
+        for batch in load_batches(read_batches(file, plan, offset, line, meter), offset, line):
+            if not self._load_batch(connection, batch, meter):
                 return False
             self.worked = True
             if self.out_of_time:
                 return False
         return True
 
-    def _load_chunk(self, connection: Connection, chunk: Chunk, meter: Meter) -> bool:
+    def _load_batch(self, connection: Connection, batch: LoadBatch, meter: Meter) -> bool:
         with connection.transaction():
             imported = ledger.read_import(connection, self.import_id, lock=True)
-            if imported.state != "loading" or imported.offset_bytes != chunk.from_offset:
-                return False  # somebody else has advanced it: begin from where it stands now
-            counts = self._write_chunk(connection, imported, chunk)
-            counts |= keep_rejects(connection, imported, chunk.rejects)
-            ledger.move(
+            if imported.state != "loading" or imported.offset_bytes != batch.from_offset:
+                return False  # somebody else has advanced it: begin from where it is now
+            counts = self._write_chunk(connection, imported, batch)
+            counts |= keep_rejects(connection, imported, batch.rejects)
+            ledger.update_import(
                 connection,
                 imported.id,
-                offset_bytes=chunk.to_offset,
-                next_line=chunk.next_line,
+                offset_bytes=batch.to_offset,
+                next_line=batch.next_line,
                 source_bytes=meter.consumed,
-                rows_read_by=chunk.records + len(chunk.rejects),
-                rejected_by=len(chunk.rejects),
+                rows_read_by=batch.records + len(batch.rejects),
+                rejected_by=len(batch.rejects),
                 **counts,
             )
-            if imported.reject_limit is not None and imported.rejected + len(chunk.rejects) > imported.reject_limit:
+            if imported.reject_limit is not None and imported.rejected + len(batch.rejects) > imported.reject_limit:
                 self._abort(connection, imported)
                 return False
         return True
 
-    def _write_chunk(self, connection: Connection, imported: Import, chunk: Chunk) -> dict[str, int]:
-        """Write the records where they belong; gives how the account moves."""
+    def _write_chunk(self, connection: Connection, imported: Import, batch: LoadBatch) -> dict[str, int]:
+        """Write the records where they belong; gives how the counts change."""
         if self.writer:
-            written = self.writer.write(connection, chunk)
-            chunk.rejects += written.rejects
-            chunk.records -= len(written.rejects)
-            ledger.write_chunk(connection, imported.id, chunk, compared=written.compared)
+            written = self.writer.write(connection, batch)
+            batch.rejects += written.rejects
+            batch.records -= len(written.rejects)
+            ledger.note_batch(connection, imported.id, batch, compared=written.compared)
             return {
                 "loaded_by": written.added + written.updated,
                 "updated_by": written.updated,
                 "duplicate_by": written.duplicate,
             }
         staging = Staging(imported.id, imported.read_plan)
-        copied = staging.copy(connection, chunk, imported.staged, self.settings.timezone)
-        assert copied == chunk.records, f"Postgres counted {copied} rows, we counted {chunk.records}"
+        copied = staging.copy(connection, batch, imported.staged, self.settings.timezone)
+        assert copied == batch.records, f"Postgres counted {copied} rows, we counted {batch.records}"
         return {"pending_by": copied, "staged_by": copied}
 
     def _abort(self, connection: Connection, imported: Import) -> None:
         Staging(imported.id, imported.read_plan).drop(connection)
         reason = f"more than {imported.reject_limit} rejected lines"
-        ledger.end(connection, imported.id, "aborted", error=reason)
+        ledger.finish_import(connection, imported.id, "aborted", error=reason)
 
     def _is_lost(self, connection: Connection, imported: Import) -> bool:
         plan = imported.read_plan
@@ -247,8 +247,8 @@ class _Runner:
         return not lost
 
     def form(self, connection: Connection, imported: Import) -> None:
-        facts = imported.read_plan.target.into
-        assert isinstance(facts, EventMapping)
+        mapping = imported.read_plan.target.into
+        assert isinstance(mapping, EventMapping)
         staging = Staging(imported.id, imported.read_plan)
         with connection.transaction(), self._second_connection(imported) as second:
             imported = ledger.read_import(connection, imported.id, lock=True)
@@ -260,11 +260,11 @@ class _Runner:
                 "formed": 0,
             }
             share = (progress["bucket"], progress["buckets"])
-            _, lines = staging.form_facts(
-                connection, facts, imported.created_at, imported.content_sha256, imported.actor, share, second
+            _, lines = staging.form_events(
+                connection, mapping, imported.created_at, imported.content_sha256, imported.actor, share, second
             )
             progress = {**progress, "appended": 0, "formed": progress["formed"] + lines}
-            ledger.move(connection, imported.id, state="appending", progress=progress)
+            ledger.update_import(connection, imported.id, state="appending", progress=progress)
 
     @contextmanager
     def _second_connection(self, imported: Import) -> Iterator[Connection | None]:
@@ -276,8 +276,8 @@ class _Runner:
             yield second
 
     def append(self, connection: Connection, imported: Import) -> None:
-        facts = imported.read_plan.target.into
-        assert isinstance(facts, EventMapping)
+        mapping = imported.read_plan.target.into
+        assert isinstance(mapping, EventMapping)
         staging = Staging(imported.id, imported.read_plan)
         with connection.transaction():
             imported = ledger.read_import(connection, imported.id, lock=True)
@@ -285,34 +285,36 @@ class _Runner:
                 return
             after = imported.progress["appended"]
             upto = staging.cut(connection, after, EVENTS_A_STEP)
-            counts = staging.append(connection, imported, facts, after, upto)
+            counts = staging.append(connection, imported, mapping, after, upto)
             conflicts = imported.progress.get("conflicts", 0) + counts["conflict"]
             progress = {**imported.progress, "appended": upto, "conflicts": conflicts}
-            self._account(connection, imported, counts, progress)
+            self._update_counts(connection, imported, counts, progress)
             if staging.cut(connection, upto, 1) == upto:
                 self._end_bucket(connection, imported, staging, progress)
 
     def _end_bucket(self, connection: Connection, imported: Import, staging: Staging, progress: dict[str, int]) -> None:
         if progress["bucket"] + 1 < progress["buckets"]:
-            staging.drop_facts(connection)
+            staging.drop_events(connection)
             progress = {**progress, "bucket": progress["bucket"] + 1}
-            ledger.move(connection, imported.id, state="forming", progress=progress)
+            ledger.update_import(connection, imported.id, state="forming", progress=progress)
             return
         assert progress["formed"] == imported.staged, f"{progress} of {imported.staged} staged rows"
         staging.drop(connection)
         if progress["conflicts"]:
             with open_file(self.settings, imported.content_sha256) as file:
                 fill_contents(connection, imported.id, file)
-        ledger.end(connection, imported.id, "completed")
+        ledger.finish_import(connection, imported.id, "completed")
 
     @staticmethod
-    def _account(connection: Connection, imported: Import, counts: dict[str, int], progress: dict[str, int]) -> None:
+    def _update_counts(
+        connection: Connection, imported: Import, counts: dict[str, int], progress: dict[str, int]
+    ) -> None:
         lines = counts["loaded"] + counts["duplicate"] + counts["conflict"]
         result = {
             "facts": imported.result.get("facts", 0) + counts["facts"],
             "events": imported.result.get("events", 0) + counts["events"],
         }
-        ledger.move(
+        ledger.update_import(
             connection,
             imported.id,
             loaded_by=counts["loaded"],

@@ -1,4 +1,4 @@
-"""Find imports that nobody works on: whose start was never announced, or whose worker died."""
+"""Find imports that nobody works on: whose start event was lost, or whose worker died."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from penstock.postgres import pool
 from penstock.settings import Settings
 
-# A start is announced within a second; a step of a large file may be silent for minutes.
+# A start event is sent within a second; a step of a large file may be silent for minutes.
 NOT_BEGUN = timedelta(minutes=2)
 SILENT = timedelta(minutes=15)
 

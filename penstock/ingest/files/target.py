@@ -1,7 +1,7 @@
 """What a file can be imported into, and the registry of all of them.
 
-A target names its fields (kind, whether required, the header names by which a column is recognised) and what becomes
-of the rows: events (`facts`, a select over the staged rows) or a plain table (`table` and its `key`). Names of tables
+A target names its fields (type, whether required, the header names by which a column is recognised) and what becomes
+of the rows: events (`EventMapping`, a select over the staged rows) or rows of a plain `Table`. Names of tables
 and columns come from here alone, never from a request. Targets are part of a domain and known once that is installed
 (`penstock/domain.py`); the target `events` belongs to no domain and is always there.
 """
@@ -30,7 +30,7 @@ class Field:
     """`synonyms` are other header names, compared without case, blanks and punctuation."""
 
     name: str
-    kind: FieldType
+    field_type: FieldType
     required: bool = False
     synonyms: tuple[str, ...] = ()
 
@@ -40,12 +40,12 @@ class EventMapping:
     """Events made of staged rows.
 
     `select` reads `{rows}` (a column `ord`, the order in the file, and one for each field) and gives one row per
-    fact: `first_ord`, `lines` (how many), `aggregate_type`, `aggregate_id`, `id`, `event_type`, `payload`,
+    staged event: `first_ord`, `lines` (how many), `aggregate_type`, `aggregate_id`, `id`, `event_type`, `payload`,
     `occurred_at`, `schema_version`, `more` (further event types of the same moment, with an empty payload) and
     `metadata` (more of it). It may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the
-    hash of the file. `repeat` says what a fact is that the store knows already:
+    hash of the file. `repeat` says how an event is recognised that the store has already:
     by its stream, by being what the stream's latest event of the type says, or by its id.
-    `regroup`: lines of one fact may be spread over the file, so `by` names the field that holds them together.
+    `regroup`: lines of one event may be spread over the file, so `by` names the field that they have in common.
     """
 
     select: str
@@ -63,11 +63,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Profile:
-    """A kind of file recognised by its whole header, with kinds of its own for some fields."""
+    """Files recognised by their whole header, with types of their own for some fields."""
 
     name: str
     header: frozenset[str]
-    kinds: Mapping[str, FieldType] = field(default_factory=dict)
+    field_types: Mapping[str, FieldType] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -76,7 +76,7 @@ class Target:
     """`one_of`: of each group of fields one must be there; an earlier one counts before a later one.
 
     `check` raises `ValueError` for values, by field, that do not go together. Only a target whose every record is read
-    by the careful lane can have one: a field of JSON sees to that.
+    by the slow path can have one: a field of JSON sees to that.
     """
 
     name: str

@@ -13,7 +13,7 @@ from penstock.errors import Conflict
 from penstock.ingest.files import ledger
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.tables import TableWriter
-from penstock.ingest.files.parse.reader import read_pieces
+from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.storage.stored_files import open_file
 from penstock.postgres import pool
@@ -35,7 +35,7 @@ def undo_import(settings: Settings, import_id: UUID) -> Import:
             result = _undo(connection, settings, imported)
         except psycopg.errors.ForeignKeyViolation as error:
             raise Conflict(f"other rows refer to imported ones: {error.diag.message_detail}") from error
-        ledger.end(connection, import_id, "undone", result={**imported.result, "undo": result})
+        ledger.finish_import(connection, import_id, "undone", result={**imported.result, "undo": result})
         return ledger.read_import(connection, import_id)
 
 
@@ -53,13 +53,13 @@ def _undo(connection: Connection, settings: Settings, imported: Import) -> dict[
     writer = TableWriter(imported.id, plan, settings.timezone)
     changes, restored, removed = writer.restore_changes(connection)
     kept = changes - restored - removed
-    chunks = connection.execute(
-        """select from_offset, from_line, to_offset from raw.import_chunks
+    load_batches = connection.execute(
+        """select from_offset, from_line, to_offset from raw.import_batches
            where import_id = %s and not compared order by from_offset""",
         (imported.id,),
     ).fetchall()
     with open_file(settings, imported.content_sha256) as file:
-        for from_offset, from_line, to_offset in chunks:
+        for from_offset, from_line, to_offset in load_batches:
             copied, gone = writer.remove_copied(connection, _records(file, plan, from_offset, from_line, to_offset))
             removed, kept = removed + gone, kept + copied - gone
     connection.execute("delete from raw.import_changes where import_id = %s", (imported.id,))
@@ -67,9 +67,9 @@ def _undo(connection: Connection, settings: Settings, imported: Import) -> dict[
 
 
 def _records(file: BinaryIO, plan: Plan, offset: int, line: int, end: int) -> Iterator[bytes]:
-    """The records of a chunk, read again. Spans may be cut elsewhere now, but a chunk ends where a record does."""
-    for piece in read_pieces(file, plan, offset, line):
+    """The records of a batch, read again. They may be cut elsewhere now, but a batch ends where a record does."""
+    for parsed in read_batches(file, plan, offset, line):
         if offset >= end:
             return
-        yield piece.data[: end - offset] if piece.origin is None else piece.data
-        offset = piece.end
+        yield parsed.data[: end - offset] if parsed.origin is None else parsed.data
+        offset = parsed.end

@@ -3,7 +3,7 @@
 One transaction for each delivery holds the event and the delivery's new state, so a crash leaves it pending; the
 event's id depends on the delivery alone, so that nothing can be appended twice. Two workers at once share the work.
 
-No delivery holds up another. Whatever its content or its append raises, of any class, fails that delivery alone. When
+No delivery delays another. Whatever its content or its append raises, of any class, fails that delivery alone. When
 the database fails it (a deadlock, a timeout, a lost connection), it stays pending, but goes behind all that are due:
 the next attempt is after a pause that doubles, and the `MAX_ATTEMPTS`th failure is for good.
 """
@@ -61,7 +61,7 @@ def _next_pending(connection: Connection) -> Delivery | None:
 
 
 def _work(connection: Connection, delivery: Delivery) -> None:
-    """Settle the delivery, or raise `Unavailable`: then nothing of it is done."""
+    """Finish the delivery, or raise `Unavailable`: then nothing of it is done."""
     try:
         with translate_errors(), connection.transaction():
             meaning = read_delivery(delivery)
@@ -73,7 +73,7 @@ def _work(connection: Connection, delivery: Delivery) -> None:
             raise DatabaseUnavailable("the connection was lost", retry_after=2) from error
         _fail(connection, delivery, error)
     else:
-        _settle(connection, delivery, "appended", None, [meaning.event.id])
+        _finish(connection, delivery, "appended", None, [meaning.event.id])
 
 
 def _put_off(settings: Settings, delivery: Delivery, error: Exception) -> None:
@@ -87,7 +87,7 @@ def _put_off(settings: Settings, delivery: Delivery, error: Exception) -> None:
 
 def _fail(connection: Connection, delivery: Delivery, error: Exception) -> None:
     reason = _storable(error_text(error) if isinstance(error, Unavailable) else str(error) or type(error).__name__)
-    _settle(connection, delivery, "failed", reason, [])
+    _finish(connection, delivery, "failed", reason, [])
     about = {"received_at": delivery.received_at, "bytes": len(delivery.body)}
     dead_letters.park(connection, "delivery", delivery.source, delivery.delivery_id, reason, about)
 
@@ -97,7 +97,7 @@ def _storable(reason: str) -> str:
     return reason[:MAX_REASON].encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
-def _settle(
+def _finish(
     connection: Connection, delivery: Delivery, status: str, reason: str | None, event_ids: list[object]
 ) -> None:
     with translate_errors():

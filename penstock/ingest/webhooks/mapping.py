@@ -103,7 +103,7 @@ def _metadata(delivery: Delivery, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _occurred_at(timestamp: object, received_at: datetime) -> datetime:
-    """The sender's time if it can be read, else when it was received. A fact cannot have any time: `check_time`."""
+    """The sender's time if it can be read, else when it was received. Not every time is allowed: `check_time`."""
     try:
         sent_at = _TIME.validate_python(timestamp)
     except ValidationError:

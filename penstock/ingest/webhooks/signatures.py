@@ -28,7 +28,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Iterable[str], now:
     _check_time(timestamp, now)
     signed = b".".join((delivery_id.encode(), timestamp.encode(), body))
     wanted = [base64.b64encode(hmac.new(_key(secret), signed, hashlib.sha256).digest()) for secret in secrets]
-    # all pairs are compared, so that the time taken tells nothing of which fits
+    # all pairs are compared, so that the time taken does not reveal which fits
     fits = [hmac.compare_digest(one, other.encode()) for one in wanted for other in sent]
     if not any(fits):
         raise Unauthenticated("no signature of the delivery fits")
@@ -53,6 +53,6 @@ def _header(headers: Mapping[str, str], name: str) -> str:
 
 def _check_time(timestamp: str, now: datetime) -> None:
     if not (timestamp.isdigit() and len(timestamp) <= 12):
-        raise Unauthenticated("webhook-timestamp is no count of seconds")
+        raise Unauthenticated("webhook-timestamp must be a count of seconds")
     if abs(now.astimezone(UTC).timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
         raise Unauthenticated(f"webhook-timestamp is more than {TOLERANCE_SECONDS} seconds from now")

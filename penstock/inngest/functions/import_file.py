@@ -53,7 +53,7 @@ def _advance(import_id: UUID, run_id: UUID) -> dict[str, Any]:
     relay.run_now()
     counts = {"read": imported.rows_read, "loaded": imported.loaded, "rejected": imported.rejected}
     if imported.is_final:
-        account = runs.RunAccount(run_id, imported.rows_read, imported.loaded, imported.rejected)
-        account.details = {"import_id": str(import_id), "target": imported.target, "state": imported.state}
-        runs.finish_run(settings(), account, imported.error if imported.state == "failed" else None)
+        ended = runs.RunCounts(run_id, imported.rows_read, imported.loaded, imported.rejected)
+        ended.details = {"import_id": str(import_id), "target": imported.target, "state": imported.state}
+        runs.finish_run(settings(), ended, imported.error if imported.state == "failed" else None)
     return {"import_id": str(import_id), "state": imported.state, "is_final": imported.is_final, **counts}

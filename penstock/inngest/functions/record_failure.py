@@ -31,7 +31,7 @@ def record_failure(ctx: inngest.ContextSync) -> dict[str, Any]:
     if source == "record_failure" or not function_id.startswith(f"{APP_ID}-"):
         return {"recorded": False}
     reason = _reason(ctx.event.data.get("error"))
-    runs.finish_run(settings(), runs.RunAccount(runs.run_id_of(run_id)), reason)
+    runs.finish_run(settings(), runs.RunCounts(runs.run_id_of(run_id)), reason)
     with pool.transaction(settings()) as connection:
         letter = dead_letters.park(connection, "run", source, run_id, reason, _payload(function_id, ctx.event))
     return {"recorded": True, "dead_letter": str(letter), "source": source}

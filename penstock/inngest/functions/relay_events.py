@@ -1,7 +1,7 @@
-"""Tell Inngest of appended events that no request's background relay told it of: those of a process that died.
+"""Publish appended events that no request's background relay has published: those of a process that died.
 
 `penstock/relay.requested` has all projections look at the store, too; with `{"forgotten": true}` it says that Inngest
-lost its state, and what it took within the last minute is told again.
+lost its state, and what it took within the last minute is published again.
 """
 
 import inngest

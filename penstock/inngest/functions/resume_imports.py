@@ -1,4 +1,4 @@
-"""Go on with imports that nobody works on: the request that announced one was lost, or a worker died for good."""
+"""Go on with imports that nobody works on: the event that requested one was lost, or a worker died for good."""
 
 import inngest
 

@@ -78,7 +78,7 @@ function failureOf(view: string, error: unknown, secrets: string[]): RefreshFail
   return { view, code: typeof code === "string" ? code : "", message: redact(text, secrets) };
 }
 
-/** An HTTP client's error may quote the request's headers; the caller's logs are no place for the key. */
+/** An HTTP client's error may quote the request's headers; the key must not get into the caller's logs. */
 function redact(text: string, secrets: string[]): string {
   return secrets.reduce((clean, secret) => clean.replaceAll(secret, "[redacted]"), text);
 }

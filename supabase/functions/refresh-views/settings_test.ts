@@ -23,7 +23,7 @@ Deno.test("a single key is enough", () => {
   ]);
 });
 
-Deno.test("blank keys are no keys", () => {
+Deno.test("blank keys do not count", () => {
   const blank = { ...URL_ONLY, SUPABASE_SECRET_KEYS: '{"default":" ","n":1}', SUPABASE_SECRET_KEY: "" };
   assert.throws(() => settings(blank), /neither SUPABASE_SECRET_KEYS nor SUPABASE_SECRET_KEY/);
 });

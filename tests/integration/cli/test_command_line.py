@@ -186,11 +186,11 @@ def test_relay_goes_back_to_a_position_and_not_beyond_what_was_told(
     capsys.readouterr()
     assert main(["relay", "--from", "3"]) == 0
     assert [event.data["position"] for event in sent if event.name != APPENDED] == [3, 4]
-    assert capsys.readouterr().out == "2 events told, 2 sent to listeners, up to position 4\n"
+    assert capsys.readouterr().out == "2 events published, 2 sent to listeners, up to position 4\n"
     assert main(["relay", "--from", "0"]) == 0
     assert [event.data["position"] for event in sent if event.name != APPENDED] == [3, 4, 1, 2, 3, 4]
     assert main(["relay", "--from", "6"]) == 1
-    assert "--from: position 6 is beyond what Inngest was told of, up to 4" in capsys.readouterr().err
+    assert "--from: position 6 is beyond what was published to Inngest, up to 4" in capsys.readouterr().err
     assert main(["relay", "--from", "5"]) == 0
 
 
@@ -207,7 +207,7 @@ def test_relay_without_inngest_is_one_line(tmp_path: Path) -> None:
     without, nobody = relay(), relay(INNGEST_DEV="http://127.0.0.1:1")
     assert (without.returncode, nobody.returncode) == (1, 0)
     assert without.stderr.startswith("penstock: neither INNGEST_DEV nor INNGEST_EVENT_KEY is set")
-    assert nobody.stdout == "0 events told, 0 sent to listeners, up to position 0\n"
+    assert nobody.stdout == "0 events published, 0 sent to listeners, up to position 0\n"
     assert main(["append", "ticket", "T-1", "TicketOpened"]) == 0
     failed = relay(INNGEST_DEV="http://127.0.0.1:1")
     assert failed.returncode == 1

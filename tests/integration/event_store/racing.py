@@ -113,7 +113,7 @@ class Reader:
     seen: list[tuple[int, UUID]] = field(default_factory=list)
 
     def page(self, connection: Connection, after: int) -> list[tuple[int, UUID]]:
-        return [(e.position, e.id) for e in read_events(connection, after=after, limit=PAGE)]
+        return [(e.position, e.id) for e in read_events(connection, after=after, max_count=PAGE)]
 
     def run(self, finished: threading.Event) -> None:
         with pool.connect(self.database_url) as connection:

@@ -8,7 +8,7 @@ import psycopg
 _TABLE = """
 create unlogged table {} (
   n bigint, first_ord bigint, aggregate_type text, aggregate_id text, id uuid, event_type text, more text[],
-  occurred_at timestamptz, payload jsonb, schema_version integer, lines bigint, event_metadata jsonb, fate text
+  occurred_at timestamptz, payload jsonb, schema_version integer, lines bigint, event_metadata jsonb, outcome text
 )
 """
 _ROW = """

@@ -16,7 +16,7 @@ def append(url: str, *events: NewEvent, stream: str = "T-1", expected: Any = "an
         try:
             return [await append_one(url, "ticket", stream, expected, event) for event in events]
         finally:
-            append_pool.close_lanes()
+            append_pool.close_append_pools()
 
     return asyncio.run(scene())
 

@@ -125,7 +125,7 @@ class TestBothForms:
         assert metadata["correlation_id"] == str(given.id)
 
     def test_many_chunks_are_one_transaction(self, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bulk_module, "CHUNK", 3)
+        monkeypatch.setattr(bulk_module, "BATCH", 3)
         sent = [item(str(number % 4), event(n=number)) for number in range(20)]
         bad = [*sent, item("0", event(), expected=1)]
         with pytest.raises(errors.VersionConflict):

@@ -67,7 +67,7 @@ def fill(connection: Connection) -> NewEvent:
     load_aggregate(connection, COUNTER, "thing", "a")
     with connection.transaction():
         lock_checkpoint(connection, "mine")
-        move_checkpoint(connection, "mine", read_events(connection, limit=100)[-1].position)
+        move_checkpoint(connection, "mine", read_events(connection, max_count=100)[-1].position)
     return events[-1]
 
 
@@ -99,7 +99,7 @@ def test_a_restored_server_goes_on_where_the_old_one_was(
         reader.run(finished)
         assert [position for position, _ in reader.seen][-1] == appended.position
         assert len(reader.seen) == number + 1
-        rest = read_events(restored, after=read_checkpoint(restored, "mine"), limit=200)
+        rest = read_events(restored, after=read_checkpoint(restored, "mine"), max_count=200)
         assert (rest[0].version, rest[0].payload["lifted"]) == (101, True)
 
         with pytest.raises(errors.PartialRepeat):

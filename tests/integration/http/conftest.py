@@ -60,7 +60,7 @@ class Api:
 def running(settings: Settings) -> Iterator[Api]:
     sent = Sent()
     wakes = Notifiers(sent.wake, sent.wake, sent.send)
-    with serving(create_app(DOMAIN, functions=FUNCTIONS, settings=settings, wakes=wakes)) as http:
+    with serving(create_app(DOMAIN, functions=FUNCTIONS, settings=settings, notifiers=wakes)) as http:
         yield Api(http, settings, sent)
 
 

@@ -106,11 +106,11 @@ def test_without_a_database_the_answer_is_a_503_at_once(settings: Settings, tmp_
 
 
 def test_where_all_connections_are_held_up_the_next_is_told_so_in_time(settings: Settings, monkeypatch) -> None:
-    with running(settings) as api, ThreadPoolExecutor(append_pool.MAX_LANES) as threads:
+    with running(settings) as api, ThreadPoolExecutor(append_pool.MAX_CONNECTIONS) as threads:
         append(api, "held")
         with locked(settings, "held"):
-            waiting = [threads.submit(append, api, "held") for _ in range(append_pool.MAX_LANES)]
-            wait_for_blocked(settings, append_pool.MAX_LANES)
+            waiting = [threads.submit(append, api, "held") for _ in range(append_pool.MAX_CONNECTIONS)]
+            wait_for_blocked(settings, append_pool.MAX_CONNECTIONS)
             monkeypatch.setattr(append_pool, "ACQUIRE_TIMEOUT_SECONDS", 0.3)
             answer = append(api, "free")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")

@@ -17,7 +17,7 @@ import pytest
 from fastapi import FastAPI
 
 from penstock.http import errors, inngest_signature
-from penstock.http.middleware import Envelope
+from penstock.http.middleware import Middleware
 from penstock.settings import Settings
 from tests.integration.http.conftest import serving
 from tests.integration.http.test_bad_input import assert_problem
@@ -72,7 +72,7 @@ def app_of(settings: Settings, client: inngest.Inngest, runs: list[str]) -> Fast
 
     app = FastAPI()
     app.state.settings = lambda: settings
-    app.add_middleware(Envelope, settings=lambda: settings)
+    app.add_middleware(Middleware, settings=lambda: settings)
     errors.install(app)
     app.router.routes.extend(InngestCalls(client, [count]).routes)
     return app

@@ -38,7 +38,7 @@ def host(settings: Settings, seen: SimpleNamespace) -> Iterator[httpx.Client]:
         return "still here"
 
     silent = Notifiers(lambda: None, lambda: None, lambda name, id, data: None)
-    mount(app, DOMAIN, functions=FUNCTIONS, settings=settings, wakes=silent)
+    mount(app, DOMAIN, functions=FUNCTIONS, settings=settings, notifiers=silent)
 
     @app.get("/late")
     def late() -> str:

@@ -62,8 +62,8 @@ def test_a_page_takes_no_more_memory_than_its_bytes(settings: Settings, connecti
     )
     tracemalloc.start()
     try:
-        stream = page_of_stream(connection, "ticket", "T-1", after_version=0, limit=1000)
-        store = page_of_store(connection, after=0, limit=1000)
+        stream = page_of_stream(connection, "ticket", "T-1", after_version=0, max_count=1000)
+        store = page_of_store(connection, after=0, max_count=1000)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

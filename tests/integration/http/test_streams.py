@@ -63,7 +63,7 @@ def test_an_id_that_stands_twice_in_one_call_is_named(api: Api) -> None:
     assert answer.status_code == 422
     [fault] = answer.json()["errors"]
     assert fault["field"] == "events"
-    assert "the id of event 1 stands again at event 2" in fault["reason"]
+    assert "the id of event 1 appears again at event 2" in fault["reason"]
     assert api.http.get(STREAM).status_code == 404
 
 

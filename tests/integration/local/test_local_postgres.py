@@ -39,7 +39,7 @@ def folder() -> Iterator[Path]:
 
 def cluster_in(folder: Path, lines: list[str] | None = None) -> EmbeddedPostgres:
     said = [] if lines is None else lines
-    return EmbeddedPostgres(folder, settings=CARELESS, announce=said.append)
+    return EmbeddedPostgres(folder, settings=CARELESS, say=said.append)
 
 
 def ask(url: str, query: str) -> object:

@@ -49,7 +49,7 @@ def test_only_deliveries_whose_events_are_stored_go_and_only_once_they_are_old(
     connection: psycopg.Connection, settings: Settings, status: str, days: int, goes: bool
 ) -> None:
     connection.execute(
-        """insert into raw.webhook_inbox (source, delivery_id, headers, body, received_at, status, settled_at)
+        """insert into raw.webhook_inbox (source, delivery_id, headers, body, received_at, status, processed_at)
            values ('shop', 'd-1', '{}', '{}', now() - interval '2 years', %(status)s,
              case when %(status)s <> 'pending' then now() - make_interval(days => %(days)s) end)""",
         {"status": status, "days": days},

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from penstock.errors import DatabaseUnavailable
-from penstock.pipelines.runs import RunAccount, finish_run, list_runs, record_run, record_wake, run_id_of, start_run
+from penstock.pipelines.runs import RunCounts, finish_run, list_runs, record_run, record_wake, run_id_of, start_run
 from penstock.settings import Settings
 
 
@@ -64,8 +64,8 @@ def test_steps_of_one_run_share_a_row(connection: psycopg.Connection, settings: 
     run_id = run_id_of("01KAHV5T7M0000000000000000")
     start_run(settings, "etl", run_id, "asked")
     start_run(settings, "etl", run_id, "asked")
-    assert finish_run(settings, RunAccount(run_id, rows_in=1))
-    assert not finish_run(settings, RunAccount(run_id, rows_in=2), "too late")
+    assert finish_run(settings, RunCounts(run_id, rows_in=1))
+    assert not finish_run(settings, RunCounts(run_id, rows_in=2), "too late")
     start_run(settings, "etl", run_id, "asked")
     assert [(run.status, run.rows_in) for run in list_runs(connection)] == [("completed", 1)]
 
@@ -73,7 +73,7 @@ def test_steps_of_one_run_share_a_row(connection: psycopg.Connection, settings: 
 def test_a_failed_run_that_goes_on_is_running_again(connection: psycopg.Connection, settings: Settings) -> None:
     run_id = uuid4()
     start_run(settings, "etl", run_id)
-    finish_run(settings, RunAccount(run_id), "first try")
+    finish_run(settings, RunCounts(run_id), "first try")
     start_run(settings, "etl", run_id)
     assert [(run.status, run.error) for run in list_runs(connection)] == [("running", None)]
 
@@ -121,7 +121,7 @@ def test_runs_are_listed_latest_first_by_pages(connection: psycopg.Connection, s
     for number in range(5):
         with record_run(settings, f"p{number % 2}") as run:
             run.rows_in = number
-    first = list_runs(connection, limit=2)
+    first = list_runs(connection, max_count=2)
     rest = list_runs(connection, before=first[-1].started_at)
     assert [run.rows_in for run in (*first, *rest)] == [4, 3, 2, 1, 0]
     assert [run.rows_in for run in list_runs(connection, pipeline="p1")] == [3, 1]

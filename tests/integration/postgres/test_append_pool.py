@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from penstock.errors import DatabaseUnavailable, Unavailable
 from penstock.postgres import append_pool, pool
-from penstock.postgres.append_pool import MAX_LANES, Statement, fetch_value
+from penstock.postgres.append_pool import MAX_CONNECTIONS, Statement, fetch_value
 from tests.waiting import PATIENCE_SECONDS
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ def on_a_loop(scene: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
             return await scene()
         finally:
-            append_pool.close_lanes()
+            append_pool.close_append_pools()
 
     return asyncio.run(whole())
 
@@ -59,7 +59,7 @@ def test_each_gets_its_own_answer_on_few_connections(database_url: str, watching
         assert await asyncio.gather(*(fetch_value(database_url, ECHO, (text,)) for text in texts)) == texts
         return len(open_connections(watching))
 
-    assert 1 <= on_a_loop(scene) <= MAX_LANES
+    assert 1 <= on_a_loop(scene) <= MAX_CONNECTIONS
     asyncio.run(until(lambda: not open_connections(watching)))
 
 
@@ -74,7 +74,7 @@ def test_what_the_socket_does_not_take_at_once_is_sent_later(database_url: str) 
     large = bytes(range(256)) * 40_000
 
     async def scene() -> list[bytes]:
-        return await asyncio.gather(*(fetch_value(database_url, ECHO, (large,)) for _ in range(MAX_LANES + 2)))
+        return await asyncio.gather(*(fetch_value(database_url, ECHO, (large,)) for _ in range(MAX_CONNECTIONS + 2)))
 
     assert all(answer == large for answer in on_a_loop(scene))
 
@@ -114,10 +114,10 @@ def test_what_was_sent_when_the_connection_broke_is_of_unknown_outcome_and_who_w
     database_url: str, watching: psycopg.Connection
 ) -> None:
     async def scene() -> list[bytes]:
-        long = [fetch_value(database_url, SLEEP, (DOUBLE.pack(30.0),)) for _ in range(MAX_LANES)]
+        long = [fetch_value(database_url, SLEEP, (DOUBLE.pack(30.0),)) for _ in range(MAX_CONNECTIONS)]
         waiting = [fetch_value(database_url, SLEEP, (DOUBLE.pack(0.0),)) for _ in range(5)]
-        await until(lambda: len(asleep(watching)) == MAX_LANES)
-        assert end(watching) == MAX_LANES
+        await until(lambda: len(asleep(watching)) == MAX_CONNECTIONS)
+        assert end(watching) == MAX_CONNECTIONS
         for broken in await asyncio.gather(*long, return_exceptions=True):
             assert isinstance(broken, DatabaseUnavailable)
             assert broken.retry_after == 2
@@ -143,7 +143,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def test_what_is_given_up_leaves_the_connection_in_order(database_url: str) -> None:
     async def scene() -> list[bytes]:
-        given_up = [fetch_value(database_url, SLEEP, HALF_A_SECOND) for _ in range(MAX_LANES + 4)]
+        given_up = [fetch_value(database_url, SLEEP, HALF_A_SECOND) for _ in range(MAX_CONNECTIONS + 4)]
         await asyncio.sleep(0.2)
         for each in given_up:
             each.cancel()
@@ -159,8 +159,8 @@ def test_who_waits_too_long_is_told_so_and_what_was_sent_goes_on(
 ) -> None:
     async def scene() -> None:
         watching.execute("select pg_advisory_lock(1)")
-        sent = [fetch_value(database_url, HELD, ()) for _ in range(MAX_LANES)]
-        await until(lambda: len(held(watching)) == MAX_LANES)
+        sent = [fetch_value(database_url, HELD, ()) for _ in range(MAX_CONNECTIONS)]
+        await until(lambda: len(held(watching)) == MAX_CONNECTIONS)
         monkeypatch.setattr(append_pool, "ACQUIRE_TIMEOUT_SECONDS", 0.3)
         with pytest.raises(DatabaseUnavailable, match="free in time"):
             await fetch_value(database_url, HELD, ())
@@ -172,11 +172,11 @@ def test_who_waits_too_long_is_told_so_and_what_was_sent_goes_on(
 
 
 def test_too_many_waiting_are_refused_at_once(database_url: str, monkeypatch) -> None:
-    monkeypatch.setattr(append_pool, "MAX_WAITING", 3)
+    monkeypatch.setattr(append_pool, "MAX_QUEUED", 3)
 
     async def scene() -> None:
         waiting = [fetch_value(database_url, SLEEP, HALF_A_SECOND) for _ in range(3)]
-        with pytest.raises(Unavailable, match="too many wait"):
+        with pytest.raises(Unavailable, match="too many requests wait"):
             fetch_value(database_url, SLEEP, HALF_A_SECOND)
         await asyncio.gather(*waiting)
         await fetch_value(database_url, SLEEP, HALF_A_SECOND)
@@ -255,9 +255,9 @@ def test_each_loop_has_connections_of_its_own(database_url: str) -> None:
 
 def test_closing_refuses_what_waits_and_tells_what_was_sent(database_url: str, watching: psycopg.Connection) -> None:
     async def scene() -> list[BaseException | bytes]:
-        asked = [fetch_value(database_url, SLEEP, (DOUBLE.pack(30.0),)) for _ in range(MAX_LANES + 3)]
-        await until(lambda: len(asleep(watching)) == MAX_LANES)
-        append_pool.close_lanes()
+        asked = [fetch_value(database_url, SLEEP, (DOUBLE.pack(30.0),)) for _ in range(MAX_CONNECTIONS + 3)]
+        await until(lambda: len(asleep(watching)) == MAX_CONNECTIONS)
+        append_pool.close_append_pools()
         return await asyncio.gather(*asked, return_exceptions=True)
 
     assert {type(each) for each in on_a_loop(scene)} == {DatabaseUnavailable}

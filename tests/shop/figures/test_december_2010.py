@@ -61,7 +61,7 @@ def test_days_without_orders_are_rows_of_zeros(december: psycopg.Connection) -> 
 
 
 def test_the_top_20_products(december: psycopg.Connection) -> None:
-    rows = views.read_view(december, "product_performance", limit=20).rows
+    rows = views.read_view(december, "product_performance", max_count=20).rows
     shown = [{key: str(row[key]) for key in ("product_id", "units_sold", "revenue", "order_count")} for row in rows]
     assert shown == answers("product_top20")
     assert rows[0]["product_name"] == "REGENCY CAKESTAND 3 TIER"

@@ -45,12 +45,12 @@ def shop(settings: Settings, connection: psycopg.Connection) -> Iterator[psycopg
 @pytest.mark.parametrize("limit", [1, 3, 25, 1000])
 @pytest.mark.parametrize("name", list(views.views()))
 def test_pages_together_are_the_whole_view_in_order(shop: psycopg.Connection, name: str, limit: int) -> None:
-    whole = views.read_view(shop, name, limit=1000)
+    whole = views.read_view(shop, name, max_count=1000)
     assert whole.next is None
     assert len(whole.rows) >= 25
     pages, after = [], None
     while True:
-        page = views.read_view(shop, name, after=after, limit=limit)
+        page = views.read_view(shop, name, after=after, max_count=limit)
         assert 0 < len(page.rows) <= limit
         pages += page.rows
         if page.next is None:
@@ -62,12 +62,12 @@ def test_pages_together_are_the_whole_view_in_order(shop: psycopg.Connection, na
 @pytest.mark.parametrize("name", ["monthly_revenue", "user_cohorts", "daily_analytics", "revenue_by_hour"])
 def test_before_leaves_out_what_is_not_older(shop: psycopg.Connection, name: str) -> None:
     column = views.views()[name].keys[0].column
-    whole = views.read_view(shop, name, limit=1000).rows
+    whole = views.read_view(shop, name, max_count=1000).rows
     older = [row for row in whole if str(row[column]) < "2008-01-03"]
-    page = views.read_view(shop, name, before=date(2008, 1, 3), limit=2)
+    page = views.read_view(shop, name, before=date(2008, 1, 3), max_count=2)
     assert page.rows == older[:2]
     if page.next:
-        rest = views.read_view(shop, name, before=date(2008, 1, 3), after=page.next, limit=1000)
+        rest = views.read_view(shop, name, before=date(2008, 1, 3), after=page.next, max_count=1000)
         assert page.rows + rest.rows == older
 
 
@@ -134,7 +134,7 @@ def test_a_forged_cursor_is_refused(shop: psycopg.Connection, value: str) -> Non
 
 
 def test_the_cursor_of_another_view_is_refused(shop: psycopg.Connection) -> None:
-    page = views.read_view(shop, "monthly_revenue", limit=1)
+    page = views.read_view(shop, "monthly_revenue", max_count=1)
     with pytest.raises(errors.InvalidInput, match="daily_analytics"):
         views.read_view(shop, "daily_analytics", after=page.next)
 
@@ -142,7 +142,7 @@ def test_the_cursor_of_another_view_is_refused(shop: psycopg.Connection) -> None
 @pytest.mark.parametrize("limit", [0, -1, 1001])
 def test_a_limit_beyond_the_page_is_refused(connection: psycopg.Connection, limit: int) -> None:
     with pytest.raises(errors.InvalidInput, match="limit"):
-        views.read_view(connection, "monthly_revenue", limit=limit)
+        views.read_view(connection, "monthly_revenue", max_count=limit)
 
 
 @pytest.mark.parametrize("name", ["orders", "event_store", "", "monthly_revenue; drop table orders", 'x"', "ops.views"])

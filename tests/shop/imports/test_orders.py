@@ -98,7 +98,7 @@ def test_an_order_stored_with_another_content_is_refused_line_by_line(settings: 
     done = advance_import(settings, changed.id)
     assert (done.state, done.loaded, done.rejected, done.duplicate) == ("completed", 0, 5, 1)
     text = "".join(rejects_csv(settings, changed.id))
-    reason = '"order_id","order 536365 is stored already with another content",'
+    reason = '"order_id","order 536365 is stored already with other content",'
     assert f'"2","",{reason}"536365,85123A,WHITE HANGING HEART' in text
     assert f'"4","",{reason}"536365,71053,' in text
 
@@ -159,7 +159,7 @@ def test_one_connection_or_two_form_the_same_events_in_the_order_of_the_file(
     settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, rows_for_two: int
 ) -> None:
     monkeypatch.setattr(run, "ROWS_FOR_TWO", rows_for_two)
-    monkeypatch.setattr(run, "FACTS_A_STEP", 77)
+    monkeypatch.setattr(run, "EVENTS_A_STEP", 77)
     lines = [f"{900 - n % 301},P{n},1,2026-01-{n % 28 + 1:02d},1.5,{n if n % 3 == 1 else ''}" for n in range(2000)]
     text = "\n".join(["order_id,product_id,quantity,ordered_at,unit_price,customer_id", *lines])
     created, _ = create_import(settings, "orders", text.encode())
@@ -185,7 +185,7 @@ def test_one_connection_or_two_form_the_same_events_in_the_order_of_the_file(
 def test_staged_rows_that_a_crash_has_emptied_are_read_again(
     settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "FACTS_A_STEP", 40)
+    monkeypatch.setattr(run, "EVENTS_A_STEP", 40)
     lines = [f"{n % 100},P{n},{n % 10},2026-01-01,1.5" for n in range(1000)]
     text = "\n".join(["order_id,product_id,quantity,ordered_at,unit_price", *lines])
     created, _ = create_import(settings, "orders", text.encode())

@@ -97,7 +97,7 @@ def test_rebuild_equals_incremental_row_for_row(
     _empty(shop[1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "BATCH_SIZE", batch_size)
-        patch.setattr(rebuilding, "LARGE_STRIDE", rebuild_stride)
+        patch.setattr(rebuilding, "LARGE_BATCH_SIZE", rebuild_stride)
         for piece in pieces:
             for aggregate_type, aggregate_id, event in piece:
                 append(shop[1], aggregate_type, aggregate_id, "any", [event])

@@ -1,9 +1,9 @@
 """The staged rows of one import: unlogged tables of its own, typed, in the order of the file.
 
 `staging.import_<id>` has the columns of the file; `…_rows` is the view that reads them as the target's fields;
-`…_runs` maps the order to line numbers; `…_facts` holds the events to be, half of which may be formed apart, in
-`…_half`, a table that inherits from it. All are dropped at the end. Whatever turns a staged value into the final one
-is SQL in the view, so that both lanes are read in the same way.
+`…_runs` maps the order to line numbers; `…_events` has the events to be appended, half of which may be formed apart, in
+`…_half`, a table that inherits from it. All are dropped at the end. What turns a staged value into the final one
+is SQL in the view, so that both paths are read in the same way.
 """
 
 import json
@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 
 from penstock.ingest.files.kept_rejects import room_for_rejects
 from penstock.ingest.files.ledger import Import
-from penstock.ingest.files.load.chunks import Chunk
+from penstock.ingest.files.load.batches import LoadBatch
 from penstock.ingest.files.parse.types import FieldType
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import MOMENT, EventMapping
@@ -30,7 +30,7 @@ COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, {}'; set lo
 _APPEND = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
   from penstock.append_imported_events(%s, %s::regclass, %s, %s, %s)"""
 
-_ANOTHER_CONTENT: Final = "concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with another content')"
+_ANOTHER_CONTENT: Final = "concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with other content')"
 _ID_TAKEN: Final = "concat('its id ', c.id, ' belongs to another event')"
 
 
@@ -43,7 +43,7 @@ class Staging:
         self.lines = sql.Identifier("staging", base)
         self.rows = sql.Identifier("staging", f"{base}_rows")
         self.runs = sql.Identifier("staging", f"{base}_runs")
-        self.facts = sql.Identifier("staging", f"{base}_facts")
+        self.events = sql.Identifier("staging", f"{base}_events")
         self.half = sql.Identifier("staging", f"{base}_half")
         self.order = sql.Identifier("staging", f"{base}_ord")
         self._names = column_names(plan)
@@ -55,7 +55,9 @@ class Staging:
         # a large cache: each COPY begins with a setval, so that no value of an aborted one is left over
         connection.execute(sql.SQL("create sequence {} cache 10000").format(self.order))
         columns = sql.SQL(", ").join(
-            sql.SQL("{} {}{}").format(sql.Identifier(name), sql.SQL(column.kind.sql_type), _collation(column.kind))
+            sql.SQL("{} {}{}").format(
+                sql.Identifier(name), sql.SQL(column.field_type.sql_type), _collation(column.field_type)
+            )
             for name, column in zip(self._names, self._plan.columns, strict=True)
         )
         connection.execute(
@@ -74,10 +76,10 @@ class Staging:
         staged = {column.field: (name, column) for name, column in zip(self._names, plan.columns, strict=True)}
         parts = []
         for item in plan.target.fields:
-            type_ = item.kind.sql_type
+            type_ = item.field_type.sql_type
             if item.name in staged:
                 name, column = staged[item.name]
-                value: sql.Composable = sql.SQL(column.kind.sql(f"l.{name}"))
+                value: sql.Composable = sql.SQL(column.field_type.sql(f"l.{name}"))
                 if item.name in plan.defaults:
                     default = sql.Literal(plan.defaults[item.name])
                     value = sql.SQL("coalesce({}, {}::{})").format(value, default, sql.SQL(type_))
@@ -89,15 +91,15 @@ class Staging:
 
     def drop(self, connection: Connection) -> None:
         connection.execute(sql.SQL("drop view if exists {}").format(self.rows))
-        self.drop_facts(connection)
+        self.drop_events(connection)
         connection.execute(sql.SQL("drop table if exists {}, {}").format(self.lines, self.runs))
         connection.execute(sql.SQL("drop sequence if exists {}").format(self.order))
 
-    def drop_facts(self, connection: Connection) -> None:
-        connection.execute(sql.SQL("drop table if exists {}, {}").format(self.facts, self.half))
+    def drop_events(self, connection: Connection) -> None:
+        connection.execute(sql.SQL("drop table if exists {}, {}").format(self.events, self.half))
 
     def is_lost(self, connection: Connection, imported: Import) -> bool:
-        """Whether a crash of the server has emptied what the account says is staged."""
+        """Whether a crash of the server has emptied what the counts say is staged."""
         found = connection.execute("select to_regclass(%s)", (f"staging.{self._base}",)).fetchone()
         if found is None or found[0] is None:
             return True
@@ -106,54 +108,54 @@ class Staging:
         row = connection.execute(sql.SQL("select exists (select from {})").format(self.lines)).fetchone()
         return row is None or not row[0]
 
-    def copy(self, connection: Connection, chunk: Chunk, staged: int, timezone: str) -> int:
-        """Add a chunk's records after the `staged` ones; gives how many Postgres counted."""
+    def copy(self, connection: Connection, batch: LoadBatch, staged: int, timezone: str) -> int:
+        """Add a batch's records after the `staged` ones; gives how many Postgres counted."""
         open_copy_session(connection, timezone, self._plan.date_style)
         connection.execute("select setval(%s, %s, false)", (f"staging.{self._base}_ord", staged + 1))
-        copied = copy_records(connection, self.lines, self._names, self._plan, chunk.stream())
+        copied = copy_records(connection, self.lines, self._names, self._plan, batch.stream())
         with (
             connection.cursor() as cursor,
             cursor.copy(sql.SQL("copy {} (first_ord, line) from stdin").format(self.runs)) as copy,
         ):
-            for records, line in chunk.runs:
+            for records, line in batch.runs:
                 copy.write_row((staged + 1 + records, line))
         return copied
 
-    def form_facts(
+    def form_events(
         self,
         connection: Connection,
-        facts: EventMapping,
+        mapping: EventMapping,
         begun_at: datetime,
         content: str,
         actor: str,
         share: tuple[int, int] = (0, 1),
         second: Connection | None = None,
     ) -> tuple[int, int]:
-        """Select the facts from the staged rows; gives how many facts and how many lines went into them.
+        """Select the events from the staged rows; gives how many there are and how many lines went into them.
 
         `share` is (bucket, buckets): rows that belong together fall into one bucket. A `second` connection forms half
-        of them meanwhile; it sees only what has been committed, so facts of another bucket must be dropped before.
+        of them meanwhile; it sees only what has been committed, so events of another bucket must be dropped before.
         """
-        select = sql.SQL(facts.select)
+        select = sql.SQL(mapping.select)
         literals = {
             "begun_at": sql.SQL("{}::timestamptz").format(sql.Literal(begun_at.isoformat())),
             "content": sql.Literal(content),
         }
         bucket, buckets = share
         if second is None:
-            whole = select.format(rows=self._bucket(facts, bucket, buckets), **literals)
-            self._form(connection, self.facts, whole, actor)
+            whole = select.format(rows=self._bucket(mapping, bucket, buckets), **literals)
+            self._form(connection, self.events, whole, actor)
         else:
             halves = [
-                select.format(rows=self._bucket(facts, 2 * bucket + half, 2 * buckets), **literals) for half in (0, 1)
+                select.format(rows=self._bucket(mapping, 2 * bucket + half, 2 * buckets), **literals) for half in (0, 1)
             ]
             with ThreadPoolExecutor(1) as executor:
                 apart = executor.submit(self._form_apart, second, halves[1], actor)
-                self._form(connection, self.facts, halves[0], actor)
+                self._form(connection, self.events, halves[0], actor)
                 apart.result()
-            connection.execute(sql.SQL("alter table {} inherit {}").format(self.half, self.facts))
+            connection.execute(sql.SQL("alter table {} inherit {}").format(self.half, self.events))
         row = connection.execute(
-            sql.SQL("select count(*), coalesce(sum(lines), 0)::bigint from {}").format(self.facts)
+            sql.SQL("select count(*), coalesce(sum(lines), 0)::bigint from {}").format(self.events)
         ).fetchone()
         assert row is not None
         return row[0], row[1]
@@ -173,7 +175,7 @@ class Staging:
                      f.schema_version, f.occurred_at, f.payload,
                      case when f.metadata is null then f.known
                        else penstock.event_metadata(f.known, f.metadata) end as event_metadata,
-                     null::text as fate
+                     null::text as outcome
                    from (
                      select f.first_ord as n, f.*, (
                          {begin} || (
@@ -204,31 +206,31 @@ class Staging:
         fixed = {"correlation_id": str(self._import_id), "actor": actor, "source": "import"}
         return f'{json.dumps(fixed)[:-1]}, "causation_id": "import:{self._import_id}#line '
 
-    def _bucket(self, facts: EventMapping, bucket: int, buckets: int) -> sql.Composable:
+    def _bucket(self, mapping: EventMapping, bucket: int, buckets: int) -> sql.Composable:
         if buckets == 1:
             return self.rows
         return sql.SQL("(select * from {} where abs(hashtext({}) % {}) = {})").format(
-            self.rows, sql.Identifier(facts.by), sql.Literal(buckets), sql.Literal(bucket)
+            self.rows, sql.Identifier(mapping.by), sql.Literal(buckets), sql.Literal(bucket)
         )
 
     def cut(self, connection: Connection, after: int, number: int) -> int:
-        """The last of the next `number` facts in the order of the file; `after` itself when none is left."""
+        """The last of the next `number` staged events in the order of the file; `after` itself when none is left."""
         row = connection.execute(
             sql.SQL(
                 "select coalesce(max(f.n), %s) from (select n from {} where n > %s order by n limit %s) as f"
-            ).format(self.facts),
+            ).format(self.events),
             (after, after, number),
         ).fetchone()
         assert row is not None
         return int(row[0])
 
-    def judge(self, connection: Connection, facts: EventMapping, staged: int) -> tuple[int, int, int]:
+    def classify(self, connection: Connection, mapping: EventMapping, staged: int) -> tuple[int, int, int]:
         """What would become of the `staged` lines now: (loaded, duplicate, in conflict)."""
-        name = f"staging.{self._base}_facts"
+        name = f"staging.{self._base}_events"
         connection.execute("set local enable_nestloop = off")
         connection.execute(
             "select penstock.classify_imported_events(%s, %s::regclass, 0, %s, %s)",
-            (self._import_id, name, staged, facts.repeat),
+            (self._import_id, name, staged, mapping.repeat),
         )
         row = connection.execute(
             "select lines_loaded, lines_duplicate, lines_in_conflict from penstock.count_outcomes(%s::regclass, 0, %s)",
@@ -243,36 +245,36 @@ class Staging:
             return [{name: value for name, value in row.items() if name != "ord"} for row in cursor.fetchall()]
 
     def append(
-        self, connection: Connection, imported: Import, facts: EventMapping, after: int, upto: int
+        self, connection: Connection, imported: Import, mapping: EventMapping, after: int, upto: int
     ) -> "dict[str, int]":
-        """Append a range of facts; gives the counts of `penstock.append_imported_events`."""
+        """Append a range of staged events; gives the counts of `penstock.append_imported_events`."""
         connection.execute("set local statement_timeout = 0")
-        values = (imported.id, f"staging.{self._base}_facts", after, upto, facts.repeat)
+        values = (imported.id, f"staging.{self._base}_events", after, upto, mapping.repeat)
         row = connection.execute(_APPEND, values).fetchone()
         assert row is not None
         counts = dict(zip(("loaded", "duplicate", "conflict", "facts", "events"), map(int, row), strict=True))
-        kept = self._reject_conflicts(connection, imported, facts, after, upto) if counts["conflict"] else 0
+        kept = self._reject_conflicts(connection, imported, mapping, after, upto) if counts["conflict"] else 0
         return {**counts, "rejects_kept": kept}
 
     def _reject_conflicts(
-        self, connection: Connection, imported: Import, facts: EventMapping, after: int, upto: int
+        self, connection: Connection, imported: Import, mapping: EventMapping, after: int, upto: int
     ) -> int:
-        """Refuse every line of a fact that the store has with another content; gives how many are kept as rejects."""
+        """Refuse every line of an event that the store has with other content; gives how many are kept as rejects."""
         refused = """
             select (select s.line + r.ord - s.first_ord from {runs} as s where s.first_ord <= r.ord
                     order by s.first_ord desc limit 1) as line, {reason} as reason
-            from {facts} as c
+            from {events} as c
             join {rows} as r on {match}
-            where c.n > %(after)s and c.n <= %(upto)s and c.fate = 'conflict' and {alone}
+            where c.n > %(after)s and c.n <= %(upto)s and c.outcome = 'conflict' and {alone}
         """
         alternatives = (("c.lines = 1", "r.ord = c.first_ord"), ("c.lines > 1", "r.{by} = c.aggregate_id"))
         selects = [
             sql.SQL(refused).format(
                 runs=self.runs,
-                facts=self.facts,
+                events=self.events,
                 rows=self.rows,
-                reason=sql.SQL(_ID_TAKEN if facts.repeat == "id" else _ANOTHER_CONTENT),
-                match=sql.SQL(match).format(by=sql.Identifier(facts.by)),
+                reason=sql.SQL(_ID_TAKEN if mapping.repeat == "id" else _ANOTHER_CONTENT),
+                match=sql.SQL(match).format(by=sql.Identifier(mapping.by)),
                 alone=sql.SQL(alone),
             )
             for alone, match in alternatives
@@ -282,13 +284,13 @@ class Staging:
                select %(import)s, refused.line, %(field)s, refused.reason from ({}) as refused
                order by refused.line limit %(room)s"""
         ).format(sql.SQL(" union all ").join(selects))
-        values = {"import": imported.id, "field": facts.by, "after": after, "upto": upto}
+        values = {"import": imported.id, "field": mapping.by, "after": after, "upto": upto}
         return connection.execute(insert, {**values, "room": room_for_rejects(imported)}).rowcount
 
 
-def _collation(kind: FieldType) -> sql.SQL:
+def _collation(field_type: FieldType) -> sql.SQL:
     """Staged texts are only ever grouped and compared as equal: bytes are the fastest way."""
-    return sql.SQL(' collate "C"' if kind.sql_type == "text" else "")
+    return sql.SQL(' collate "C"' if field_type.sql_type == "text" else "")
 
 
 def open_copy_session(connection: Connection, timezone: str, date_style: str = "YMD") -> None:
@@ -307,7 +309,7 @@ def copy_records(
     optional = [name for name, column in zip(names, plan.columns, strict=True) if not column.required]
     force_null = sql.SQL(", force_null ({})").format(_listed(optional)) if optional else sql.SQL("")
     statement = sql.SQL("copy {} ({}) from stdin with (format csv, encoding 'utf8', delimiter {}{})").format(
-        table, _listed(names), sql.Literal(plan.layout.delimiter), force_null
+        table, _listed(names), sql.Literal(plan.dialect.delimiter), force_null
     )
     with connection.cursor() as cursor:
         with cursor.copy(statement) as copy:

@@ -1,9 +1,9 @@
-"""Rows into a plain table, in the transaction of their chunk.
+"""Rows into a plain table, in the transaction of their batch.
 
 First a COPY straight into the table, in a savepoint: by far the fastest way when every row is new. When a key is
-there already, the chunk goes through a temporary table and only rows that are new or differ are written, so that the
+there already, the batch goes through a temporary table and only rows that are new or differ are written, so that the
 same rows again write nothing. When Postgres refuses a row for a reason of the table's own (a check, a foreign key),
-the chunk is halved until the row is found; it becomes a reject with Postgres' words.
+the batch is halved until the row is found; it becomes a reject with Postgres' words.
 """
 
 import re
@@ -16,9 +16,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from penstock.errors import InvalidInput
-from penstock.ingest.files.load.chunks import Chunk
+from penstock.ingest.files.load.batches import LoadBatch
 from penstock.ingest.files.load.staging import column_names, copy_records, open_copy_session
-from penstock.ingest.files.parse.fast_path import build_lane
+from penstock.ingest.files.parse.fast_path import build_patterns
 from penstock.ingest.files.parse.slow_path import KEPT, RejectedRecord
 from penstock.ingest.files.parse.types import FieldType, Integer, Number, Timestamp
 from penstock.ingest.files.plan import Plan
@@ -26,7 +26,7 @@ from penstock.ingest.files.target import Table, Target
 from penstock.postgres.pool import Connection
 
 MISSES = 2
-"""After so many chunks with a key that was there, the next ones are compared at once."""
+"""After so many batches with a key that was there, the next ones are compared at once."""
 
 
 _REFUSALS = (psycopg.errors.IntegrityError, psycopg.errors.DataError)
@@ -39,7 +39,7 @@ select c.reltuples >= 0 and c.reltuples < c.relpages from pg_catalog.pg_class as
 
 @dataclass
 class Written:
-    """What became of a chunk. `compared`: not every row was simply new."""
+    """What became of a batch. `compared`: not every row was simply new."""
 
     added: int = 0
     updated: int = 0
@@ -49,7 +49,7 @@ class Written:
 
 
 class TableWriter:
-    """Writes chunks of one import. `misses` carries over from chunk to chunk."""
+    """Writes batches of one import. `misses` carries over from batch to batch."""
 
     def __init__(self, import_id: UUID, plan: Plan, timezone: str) -> None:
         table = plan.target.into
@@ -72,33 +72,33 @@ class TableWriter:
         self.misses = 0
         self._may_mislead = True
 
-    def write(self, connection: Connection, chunk: Chunk) -> Written:
-        """Write the chunk's records; the caller's transaction commits them."""
+    def write(self, connection: Connection, batch: LoadBatch) -> Written:
+        """Write the batch's records; the caller's transaction commits them."""
         open_copy_session(connection, self._timezone, self._plan.date_style)
-        if self._is_plain and self.misses < MISSES and (added := self._copy_straight(connection, chunk)) is not None:
+        if self._is_plain and self.misses < MISSES and (added := self._copy_straight(connection, batch)) is not None:
             return Written(added=added)
-        return self._write_compared(connection, chunk)
+        return self._write_compared(connection, batch)
 
-    def _copy_straight(self, connection: Connection, chunk: Chunk) -> int | None:
+    def _copy_straight(self, connection: Connection, batch: LoadBatch) -> int | None:
         """Gives None when the table did not take all of it."""
         try:
             with connection.transaction():
-                return copy_records(connection, self._table, self._file_columns, self._plan, chunk.stream())
+                return copy_records(connection, self._table, self._file_columns, self._plan, batch.stream())
         except _REFUSALS as error:
             self.misses += isinstance(error, psycopg.errors.UniqueViolation)
-            chunk.read()
+            batch.read()
             return None
 
-    def _write_compared(self, connection: Connection, chunk: Chunk) -> Written:
+    def _write_compared(self, connection: Connection, batch: LoadBatch) -> Written:
         written = Written(compared=True)
         try:
             with connection.transaction():
-                self._compare(connection, chunk.parts or chunk.stream(), written)
+                self._compare(connection, batch.parts or batch.stream(), written)
                 return written
         except _REFUSALS:
             written = Written(compared=True)
-            records = self._records(chunk.read())
-            self._halve(connection, chunk, records, 0, len(records), written)
+            records = self._records(batch.read())
+            self._halve(connection, batch, records, 0, len(records), written)
             return written
 
     def _mend_statistics(self, connection: Connection) -> None:
@@ -110,7 +110,7 @@ class TableWriter:
             self._may_mislead = False
 
     def _halve(
-        self, connection: Connection, chunk: Chunk, records: list[bytes], start: int, end: int, written: Written
+        self, connection: Connection, batch: LoadBatch, records: list[bytes], start: int, end: int, written: Written
     ) -> None:
         """Write what can be written of records[start:end]; a single one that cannot becomes a reject."""
         part = Written(compared=True)
@@ -119,45 +119,45 @@ class TableWriter:
                 self._compare(connection, records[start:end], part)
         except _REFUSALS as error:
             if end - start == 1:
-                written.rejects.append(_refused(chunk, start, records[start], error))
+                written.rejects.append(_refused(batch, start, records[start], error))
                 return
             middle = (start + end) // 2
-            self._halve(connection, chunk, records, start, middle, written)
-            self._halve(connection, chunk, records, middle, end, written)
+            self._halve(connection, batch, records, start, middle, written)
+            self._halve(connection, batch, records, middle, end, written)
             return
         written.added += part.added
         written.updated += part.updated
         written.duplicate += part.duplicate
 
-    def _records(self, chunk: Chunk) -> list[bytes]:
-        layout = self._plan.layout
-        whole = build_lane(self._plan.columns, layout.delimiter.encode(), layout.line_end.encode()).whole
-        return [match.group() for match in whole.finditer(b"".join(chunk.parts))][: chunk.records]
+    def _records(self, batch: LoadBatch) -> list[bytes]:
+        dialect = self._plan.dialect
+        whole = build_patterns(self._plan.columns, dialect.delimiter.encode(), dialect.line_end.encode()).whole
+        return [match.group() for match in whole.finditer(b"".join(batch.parts))][: batch.records]
 
     def _compare(self, connection: Connection, parts: Iterable[bytes], written: Written) -> None:
         """Through a temporary table: add what is new, change what differs, leave the rest alone."""
         rows = self._fill_temporary(connection, parts)
         self._keep_last_lines(connection)
-        fresh = self._classify(connection)
-        written.added = self._insert_new(connection) if fresh else 0
-        if fresh > written.added:  # somebody else has added a key in the meantime
+        new_rows = self._classify(connection)
+        written.added = self._insert_new(connection) if new_rows else 0
+        if new_rows > written.added:  # somebody else has added a key in the meantime
             connection.execute("drop table import_differing")
             self._classify(connection)
         written.updated = self._update_changed(connection)
         written.duplicate = rows - written.added - written.updated
-        connection.execute("drop table import_differing, import_chunk")
+        connection.execute("drop table import_differing, import_batch")
 
     def _keep_last_lines(self, connection: Connection) -> None:
         """Of several lines with one key the last counts; the others are duplicates."""
         key = _columns("c", self._key)
         repeated = connection.execute(
-            sql.SQL("select exists (select from import_chunk as c group by {} having count(*) > 1)").format(key)
+            sql.SQL("select exists (select from import_batch as c group by {} having count(*) > 1)").format(key)
         ).fetchone()
         if repeated == (True,):
             connection.execute(
                 sql.SQL(
-                    """delete from import_chunk as c using (
-                         select {key}, max(c.import_ord) as last from import_chunk as c
+                    """delete from import_batch as c using (
+                         select {key}, max(c.import_ord) as last from import_batch as c
                          group by {key} having count(*) > 1
                        ) as d where {same_key} and c.import_ord < d.last"""
                 ).format(key=key, same_key=self._same_key("c", "d"))
@@ -165,24 +165,24 @@ class TableWriter:
 
     def _fill_temporary(self, connection: Connection, parts: Iterable[bytes]) -> int:
         self._mend_statistics(connection)
-        connection.execute("drop table if exists pg_temp.import_chunk, pg_temp.import_differing")
+        connection.execute("drop table if exists pg_temp.import_batch, pg_temp.import_differing")
         # the table's own types, so that a value meets here what it would meet there
         named = [sql.SQL("t.{}").format(sql.Identifier(name)) for name in self._columns]
         ignored = [name for name in self._file_columns if name not in self._columns]
         named += [sql.SQL("null::text as {}").format(sql.Identifier(name)) for name in ignored]
         connection.execute(
             sql.SQL(
-                """create temporary table import_chunk on commit drop as select {} from {} as t with no data;
-                   alter table import_chunk add import_ord bigint generated always as identity"""
+                """create temporary table import_batch on commit drop as select {} from {} as t with no data;
+                   alter table import_batch add import_ord bigint generated always as identity"""
             ).format(sql.SQL(", ").join(named), self._table)
         )
         for name, value in self._constants.items():
             connection.execute(
-                sql.SQL("alter table import_chunk alter column {} set default {}").format(
+                sql.SQL("alter table import_batch alter column {} set default {}").format(
                     sql.Identifier(name), sql.Literal(value)
                 )
             )
-        rows = copy_records(connection, sql.Identifier("import_chunk"), self._file_columns, self._plan, parts)
+        rows = copy_records(connection, sql.Identifier("import_batch"), self._file_columns, self._plan, parts)
         self._fill_defaults(connection)
         return rows
 
@@ -190,20 +190,20 @@ class TableWriter:
         for name, value in self._plan.defaults.items():
             if name in self._columns and name not in self._constants:
                 connection.execute(
-                    sql.SQL("update import_chunk set {0} = {1} where {0} is null").format(
+                    sql.SQL("update import_batch set {0} = {1} where {0} is null").format(
                         sql.Identifier(name), sql.Literal(value)
                     )
                 )
 
     def _classify(self, connection: Connection) -> int:
         """Keep the rows that are new or differ; gives how many are new."""
-        # the chunk is small beside the table: look each key up instead of reading the whole table
+        # the batch is small beside the table: look each key up instead of reading the whole table
         connection.execute("set local enable_hashjoin = off; set local enable_mergejoin = off")
         connection.execute(
             sql.SQL(
                 """create temporary table import_differing on commit drop as
                    select c.*, t.{key} is null as import_is_new, to_jsonb(t) as import_before
-                   from import_chunk as c left join {table} as t on {same_key}
+                   from import_batch as c left join {table} as t on {same_key}
                    where t.{key} is null or ({mine}) is distinct from ({theirs})"""
             ).format(
                 key=sql.Identifier(self._key[0]),
@@ -298,7 +298,7 @@ class TableWriter:
         open_copy_session(connection, self._timezone, self._plan.date_style)
         copied = self._fill_temporary(connection, parts)
         removed = connection.execute(
-            sql.SQL("delete from {} as t using import_chunk as c where {} and ({}) is not distinct from ({})").format(
+            sql.SQL("delete from {} as t using import_batch as c where {} and ({}) is not distinct from ({})").format(
                 self._table,
                 self._same_key("c", "t"),
                 _columns("c", self._columns),
@@ -320,7 +320,7 @@ class TableWriter:
     def preview_rows(self, connection: Connection, number: int) -> list[dict[str, object]]:
         with connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(
-                sql.SQL("select {} from import_chunk as c order by c.import_ord limit %s").format(
+                sql.SQL("select {} from import_batch as c order by c.import_ord limit %s").format(
                     _columns("c", self._columns)
                 ),
                 (number,),
@@ -353,36 +353,36 @@ def check_table(connection: Connection, target: Target, plan: Plan) -> None:
     types = {name: type_ for name, type_, _ in rows}
     given = {*plan.fields, *plan.constants, *plan.defaults} - {None}
     for name in sorted(given, key=str):
-        if not _fits(plan.kind_of(str(name)), types.get(str(name), "nothing")):
+        if not _fits(plan.field_type_of(str(name)), types.get(str(name), "nothing")):
             raise InvalidInput(f"{table.name}.{name} is {types.get(str(name), 'not there')}", field="target")
     for name, _, needed in rows:
         if needed and name not in given:
             raise InvalidInput(f"{table.name}.{name} must have a value and no column gives one", field="mapping")
 
 
-def _fits(kind: FieldType, type_: str) -> bool:
-    """Whether the column keeps every value of the kind, or refuses it; never whether it may round or cut."""
-    if isinstance(kind, Number):
+def _fits(field_type: FieldType, type_: str) -> bool:
+    """Whether the column keeps every value of the type, or refuses it; never whether it may round or cut."""
+    if isinstance(field_type, Number):
         match = re.fullmatch(r"numeric(?:\(\d+,(\d+)\))?", type_)
-        return bool(match) and (match is not None and (match[1] is None or int(match[1]) >= kind.places))
-    if isinstance(kind, Integer):
+        return bool(match) and (match is not None and (match[1] is None or int(match[1]) >= field_type.places))
+    if isinstance(field_type, Integer):
         return bool(re.fullmatch(r"smallint|integer|bigint|numeric", type_))
-    if isinstance(kind, Timestamp):
+    if isinstance(field_type, Timestamp):
         return type_ == "timestamp with time zone"
     return (
         type_ == "boolean"
-        if kind.sql_type == "boolean"
+        if field_type.sql_type == "boolean"
         else not re.match(r"character\(|timestamp|real|double|date", type_)
     )
 
 
-def _refused(chunk: Chunk, record: int, data: bytes, error: psycopg.Error) -> RejectedRecord:
+def _refused(batch: LoadBatch, record: int, data: bytes, error: psycopg.Error) -> RejectedRecord:
     diagnosis = error.diag
     reason = diagnosis.message_primary or str(error)
     if diagnosis.constraint_name and diagnosis.constraint_name not in reason:
         reason = f"{reason} ({diagnosis.constraint_name})"
-    content = chunk.origins.get(record, data).rstrip(b"\r\n")
-    return RejectedRecord(chunk.line_of(record), None, diagnosis.column_name, reason, content[:KEPT])
+    content = batch.origins.get(record, data).rstrip(b"\r\n")
+    return RejectedRecord(batch.line_of(record), None, diagnosis.column_name, reason, content[:KEPT])
 
 
 def _columns(alias: str, names: "list[str] | tuple[str, ...]") -> sql.Composed:

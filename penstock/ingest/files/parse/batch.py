@@ -7,10 +7,10 @@ from penstock.ingest.files.parse.slow_path import RejectedRecord
 
 @dataclass(frozen=True)
 class ParsedBatch:
-    """`data` is `records` records for COPY, the first of which stands in `line`; or it is empty, with a reject.
+    """`data` is `records` records for COPY, the first of which begins in `line`; or it is empty, with a reject.
 
-    `end` and `next_line` say where reading goes on after this piece. Neither data nor reject: blank lines.
-    `origin`: the line as it came, when `data` was written anew.
+    `end` and `next_line` say where reading goes on after this batch. Neither data nor reject: blank lines.
+    `origin`: the line as it came, when `data` was rewritten.
     """
 
     data: bytes

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import BinaryIO
 
 from penstock.errors import InvalidInput
-from penstock.ingest.files.parse.fast_path import RecordBatch, Splitter, build_lane
+from penstock.ingest.files.parse.fast_path import RecordBatch, Splitter, build_patterns
 from penstock.ingest.files.parse.stream import blocks
 from penstock.ingest.files.parse.types import BLANKS, Timestamp, is_iso
 from penstock.ingest.files.plan import IGNORED, Column, Plan
@@ -29,7 +29,7 @@ def infer_date_formats(file: BinaryIO, plan: Plan) -> Plan:
         return plan
     dates = dict(plan.dates)
     for place, column in enumerate(plan.columns):
-        if column.field and isinstance(column.kind, Timestamp) and column.field not in dates:
+        if column.field and isinstance(column.field_type, Timestamp) and column.field not in dates:
             glance = list(islice(_values(file, plan, place), GLANCE))
             if any(not is_iso(value) for value in glance):
                 found = _format_of(column.name, _values(file, plan, place))
@@ -39,21 +39,23 @@ def infer_date_formats(file: BinaryIO, plan: Plan) -> Plan:
 
 def _values(file: BinaryIO, plan: Plan, place: int) -> Iterator[str]:
     """The cells of one column that hold anything, in order; broken lines are passed over."""
-    layout = plan.layout
-    shapes = [Column(name, None, IGNORED, required=False, exact=False) for name in layout.header]
-    lane = build_lane(shapes, layout.delimiter.encode(), layout.line_end.encode())
-    content = blocks(file, packed=layout.packed, encoding=layout.encoding, bom=layout.bom, offset=layout.body)
-    for piece in Splitter(lane, layout.body, layout.first_line).split(content):
-        if not isinstance(piece, RecordBatch) and piece.fault:
+    dialect = plan.dialect
+    shapes = [Column(name, None, IGNORED, required=False, exact=False) for name in dialect.header]
+    patterns = build_patterns(shapes, dialect.delimiter.encode(), dialect.line_end.encode())
+    content = blocks(
+        file, compressed=dialect.compressed, encoding=dialect.encoding, bom=dialect.bom, offset=dialect.body
+    )
+    for parsed in Splitter(patterns, dialect.body, dialect.first_line).split(content):
+        if not isinstance(parsed, RecordBatch) and parsed.fault:
             continue
-        text = io.StringIO(piece.data.decode("utf-8", "replace").replace("\0", ""), newline="")
-        for row in csv.reader(text, delimiter=layout.delimiter):
+        text = io.StringIO(parsed.data.decode("utf-8", "replace").replace("\0", ""), newline="")
+        for row in csv.reader(text, delimiter=dialect.delimiter):
             if len(row) == len(shapes) and (cell := row[place].strip(BLANKS)):
                 yield cell
 
 
 def _format_of(column: str, values: Iterator[str]) -> str | None:
-    """The strptime format of the column, or None when its values are no dates in digits."""
+    """The strptime format of the column, or None when its values are not dates in digits."""
     shapes: Counter[tuple[str, str, str]] = Counter()
     first_most = second_most = 0
     example = ""

@@ -1,4 +1,4 @@
-"""What kind of file this is: packing, encoding, format, delimiter, line ending, header.
+"""What dialect a file is in: compression, encoding, format, delimiter, line ending, header.
 
 Looks at the first 256 KiB only. What was declared is taken; the rest is found out or, where it cannot be, refused
 with the reason. Never guesses between encodings: without a mark it is UTF-8, and bytes that are not are refused line
@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
-from penstock.ingest.files.parse.stream import BadFile, blocks, byte_order_mark, is_compressed, unpacked_head
+from penstock.ingest.files.parse.stream import BadFile, blocks, byte_order_mark, decompressed_head, is_compressed
 
 HEAD = 256 << 10
 MAX_COLUMNS = 1000
@@ -36,7 +36,7 @@ _FOREIGN = {
 class Dialect:
     """`header` has the columns' names; `body` and `first_line` say where the records begin."""
 
-    packed: bool
+    compressed: bool
     encoding: str
     bom: int
     format: str
@@ -48,22 +48,22 @@ class Dialect:
 
 
 def sniff(file: BinaryIO, options: Options) -> Dialect:
-    """Find out the layout or raise `BadFile`."""
+    """Find out the dialect or raise `BadFile`."""
     file.seek(0)
     head = file.read(HEAD)
-    packed = is_compressed(head)
-    inner = unpacked_head(head, HEAD) if packed else head
+    compressed = is_compressed(head)
+    inner = decompressed_head(head, HEAD) if compressed else head
     _refuse_foreign(inner)
     encoding, bom = _encoding(inner, options)
-    text_head = b"".join(_first(blocks(file, packed=packed, encoding=encoding, bom=bom)))
+    text_head = b"".join(_first(blocks(file, compressed=compressed, encoding=encoding, bom=bom)))
     if not text_head.strip():
         raise BadFile("the file is empty", field="file")
     if _looks_like_a_page(text_head):
         raise BadFile("an HTML page, not a table: was a login page saved instead of the file?", field="file")
     format_ = options.format or _format(text_head)
     if format_ in {"json", "jsonl"}:
-        return Dialect(packed, encoding, bom, format_)
-    return _table(text_head, packed, encoding, bom, format_, options)
+        return Dialect(compressed, encoding, bom, format_)
+    return _table(text_head, compressed, encoding, bom, format_, options)
 
 
 def _first(content: object) -> list[bytes]:
@@ -108,15 +108,15 @@ def _format(head: bytes) -> str:
     return "csv"
 
 
-def _table(head: bytes, packed: bool, encoding: str, bom: int, format_: str, options: Options) -> Dialect:
+def _table(head: bytes, compressed: bool, encoding: str, bom: int, format_: str, options: Options) -> Dialect:
     line_end = _line_end(head)
     delimiter = options.delimiter or ("\t" if format_ == "tsv" else _delimiter(head, line_end))
     line, size, lines = _header_line(head, line_end)
     names = _split_names(line, delimiter)
     if not options.header:
-        return Dialect(packed, encoding, bom, "csv", delimiter, line_end, tuple(_numbered(len(names))))
+        return Dialect(compressed, encoding, bom, "csv", delimiter, line_end, tuple(_numbered(len(names))))
     _check_names(names)
-    return Dialect(packed, encoding, bom, "csv", delimiter, line_end, tuple(names), size, 1 + lines)
+    return Dialect(compressed, encoding, bom, "csv", delimiter, line_end, tuple(names), size, 1 + lines)
 
 
 def _line_end(head: bytes) -> str:

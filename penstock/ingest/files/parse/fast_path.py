@@ -1,4 +1,4 @@
-"""The fast lane: one pattern, made from the columns, that matches as many whole records as it can in one call.
+"""The fast path: one pattern, made from the columns, that matches as many whole records as it can in one call.
 
 What it matches is well-formed CSV whose every value COPY will take and read as declared, so it goes to Postgres
 untouched. The record at which it stops is a `SuspectRecord`, for the slow path. Guards that must stay, each found by
@@ -51,7 +51,7 @@ class SuspectRecord(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lane:
+class RecordPatterns:
     good: re.Pattern[bytes]
     whole: re.Pattern[bytes]
     broken: re.Pattern[bytes]
@@ -63,7 +63,7 @@ class Lane:
         return self.line_end[-1:]
 
 
-def build_lane(columns: Sequence[Shape], delimiter: bytes, line_end: bytes) -> Lane:
+def build_patterns(columns: Sequence[Shape], delimiter: bytes, line_end: bytes) -> RecordPatterns:
     """`line_end` is the file's: LF, CRLF or CR."""
     comma = re.escape(delimiter)
     mark = line_end[-1:]
@@ -73,7 +73,7 @@ def build_lane(columns: Sequence[Shape], delimiter: bytes, line_end: bytes) -> L
     framed = rb"(?:" + closed + rb'|[^"' + outside + rb"][^" + outside + rb"]*+|)"
     end = rb"\r" if mark == b"\r" else rb"\r?\n"
     junk = rb'(?:[^"\r' + outside + rb"]|\r[^\n])" if mark == b"\n" else rb'[^"' + outside + rb"]"
-    return Lane(
+    return RecordPatterns(
         good=re.compile(rb"(?:" + record + rb")*+"),
         whole=re.compile(framed + rb"(?:" + comma + framed + rb")*+" + end),
         broken=re.compile(rb"(?:" + framed + comma + rb")*+" + closed + junk),
@@ -83,15 +83,15 @@ def build_lane(columns: Sequence[Shape], delimiter: bytes, line_end: bytes) -> L
 
 def _column(column: Shape, delimiter: bytes) -> bytes:
     either = rb"(?:" + column.bare(delimiter) + rb"|" + column.quoted()
-    # an empty field is a missing one, with quotes too: COPY is told so by force_null
+    # an empty field is a missing one, with quotes too: force_null says so to COPY
     return either + rb")" if column.required else either + rb'|""|)'
 
 
 class Splitter:
-    """Cuts a stream into spans of good records and odd ones, in order and without gaps."""
+    """Cuts a stream into batches of good records and suspect ones, in order and without gaps."""
 
-    def __init__(self, lane: Lane, offset: int, line: int) -> None:
-        self.lane = lane
+    def __init__(self, patterns: RecordPatterns, offset: int, line: int) -> None:
+        self.patterns = patterns
         self.offset = offset
         self.line = line
         self._buffer = b""
@@ -101,73 +101,73 @@ class Splitter:
         source = iter(blocks)
         for block in source:
             self._buffer = self._buffer + block if self._buffer else block
-            yield from self._pieces(final=False)
+            yield from self._batches(final=False)
             if len(self._buffer) > MAX_RECORD:
                 yield self._endless_line(source)
         if self._buffer:
-            if not self._buffer.endswith(self.lane.mark):
-                self._buffer += self.lane.line_end
-            yield from self._pieces(final=True)
+            if not self._buffer.endswith(self.patterns.mark):
+                self._buffer += self.patterns.line_end
+            yield from self._batches(final=True)
 
-    def _pieces(self, *, final: bool) -> Iterator[RecordBatch | SuspectRecord]:
+    def _batches(self, *, final: bool) -> Iterator[RecordBatch | SuspectRecord]:
         buffer, place = self._buffer, 0
         while place < len(buffer):
-            end = _end_of(self.lane.good.match(buffer, place))
+            end = _end_of(self.patterns.good.match(buffer, place))
             if end > place:
                 yield from self._readable(buffer[place:end])
                 place = end
                 continue
-            odd = self._odd(buffer, place, final)
-            if odd is None:
+            suspect = self._suspect(buffer, place, final)
+            if suspect is None:
                 break
-            place += odd.size
-            self._pass(odd.size, odd.lines)
-            yield odd
+            place += suspect.size
+            self._pass(suspect.size, suspect.lines)
+            yield suspect
         self._buffer = buffer[place:]
 
-    def _odd(self, buffer: bytes, place: int, final: bool) -> SuspectRecord | None:
+    def _suspect(self, buffer: bytes, place: int, final: bool) -> SuspectRecord | None:
         """The record at `place`, or None when its end is not in sight."""
-        if match := self.lane.whole.match(buffer, place):
+        if match := self.patterns.whole.match(buffer, place):
             data = match.group()
             if len(data) <= MAX_RECORD:
-                return SuspectRecord(data, self.offset, self.line, data.count(self.lane.mark), len(data))
+                return SuspectRecord(data, self.offset, self.line, data.count(self.patterns.mark), len(data))
             return self._one_line(buffer, place, f"a record of more than {MAX_RECORD} bytes")
-        if self.lane.broken.match(buffer, place):
+        if self.patterns.broken.match(buffer, place):
             return self._one_line(buffer, place, "text after a closing quote")
         if final or len(buffer) - place > MAX_RECORD:
             return self._one_line(buffer, place, "a quote that is not closed")
         return None
 
     def _one_line(self, buffer: bytes, place: int, fault: str) -> SuspectRecord | None:
-        end = buffer.find(self.lane.mark, place) + 1
+        end = buffer.find(self.patterns.mark, place) + 1
         if not end:
             return None
         data = buffer[place:end]
         return SuspectRecord(data, self.offset, self.line, 1, len(data), fault)
 
     def _readable(self, data: bytes) -> Iterator[RecordBatch | SuspectRecord]:
-        """COPY would abort at a byte that is not UTF-8, so those lines leave the span here."""
+        """COPY would abort at a byte that is not UTF-8, so those lines leave the batch here."""
         if data.isascii() or _is_utf8(data):
-            yield self._span(data)
+            yield self._batch(data)
             return
         good = bytearray()
-        for line in _lines(data, self.lane.mark):
+        for line in _lines(data, self.patterns.mark):
             if _is_utf8(line):
                 good += line
                 continue
             if good:
-                yield self._span(bytes(good))
+                yield self._batch(bytes(good))
                 good.clear()
-            odd = SuspectRecord(line, self.offset, self.line, 1, len(line))
-            self._pass(odd.size, 1)
-            yield odd
+            suspect = SuspectRecord(line, self.offset, self.line, 1, len(line))
+            self._pass(suspect.size, 1)
+            yield suspect
         if good:
-            yield self._span(bytes(good))
+            yield self._batch(bytes(good))
 
-    def _span(self, data: bytes) -> RecordBatch:
-        span = RecordBatch(data, self.offset, self.line, data.count(self.lane.mark))
-        self._pass(len(data), span.lines)
-        return span
+    def _batch(self, data: bytes) -> RecordBatch:
+        batch = RecordBatch(data, self.offset, self.line, data.count(self.patterns.mark))
+        self._pass(len(data), batch.lines)
+        return batch
 
     def _endless_line(self, source: Iterator[bytes]) -> SuspectRecord:
         """Pass over a line that is longer than a record may be, keeping only its beginning."""
@@ -175,14 +175,14 @@ class Splitter:
         size = len(self._buffer)
         self._buffer = b""
         for block in source:
-            end = block.find(self.lane.mark) + 1
+            end = block.find(self.patterns.mark) + 1
             size += end or len(block)
             if end:
                 self._buffer = block[end:]
                 break
-        odd = SuspectRecord(kept, self.offset, self.line, 1, size, f"a line of more than {MAX_RECORD} bytes")
+        suspect = SuspectRecord(kept, self.offset, self.line, 1, size, f"a line of more than {MAX_RECORD} bytes")
         self._pass(size, 1)
-        return odd
+        return suspect
 
     def _pass(self, size: int, lines: int) -> None:
         self.offset += size

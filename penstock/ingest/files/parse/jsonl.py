@@ -1,4 +1,4 @@
-"""JSON Lines and JSON arrays as odd records: one object each, found by the name of its field.
+"""JSON Lines and JSON arrays as suspect records: one object each, found by the name of its field.
 
 A number keeps its value to the last digit, true and false become texts, null is missing, an object or a list is
 handed on as JSON. Refused like anywhere else: NaN, NUL, repeated keys, half surrogate pairs.
@@ -10,14 +10,16 @@ from decimal import Decimal
 
 from penstock import json_codec
 from penstock.errors import InvalidInput
-from penstock.ingest.files.parse.fast_path import MAX_RECORD, Lane, Splitter, SuspectRecord
+from penstock.ingest.files.parse.fast_path import MAX_RECORD, RecordPatterns, Splitter, SuspectRecord
 from penstock.ingest.files.parse.slow_path import KEPT, RecordParser, RejectedRecord
 from penstock.ingest.files.parse.stream import BadFile
 from penstock.ingest.files.parse.types import InvalidValue
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import folded
 
-_LINES = Lane(good=re.compile(b""), whole=re.compile(rb"[^\n]*+\n"), broken=re.compile(rb"(?!)"), line_end=b"\n")
+_LINES = RecordPatterns(
+    good=re.compile(b""), whole=re.compile(rb"[^\n]*+\n"), broken=re.compile(rb"(?!)"), line_end=b"\n"
+)
 _STRING = rb'"(?:[^"\\]|\\.)*+"'
 _SCALAR = re.compile(rb"(?:" + _STRING + rb'|[^,\]"])++(?=[,\]])', re.DOTALL)
 _FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|' + _STRING + rb")*+\}", re.DOTALL)
@@ -25,21 +27,21 @@ _TOKEN = re.compile(rb'[^"{}\[\]]++|' + _STRING + rb"|[{}\[\]]", re.DOTALL)
 _BETWEEN = re.compile(rb"[\s,]*+")
 
 
-def odd_records(content: Iterable[bytes], plan: Plan, offset: int, line: int) -> Iterator[SuspectRecord]:
+def suspect_records(content: Iterable[bytes], plan: Plan, offset: int, line: int) -> Iterator[SuspectRecord]:
     """Yield every record with its place."""
-    if plan.layout.format == "jsonl":
-        for piece in Splitter(_LINES, offset, line).split(content):
-            assert isinstance(piece, SuspectRecord), "the pattern for good records matches nothing"
-            yield piece
+    if plan.dialect.format == "jsonl":
+        for parsed in Splitter(_LINES, offset, line).split(content):
+            assert isinstance(parsed, SuspectRecord), "the pattern for good records matches nothing"
+            yield parsed
     else:
         yield from _ArrayItems(offset, line).split(content)
 
 
 class Records:
-    """Judges JSON records of one plan."""
+    """Parses JSON records of one plan."""
 
-    def __init__(self, plan: Plan, judge: RecordParser) -> None:
-        self._judge = judge
+    def __init__(self, plan: Plan, parse: RecordParser) -> None:
+        self._parser = parse
         self._names: dict[str, int] = {}
         for place, column in enumerate(plan.columns):
             item = plan.target.by_name[str(column.field)]
@@ -50,16 +52,16 @@ class Records:
             self._names = {name: at for name, at in self._names.items() if at != place} | {folded(key): place}
         self._width = len(plan.columns)
 
-    def judge(self, odd: SuspectRecord) -> bytes | RejectedRecord | None:
-        data = odd.data.strip(b" \t\r\n,")
+    def parse(self, suspect: SuspectRecord) -> bytes | RejectedRecord | None:
+        data = suspect.data.strip(b" \t\r\n,")
         if not data:
             return None
         try:
-            if odd.fault:
-                raise InvalidValue(odd.fault)
-            return self._judge.write(self._cells(data))
+            if suspect.fault:
+                raise InvalidValue(suspect.fault)
+            return self._parser.write(self._cells(data))
         except InvalidValue as error:
-            return RejectedRecord(odd.line, odd.offset, getattr(error, "field", None), str(error), data[:KEPT])
+            return RejectedRecord(suspect.line, suspect.offset, getattr(error, "field", None), str(error), data[:KEPT])
 
     def _cells(self, data: bytes) -> list[str | None]:
         try:
@@ -125,9 +127,9 @@ class _ArrayItems:
             if end is None:
                 return
             data = self._buffer[self._place : end]
-            odd = SuspectRecord(data, self._offset, self._line, data.count(b"\n"), len(data))
+            suspect = SuspectRecord(data, self._offset, self._line, data.count(b"\n"), len(data))
             self._pass(len(data))
-            yield odd
+            yield suspect
 
     def _pass(self, size: int) -> None:
         self._line += self._buffer.count(b"\n", self._place, self._place + size)

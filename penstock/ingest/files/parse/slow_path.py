@@ -1,4 +1,4 @@
-"""The careful lane: one record at a time, with the reason when it is refused.
+"""The slow path: one record at a time, with the reason when it is refused.
 
 What it accepts leaves as a CSV record whose every value is in quotes, so that COPY reads it back to the letter
 (a quoted `\\.` is text in every version of Postgres).
@@ -27,33 +27,33 @@ class RejectedRecord:
 
 
 class RecordParser:
-    """Judges single records of one plan."""
+    """Parses single records of one plan."""
 
     def __init__(self, plan: Plan) -> None:
         self._columns: Sequence[Column] = plan.columns
         self._one_of = () if plan.is_table else plan.target.one_of
         self._check = None if plan.is_table else plan.target.check
         self._fixed: dict[str, str | None] = {**plan.defaults, **plan.constants}
-        self._encoding = plan.layout.encoding
-        delimiter = plan.layout.delimiter.encode()
+        self._encoding = plan.dialect.encoding
+        delimiter = plan.dialect.delimiter.encode()
         self._delimiter = delimiter
-        self._line_end = plan.layout.line_end.encode()
-        comma = re.escape(plan.layout.delimiter)
+        self._line_end = plan.dialect.line_end.encode()
+        comma = re.escape(plan.dialect.delimiter)
         self._field = re.compile(rf'(?:"((?:[^"]|"")*+)"|([^{comma}]*+))({comma}|$)', re.DOTALL)
 
-    def judge(self, odd: SuspectRecord) -> bytes | RejectedRecord | None:
-        """The record for COPY, or why not; None for a blank line, which is no record."""
-        data = odd.data.rstrip(b"\r\n") if self._line_end != b"\r" else odd.data.removesuffix(b"\r")
+    def parse(self, suspect: SuspectRecord) -> bytes | RejectedRecord | None:
+        """The record for COPY, or why not; None for a blank line, which is not a record."""
+        data = suspect.data.rstrip(b"\r\n") if self._line_end != b"\r" else suspect.data.removesuffix(b"\r")
         if not data.strip():
             return None
         try:
-            if odd.fault:
-                raise InvalidValue(odd.fault)
+            if suspect.fault:
+                raise InvalidValue(suspect.fault)
             return self.write(self._cells(self._text(data)))
         except _FieldRefused as error:
-            return self._reject(odd, data, str(error), error.field)
+            return self._reject(suspect, data, str(error), error.field)
         except InvalidValue as error:
-            return self._reject(odd, data, str(error))
+            return self._reject(suspect, data, str(error))
 
     def write(self, cells: Sequence[str | None]) -> bytes:
         """Check one value for each column and write the record."""
@@ -72,7 +72,7 @@ class RecordParser:
             raise InvalidValue(str(error)) from error
 
     def _check_choices(self, cells: Sequence[str | None]) -> None:
-        """Of a group of fields a record needs one; of a table's columns that is settled by its header."""
+        """Of a group of fields a record needs one; of a table's columns the header decides that."""
         given = {column.field for column, cell in zip(self._columns, cells, strict=True) if cell}
         for choice in self._one_of:
             if not given.intersection(choice):
@@ -106,8 +106,8 @@ class RecordParser:
         return cells
 
     @staticmethod
-    def _reject(odd: SuspectRecord, data: bytes, reason: str, field: str | None = None) -> RejectedRecord:
-        return RejectedRecord(odd.line, odd.offset, field, reason, data[:KEPT])
+    def _reject(suspect: SuspectRecord, data: bytes, reason: str, field: str | None = None) -> RejectedRecord:
+        return RejectedRecord(suspect.line, suspect.offset, field, reason, data[:KEPT])
 
 
 class _FieldRefused(InvalidValue):
@@ -122,7 +122,7 @@ def _read(column: Column, cell: str | None) -> str | None:
             raise _FieldRefused(column.field or column.name, "missing")
         return None
     try:
-        return column.kind.read(cell)
+        return column.field_type.read(cell)
     except InvalidValue as error:
         raise _FieldRefused(column.field or column.name, str(error)) from error
 

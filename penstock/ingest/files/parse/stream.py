@@ -1,7 +1,7 @@
 """A stored file as a stream of UTF-8 bytes from any offset, in bounded memory.
 
-Unpacks gzip (several members too), drops the byte order mark, and turns other encodings into UTF-8. A byte that the
-encoding does not have becomes a byte that UTF-8 does not have, so that the line it stands in is refused later, by
+Decompresses gzip (several members too), drops the byte order mark, and turns other encodings into UTF-8. A byte that
+the encoding does not have becomes a byte that UTF-8 does not have, so that the line it is in is refused later, by
 itself. Offsets count the resulting bytes. A plain UTF-8 file is entered by seeking; of others the part before the
 offset is read again.
 """
@@ -15,7 +15,7 @@ from typing import BinaryIO
 from penstock.errors import InvalidInput
 
 BLOCK = 1 << 20
-PACKED_BLOCK = 16 << 10
+COMPRESSED_BLOCK = 16 << 10
 """What is left of a block is copied at the end of each gzip member, and a member may have no more than 20 bytes."""
 # Deflate packs at most 1,032 to 1; tables of text come to 20 to 1, very repetitive ones to 100 to 1. Without a floor:
 # every line of a small bomb, too, may have to be kept as a reject.
@@ -44,23 +44,23 @@ class BadFile(InvalidInput):
 
 @dataclass
 class Meter:
-    """How many bytes of the file as it lies there have been read."""
+    """How many bytes of the file as it is stored have been read."""
 
     consumed: int = 0
 
 
 def blocks(
-    file: BinaryIO, *, packed: bool, encoding: str, bom: int, offset: int = 0, meter: Meter | None = None
+    file: BinaryIO, *, compressed: bool, encoding: str, bom: int, offset: int = 0, meter: Meter | None = None
 ) -> Iterator[bytes]:
     """Yield the content from `offset` on in blocks of about 1 MiB."""
     meter = meter or Meter()
-    if not packed and encoding == "utf-8":
+    if not compressed and encoding == "utf-8":
         meter.consumed = bom + offset
         file.seek(bom + offset)
         yield from _raw(file, meter)
         return
     file.seek(0)
-    content = _unpacked(file, meter) if packed else _raw(file, meter)
+    content = _decompressed(file, meter) if compressed else _raw(file, meter)
     content = _skipped(content, bom)
     yield from _skipped(content if encoding == "utf-8" else _as_utf8(content, encoding), offset)
 
@@ -74,7 +74,7 @@ def is_compressed(head: bytes) -> bool:
     return head.startswith(b"\x1f\x8b")
 
 
-def unpacked_head(head: bytes, size: int) -> bytes:
+def decompressed_head(head: bytes, size: int) -> bytes:
     """The first bytes of a gzip file's content."""
     try:
         return zlib.decompressobj(wbits=31).decompress(head, size)
@@ -88,8 +88,8 @@ def _raw(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
         yield block
 
 
-def _unpacked(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
-    """Blocks of 1 MiB whatever the file is made of: readers go back to the beginning of a record at each block."""
+def _decompressed(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
+    """Blocks of 1 MiB, however the file is compressed: readers go back to the beginning of a record at each block."""
     waiting = bytearray()
     try:
         for content in _inflated(file, meter):
@@ -108,7 +108,7 @@ def _inflated(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
     unpacker = zlib.decompressobj(wbits=31)
     written = 0
     started = False
-    for block in _packed(file, meter):
+    for block in _compressed(file, meter):
         while block:
             if unpacker.eof:
                 block = block.lstrip(b"\0")  # padding after the last member
@@ -129,10 +129,10 @@ def _inflated(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
         raise BadFile(f"the gzip file ends early, after {meter.consumed} bytes", field="file")
 
 
-def _packed(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
+def _compressed(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
     for block in _raw(file, meter):
-        for start in range(0, len(block), PACKED_BLOCK):
-            yield block[start : start + PACKED_BLOCK]
+        for start in range(0, len(block), COMPRESSED_BLOCK):
+            yield block[start : start + COMPRESSED_BLOCK]
 
 
 def _check_ratio(written: int, consumed: int) -> None:

@@ -1,10 +1,10 @@
-"""The kinds of value a field can have. One description serves three readers that must agree:
+"""The types of value a field can have. One description serves three that must agree:
 
-- the fast lane asks for a byte pattern (`bare`, `quoted`): what it matches goes to COPY untouched;
-- the careful lane calls `read`, which gives the text to hand to Postgres or raises `InvalidValue` with the reason;
+- the fast path asks for a byte pattern (`bare`, `quoted`): what it matches goes to COPY untouched;
+- the slow path calls `read`, which gives the text to hand to Postgres or raises `InvalidValue` with the reason;
 - SQL asks for the column type, and for `sql`, the expression that turns the staged text into the value.
 
-A pattern may be narrower than `read` (the careful lane decides then), never wider, and both leave the value to
+A pattern may be narrower than `read` (the slow path decides then), never wider, and both leave the value to
 the same SQL, so that a value cannot be read in two ways.
 """
 
@@ -67,7 +67,7 @@ def _months(numbers: Sequence[int]) -> bytes:
 
 
 def _certain_years() -> list[bytes]:
-    """Patterns of the years of which every day is one that a fact can have, whatever the zone; one for each decade."""
+    """Patterns of the years of which every day is one that an event can have, in any zone; one for each decade."""
     decades: dict[bytes, bytes] = {}
     for year in range(earliest_day().year + 1, datetime.now(UTC).year):
         text = b"%d" % year
@@ -227,7 +227,7 @@ class Integer(FieldType):
 
     @property
     def core(self) -> bytes:
-        # one digit fewer than the bound has is always within it; the careful lane judges the rest
+        # one digit fewer than the bound has is always within it; the slow path checks the rest
         most = len(str(self.at_most)) - 1 if self.at_most > 0 else 0
         if self.at_least < 0:
             most = min(most, len(str(self.at_least)) - 2)
@@ -270,7 +270,7 @@ class Number(FieldType):
     @property
     def core(self) -> bytes:
         if self.comma:
-            return NEVER  # never matches: these values are rewritten, so the careful lane takes them
+            return NEVER  # never matches: these values are rewritten, so the slow path takes them
         sign = rb"-?" if self.signed else rb""
         above_zero = rb"(?=[0.]*+[1-9])" if self.positive else rb""
         places = rb"(?:\.\d{1,%d}+)?+" % self.places if self.places else rb""
@@ -285,7 +285,7 @@ class Number(FieldType):
             raise InvalidValue("less than 0")
         if abs(number) >= 10**self.digits:
             raise InvalidValue(f"more than {self.digits} digits before the point")
-        # zeros written in the file stay, as in the fast lane: 2.50 is not 2.5 for those who compare texts
+        # zeros written in the file stay, as in the fast path: 2.50 is not 2.5 for those who compare texts
         return format(number, "f")
 
     def _parse(self, text: str) -> Decimal:
@@ -357,14 +357,14 @@ class Timestamp(FieldType):
     """A time. Without a zone it is read in PENSTOCK_TIMEZONE, always by Postgres, never here.
 
     `format` is a strptime pattern for files that do not write ISO 8601. With `date_style` (DMY or MDY) COPY reads such
-    times in digits itself, told by its session; without it the careful lane writes them anew.
+    times in digits itself, as its session says; without it the slow path rewrites them.
 
-    `of_fact`: only a time that a fact can have. The fast lane then leaves the border's days to the careful one.
+    `of_event`: only a time that an event can have. The fast path then leaves the border's days to the slow one.
     """
 
     format: str | None = None
     date_style: str | None = None
-    of_fact: bool = False
+    of_event: bool = False
 
     @property
     def sql_type(self) -> str:
@@ -379,14 +379,14 @@ class Timestamp(FieldType):
     @property
     def core(self) -> bytes:
         if not self.format:
-            return (_certain_days() if self.of_fact else b"") + _DAY + rb"(?:[T ]" + _CLOCK + _ZONE + rb"?)?"
+            return (_certain_days() if self.of_event else b"") + _DAY + rb"(?:[T ]" + _CLOCK + _ZONE + rb"?)?"
         match = _DIGITS.fullmatch(self.format)
         if not match or not self.date_style or self.own_date_style != self.date_style:
             return NEVER
         clock = rb" (?:[01]?\d|2[0-3]):[0-5]\d" if match[4] else b""
         seconds = rb":[0-5]\d" if match[5] else b""
         separator = re.escape(match[2].encode())
-        if not self.of_fact:
+        if not self.of_event:
             return _day_of(match[1], separator) + rb"(?:19|20)\d\d" + clock + seconds
         return _certain_days_of(match[1], separator) + clock + seconds
 
@@ -421,7 +421,7 @@ class Timestamp(FieldType):
         return moment.isoformat(" ")
 
     def _check(self, moment: datetime) -> None:
-        if not self.of_fact:
+        if not self.of_event:
             return
         try:
             check_time(moment)
@@ -450,7 +450,7 @@ class Boolean(FieldType):
 
 @dataclass(frozen=True)
 class Json(FieldType):
-    """A JSON object. Always read by the careful lane: bytes alone do not tell whether jsonb will take it."""
+    """A JSON object. Always read by the slow path: bytes alone do not show whether jsonb will take it."""
 
     at_most: int = 1 << 20
 

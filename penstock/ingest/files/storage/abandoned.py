@@ -40,7 +40,7 @@ class Swept:
 def sweep(settings: Settings, kept: timedelta = KEPT) -> Swept:
     """End uploads that nobody sends any more, and delete what is older than `kept` and belongs to no import.
 
-    Files of another form than ours stay, whoever put them there.
+    Files of another form than ours stay: they are not this project's.
     """
     with pool.connection(settings) as connection:
         uploads = connection.execute(_END_UPLOADS, (kept,)).rowcount

@@ -24,7 +24,7 @@ class RemoteStore:
 
     def __init__(self, settings: Settings) -> None:
         key = settings.supabase_secret_key or ""
-        # a secret key is no JWT: the gateway wants it as apikey, and as bearer only if both are equal
+        # a secret key is not a JWT: the gateway wants it as apikey, and as bearer only if both are equal
         self._client = httpx.Client(
             base_url=f"{settings.supabase_url}/storage/v1",
             headers={"apikey": key, "authorization": f"Bearer {key}"},

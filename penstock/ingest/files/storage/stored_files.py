@@ -95,7 +95,7 @@ def incoming_size(settings: Settings, import_id: UUID) -> int:
         raise NotFound("no file has arrived for this import") from None
 
 
-def settle_incoming(settings: Settings, import_id: UUID) -> StoredFile:
+def store_incoming(settings: Settings, import_id: UUID) -> StoredFile:
     """Store an upload under its content's hash too. May be repeated after a crash, until `drop_incoming`."""
     incoming = _incoming(import_id)
     with _opened(settings, incoming) as file:

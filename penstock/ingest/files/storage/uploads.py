@@ -1,7 +1,7 @@
 """Files that are too large for a request: first a place to put the file, then the import.
 
 open_upload      an import in the state `uploading`, and the URL to PUT the file to
-send_upload      PUT it there, streamed: for whoever is no browser and no curl
+send_upload      PUT it there, streamed: for callers other than a browser or curl
 receive_upload   what the app calls when the file comes to itself (no Supabase Storage)
 end_upload       the file is there: the import waits for its first step
 """
@@ -37,7 +37,7 @@ def open_upload(
         imported, _ = ledger.open_import(
             connection, settings, target, name[:500], StoredFile(f"upload {uuid4()}", 0), checked, reject_limit, actor
         )
-        ledger.move(connection, imported.id, state="uploading")
+        ledger.update_import(connection, imported.id, state="uploading")
         return ledger.read_import(connection, imported.id), stored_files.sign_incoming(settings, imported.id)
 
 
@@ -56,7 +56,7 @@ def receive_upload(settings: Settings, import_id: UUID, source: BinaryIO) -> Imp
     with stored_files.arriving(settings, source) as (arrived, stored), pool.transaction(settings) as connection:
         _check_open(ledger.read_import(connection, import_id, lock=True))
         stored_files.place_incoming(settings, import_id, arrived)
-        ledger.move(connection, import_id, state="waiting", size_bytes=stored.size)
+        ledger.update_import(connection, import_id, state="waiting", size_bytes=stored.size)
         return ledger.read_import(connection, import_id)
 
 
@@ -67,7 +67,7 @@ def end_upload(settings: Settings, import_id: UUID) -> Import:
         if imported.state != "uploading":
             return imported
         size = stored_files.incoming_size(settings, import_id)
-        ledger.move(connection, import_id, state="waiting", size_bytes=size)
+        ledger.update_import(connection, import_id, state="waiting", size_bytes=size)
         return ledger.read_import(connection, import_id)
 
 

@@ -25,7 +25,7 @@ from penstock.ingest.files.load.staging import column_names, copy_records, open_
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.batch import ParsedBatch
 from penstock.ingest.files.parse.dialect import sniff
-from penstock.ingest.files.parse.reader import read_pieces
+from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.slow_path import KEPT
 from penstock.ingest.files.parse.types import (
     BLANKS,
@@ -66,10 +66,10 @@ def judge_all(connection: psycopg.Connection[Any], content: bytes, variant: Vari
             "dates": {} if variant.dates == ISO else {"at": variant.dates},
         }
     )
-    layout = sniff(file, options)
-    plan = make_plan(variant.target, layout, options)
-    pieces = list(read_pieces(file, plan, layout.body, layout.first_line))
-    _check_places(pieces, layout.body)
+    dialect = sniff(file, options)
+    plan = make_plan(variant.target, dialect, options)
+    pieces = list(read_batches(file, plan, dialect.body, dialect.first_line))
+    _check_places(pieces, dialect.body)
     texts = []
     for piece in pieces:
         if piece.records:
@@ -100,7 +100,7 @@ def _texts(piece: ParsedBatch, plan: Plan) -> Iterator[Texts]:
     assert piece.origin is None or len(piece.origin) < KEPT, "the origin is whole"
     if plan.is_table:
         content = io.StringIO(data.decode(), newline="")
-        yield from csv.reader(content, delimiter=plan.layout.delimiter, strict=True)
+        yield from csv.reader(content, delimiter=plan.dialect.delimiter, strict=True)
         return
     line = data.decode("utf-8-sig").strip(f"{BLANKS},")
     record = json.loads(line, parse_int=_Digits, parse_float=_Digits, object_pairs_hook=_unique)
@@ -141,7 +141,7 @@ def _compare(
     connection: psycopg.Connection[Any], plan: Plan, pieces: list[ParsedBatch], texts: Sequence[Texts]
 ) -> None:
     set_json_loads(partial(json.loads, parse_float=Decimal), connection)
-    columns = list(zip(column_names(plan), (column.kind for column in plan.columns), strict=True))
+    columns = list(zip(column_names(plan), (column.field_type for column in plan.columns), strict=True))
     open_copy_session(connection, "Europe/Paris", plan.date_style)
     _load(connection, plan, pieces, len(texts))
     _load_texts(connection, [name for name, _ in columns], texts)
@@ -162,7 +162,7 @@ def _compare(
 
 
 def _load(connection: psycopg.Connection[Any], plan: Plan, pieces: list[ParsedBatch], number: int) -> None:
-    kinds = [column.kind.column_type if plan.is_direct else column.kind.sql_type for column in plan.columns]
+    kinds = [column.field_type.column_type if plan.is_direct else column.field_type.sql_type for column in plan.columns]
     names = column_names(plan)
     columns = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True))
     connection.execute(f"create temporary table fuzz (ord bigint generated always as identity, {columns})")

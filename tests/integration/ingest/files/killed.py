@@ -5,7 +5,7 @@ from uuid import UUID
 
 from penstock.domain import install
 from penstock.ingest.files import advance_import, register, run
-from penstock.ingest.files.load import chunks
+from penstock.ingest.files.load import batches
 from penstock.ingest.files.parse.types import Identifier, Integer, Text
 from penstock.ingest.files.target import Field, Table, Target
 from penstock.settings import Settings
@@ -21,7 +21,7 @@ THINGS = Target(
 def advance(database_url: str, folder: str, import_id: str) -> None:
     install(DOMAIN)
     register(THINGS)
-    chunks.CHUNK_BYTES = 16 << 10
+    batches.BATCH_BYTES = 16 << 10
     run.EVENTS_A_STEP = 40
     run.ROWS_A_BUCKET = 2000
     run.ROWS_FOR_TWO = 1000

@@ -39,7 +39,7 @@ def begun(settings: Settings, connection: psycopg.Connection) -> Import:
     [ValueError("month must be in 1..12"), KeyError("x"), RecursionError("too deep"), ZeroDivisionError()],
     ids=repr,
 )
-@pytest.mark.parametrize("step", ["copy", "form_facts", "append"])
+@pytest.mark.parametrize("step", ["copy", "form_events", "append"])
 def test_what_would_happen_again_ends_the_import(
     settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, error: Exception, step: str
 ) -> None:

@@ -70,7 +70,7 @@ def test_the_time_in_the_metadata_of_an_exported_event_counts(
 def test_an_id_twice_is_a_duplicate_only_in_one_stream_and_type(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], facts_a_step: int
 ) -> None:
-    monkeypatch.setattr(run, "FACTS_A_STEP", facts_a_step)
+    monkeypatch.setattr(run, "EVENTS_A_STEP", facts_a_step)
     other = {**EVENT, "id": f"{ID}2"}
     done = load(settings, EVENT, other, EVENT, {**EVENT, **change}, {**other, "payload": {"n": 2}})
     assert account(done) == (2, 2, 1)
@@ -87,14 +87,14 @@ def crashed_while_appending(settings: Settings, connection: psycopg.Connection, 
     while not (now := advance_import(settings, created.id, seconds=0)).loaded:
         assert not now.is_final
     assert (now.state, now.pending > 0) == ("appending", True)
-    connection.execute(f"truncate staging.import_{created.id.hex}, staging.import_{created.id.hex}_facts")
+    connection.execute(f"truncate staging.import_{created.id.hex}, staging.import_{created.id.hex}_events")
 
 
 @pytest.mark.parametrize("facts_a_step", [1, 2, 3])
 def test_after_a_crash_of_the_server_events_with_ids_are_counted_as_loaded_once(
     settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, facts_a_step: int
 ) -> None:
-    monkeypatch.setattr(run, "FACTS_A_STEP", facts_a_step)
+    monkeypatch.setattr(run, "EVENTS_A_STEP", facts_a_step)
     lines = [{**EVENT, "id": f"{ID}{number % 3}", "payload": {"n": number % 3}} for number in range(6)]
     load(settings, lines[2])
     text = "\n".join(map(json.dumps, [*lines, {**EVENT, "id": f"{ID}7"}]))
@@ -122,7 +122,7 @@ def test_after_a_crash_of_the_server_what_was_appended_counts_as_loaded(
     header: str,
     line: str,
 ) -> None:
-    monkeypatch.setattr(run, "FACTS_A_STEP", 2)
+    monkeypatch.setattr(run, "EVENTS_A_STEP", 2)
     known, _ = create_import(settings, target, f"{header}\n{line.format('known')}\n".encode())
     advance_import(settings, known.id)
     before = connection.execute("select count(*) from public.event_store").fetchone() or (0,)

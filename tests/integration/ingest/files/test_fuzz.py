@@ -1,4 +1,4 @@
-"""No false accepts: mutated records through the lanes into Postgres, and the judge of `import_judge`.
+"""No false accepts: mutated records through both paths into Postgres, and the judge of `import_judge`.
 
 A part of a million here; `tests/real/test_import_million.py` runs them all.
 """

@@ -1,4 +1,4 @@
-"""The fuzz can fail: with one guard of the lanes taken away, the judge finds a record that was taken wrongly."""
+"""The fuzz can fail: with one guard of the two paths taken away, the judge finds a record that was taken wrongly."""
 
 import random
 import re

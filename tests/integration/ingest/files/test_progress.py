@@ -14,7 +14,7 @@ ORDERS = "\n".join(["order_id,product_id,quantity,ordered_at,unit_price", *LINES
 
 @pytest.fixture
 def local(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(run, "FACTS_A_STEP", 20)
+    monkeypatch.setattr(run, "EVENTS_A_STEP", 20)
     monkeypatch.setattr(run, "ROWS_A_BUCKET", 300)
     return Settings(database_url=settings.database_url, environment="local", storage_folder=tmp_path / "uploads")
 

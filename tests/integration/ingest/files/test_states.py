@@ -13,7 +13,7 @@ import pytest
 
 from penstock.errors import InvalidInput, NotFound
 from penstock.ingest.files import Import, advance_import, create_import, dry_run, kept_rejects, rejects_csv
-from penstock.ingest.files.load import chunks
+from penstock.ingest.files.load import batches
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.rejects import escape_formula
 from penstock.settings import Settings
@@ -111,7 +111,7 @@ def test_what_a_spreadsheet_takes_for_a_formula_is_quoted(start: str) -> None:
 def test_of_many_rejects_the_first_are_kept_and_all_are_counted(
     settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks, "CHUNK_BYTES", 200_000)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 200_000)
     content = (HEADER + GOOD + "x\n" * 12_000).encode()
     done = load(settings, content)
     assert (done.state, done.rows_read, done.loaded, done.rejected) == ("completed", 12_001, 1, 12_000)
@@ -128,7 +128,7 @@ def test_of_many_rejects_the_first_are_kept_and_all_are_counted(
 def test_the_rejects_of_one_import_take_a_bounded_room(
     settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 10_000)
     monkeypatch.setattr(kept_rejects, "KEPT_BYTES", 50_000)
     done = load(settings, (HEADER + f"{'x' * 900}\n" * 200 + "x\n" * 50).encode(), reject_limit=10_000)
     assert (done.state, done.rejected) == ("completed", 250)

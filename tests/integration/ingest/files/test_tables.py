@@ -159,7 +159,7 @@ def test_undo_of_a_first_import_reads_its_file_again(settings: Settings, connect
     lines[50_000] = row(49_000, note="again")
     done = load(settings, HEADER + "".join(lines))
     assert connection.execute(
-        "select count(*) filter (where compared), count(*) filter (where not compared) from raw.import_chunks"
+        "select count(*) filter (where compared), count(*) filter (where not compared) from raw.import_batches"
     ).fetchone() == (1, 2)
     assert undo_import(settings, done.id).result["undo"] == {"removed": 59_999, "restored": 1, "kept": 0}
     assert rows_of(connection) == []

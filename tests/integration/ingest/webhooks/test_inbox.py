@@ -102,13 +102,13 @@ def test_a_crash_before_the_commit_leaves_the_delivery_to_the_next(
     shop: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliver(shop, {"type": "x", "data": {}})
-    module = __import__("penstock.ingest.webhooks.drain", fromlist=["_settle"])
+    module = __import__("penstock.ingest.webhooks.drain", fromlist=["_finish"])
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(module, "_settle", crash)
+        patched.setattr(module, "_finish", crash)
         webhooks.append_deliveries(shop)
     assert read_events(connection) == []
     assert inbox(connection) == [("msg_1", "pending", None, 0)]
@@ -121,7 +121,7 @@ def test_an_event_that_was_appended_without_its_delivery_being_settled_is_not_ap
 ) -> None:
     deliver(shop, {"type": "x", "data": {"id": "1"}})
     webhooks.append_deliveries(shop)
-    connection.execute("update raw.webhook_inbox set status = 'pending', settled_at = null")
+    connection.execute("update raw.webhook_inbox set status = 'pending', processed_at = null")
     assert webhooks.append_deliveries(shop) == 1
     assert len(read_stream(connection, "shop", "1")) == 1
     assert inbox(connection)[0][1] == "appended"

@@ -162,7 +162,7 @@ def test_an_inbox_that_cannot_be_written_changes_nothing(
         raise DatabaseUnavailable("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "_settle", away)
+        patched.setattr(module, "_finish", away)
         patched.setattr(module, "_put_off", away)
         with pytest.raises(Unavailable):
             webhooks.append_deliveries(shop)

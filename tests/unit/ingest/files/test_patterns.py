@@ -12,7 +12,7 @@ import pytest
 
 from penstock.ingest.files.parse import types
 from penstock.ingest.files.parse.dialect import Dialect
-from penstock.ingest.files.parse.fast_path import Splitter, SuspectRecord, build_lane
+from penstock.ingest.files.parse.fast_path import Splitter, SuspectRecord, build_patterns
 from penstock.ingest.files.parse.slow_path import RecordParser
 from penstock.ingest.files.parse.types import (
     Boolean,
@@ -67,22 +67,22 @@ def broken_ends(cell: bytes) -> Iterator[bytes]:
 def plan_of(kind: FieldType, columns: int, delimiter: str = ",") -> Plan:
     names = tuple(f"f{number}" for number in range(columns))
     register(Target("hostile", tuple(Field(name, kind) for name in names), Table("public.hostile", ("f0",))))
-    layout = Dialect(False, "utf-8", 0, "csv", delimiter, header=names)
-    plan = Plan("hostile", layout, names, {}, {}, {}, ".", None, {})
+    dialect = Dialect(False, "utf-8", 0, "csv", delimiter, header=names)
+    plan = Plan("hostile", dialect, names, {}, {}, {}, ".", None, {})
     assert len(plan.columns) == columns, "read while the target is the one just registered"
     return plan
 
 
 def cost(plan: Plan, content: bytes, rounds: int) -> float:
-    """The least CPU time of a few rounds through both lanes."""
-    lane, judge = build_lane(plan.columns, plan.layout.delimiter.encode(), b"\n"), RecordParser(plan)
-    return min(_measured(lambda: _read(Splitter(lane, 0, 1), judge, content)) for _ in range(rounds))
+    """The least CPU time of a few rounds through both paths."""
+    patterns, judge = build_patterns(plan.columns, plan.dialect.delimiter.encode(), b"\n"), RecordParser(plan)
+    return min(_measured(lambda: _read(Splitter(patterns, 0, 1), judge, content)) for _ in range(rounds))
 
 
 def _read(splitter: Splitter, judge: RecordParser, content: bytes) -> None:
     for piece in splitter.split([content]):
         if isinstance(piece, SuspectRecord):
-            judge.judge(piece)
+            judge.parse(piece)
 
 
 def _measured(work: Callable[[], None]) -> float:
@@ -129,8 +129,8 @@ def test_a_long_record_costs_no_more_than_its_length(kind: FieldType, value: byt
 @pytest.mark.parametrize(("kind", "value"), KINDS, ids=repr)
 def test_a_bare_value_does_not_reach_over_a_delimiter(kind: FieldType, value: bytes) -> None:
     for delimiter in (delimiter for delimiter in ",;|\t: /@!" if delimiter.encode() in value):
-        lane = build_lane(plan_of(kind, 1, delimiter).columns, delimiter.encode(), b"\n")
-        found = lane.good.match(value + b"\n")
+        patterns = build_patterns(plan_of(kind, 1, delimiter).columns, delimiter.encode(), b"\n")
+        found = patterns.good.match(value + b"\n")
         assert found is not None
         assert found.end() == 0, delimiter
 
@@ -141,7 +141,7 @@ def test_days_of_this_year_take_the_fast_lane_unless_they_are_of_this_month(
     order: str | None, written: str, days: int
 ) -> None:
     day = datetime.now(UTC).date() - timedelta(days=days)
-    field = Timestamp(written if order else None, order, of_fact=True)
+    field = Timestamp(written if order else None, order, of_event=True)
     is_fast = bool(re.fullmatch(field.core, day.strftime(written).encode()))
     assert is_fast or days == 2
     assert not re.fullmatch(field.core, (day + timedelta(days=days + 30)).strftime(written).encode())

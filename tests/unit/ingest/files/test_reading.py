@@ -17,7 +17,7 @@ from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.batch import ParsedBatch
 from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.fast_path import MAX_RECORD
-from penstock.ingest.files.parse.reader import read_pieces
+from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.stream import BadFile, blocks
 from penstock.ingest.files.parse.types import Identifier, Integer, Text
 from penstock.ingest.files.plan import Plan, make_plan
@@ -40,15 +40,15 @@ def notes() -> Iterator[None]:
 def planned(content: bytes, **options: Any) -> tuple[Plan, list[ParsedBatch]]:
     file = io.BytesIO(content)
     checked = Options.read(options)
-    layout = sniff(file, checked)
-    plan = make_plan(TARGET, layout, checked)
-    return plan, list(read_pieces(file, plan, layout.body, layout.first_line))
+    dialect = sniff(file, checked)
+    plan = make_plan(TARGET, dialect, checked)
+    return plan, list(read_batches(file, plan, dialect.body, dialect.first_line))
 
 
 def rows(content: bytes, **options: Any) -> list[list[str]]:
     plan, pieces = planned(content, **options)
     data = b"".join(piece.data for piece in pieces).decode()
-    found = list(csv.reader(io.StringIO(data, newline=""), delimiter=plan.layout.delimiter, strict=True))
+    found = list(csv.reader(io.StringIO(data, newline=""), delimiter=plan.dialect.delimiter, strict=True))
     assert sum(piece.records for piece in pieces) == len(found)
     return found
 
@@ -78,10 +78,10 @@ VALUES = [["a", "1", "größe – fine"], ["b", "2", ""], ["c", "3", "last line 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_encodings_line_ends_and_gzip(
-    encoding: str, declared: str | None, mark: bytes, line_end: str, packed: bool
+    encoding: str, declared: str | None, mark: bytes, line_end: str, compressed: bool
 ) -> None:
     content = mark + TEXT.replace("\n", line_end).encode(encoding)
-    assert rows(gzip.compress(content) if packed else content, encoding=declared) == VALUES
+    assert rows(gzip.compress(content) if compressed else content, encoding=declared) == VALUES
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -173,10 +173,10 @@ def test_an_endless_line_is_refused_in_bounded_memory() -> None:
 
     file: Any = Endless()
     checked = Options.read({})
-    layout = sniff(file, checked)
-    plan = make_plan(TARGET, layout, checked)
+    dialect = sniff(file, checked)
+    plan = make_plan(TARGET, dialect, checked)
     tracemalloc.start()
-    pieces = list(read_pieces(file, plan, layout.body, layout.first_line))
+    pieces = list(read_batches(file, plan, dialect.body, dialect.first_line))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 << 20
@@ -227,12 +227,12 @@ def test_gzip_in_the_smallest_members_comes_in_large_blocks() -> None:
     members = (
         b"".join(gzip.compress(bytes([letter])) for letter in b"id,n,note\na,1,x\n") * 200 + gzip.compress(b"") * 9
     )
-    assert [len(block) for block in blocks(io.BytesIO(members), packed=True, encoding="utf-8", bom=0)] == [16 * 200]
+    assert [len(block) for block in blocks(io.BytesIO(members), compressed=True, encoding="utf-8", bom=0)] == [16 * 200]
 
 
 def test_what_came_before_the_fault_in_a_gzip_file_is_read() -> None:
     content = gzip.compress(b"id,n,note\na,1,x\n") + gzip.compress(b"b,2,y\n")[:-4] + b"damage"
-    read = blocks(io.BytesIO(content), packed=True, encoding="utf-8", bom=0)
+    read = blocks(io.BytesIO(content), compressed=True, encoding="utf-8", bom=0)
     assert next(read).startswith(b"id,n,note\na,1,x\n")
     with pytest.raises(BadFile, match="damaged"):
         next(read)
@@ -249,18 +249,18 @@ def test_several_gzip_members_are_one_file() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
 @pytest.mark.parametrize("packed", [False, True])
-def test_reading_from_any_piece_gives_the_same_rest(encoding: str, packed: bool) -> None:
+def test_reading_from_any_piece_gives_the_same_rest(encoding: str, compressed: bool) -> None:
     text = (
         "id,n,note\n" + "".join(f'r{n},{n % 7},"größe {n}{chr(10) if n % 5 else ""}"\n' for n in range(500)) + 'x,"\n'
     )
     content = text.encode(encoding)
-    file = io.BytesIO(gzip.compress(content) if packed else content)
+    file = io.BytesIO(gzip.compress(content) if compressed else content)
     checked = Options.read({"encoding": encoding})
-    layout = sniff(file, checked)
-    plan = make_plan(TARGET, layout, checked)
-    whole = list(read_pieces(file, plan, layout.body, layout.first_line))
+    dialect = sniff(file, checked)
+    plan = make_plan(TARGET, dialect, checked)
+    whole = list(read_batches(file, plan, dialect.body, dialect.first_line))
     for place in range(0, len(whole), 37):
-        rest = list(read_pieces(file, plan, whole[place].end, whole[place].next_line))
+        rest = list(read_batches(file, plan, whole[place].end, whole[place].next_line))
         assert b"".join(p.data for p in rest) == b"".join(p.data for p in whole[place + 1 :])
         assert [p.reject for p in rest if p.reject] == [p.reject for p in whole[place + 1 :] if p.reject]
 
@@ -281,9 +281,9 @@ def test_csv_spectrum_is_read_as_its_json_says(path: Path) -> None:
     register(target)
     file = io.BytesIO(path.read_bytes())
     checked = Options.read({})
-    layout = sniff(file, checked)
-    plan = make_plan(target, layout, checked)
-    data = b"".join(piece.data for piece in read_pieces(file, plan, layout.body, layout.first_line)).decode()
+    dialect = sniff(file, checked)
+    plan = make_plan(target, dialect, checked)
+    data = b"".join(piece.data for piece in read_batches(file, plan, dialect.body, dialect.first_line)).decode()
     found = list(csv.reader(io.StringIO(data, newline=""), strict=True))
     if path.stem == "location_coordinates":  # upstream, the two files give different telephone numbers
         found[0][0] = expected[0][names[0]]
