@@ -25,10 +25,10 @@ def mount(
     *domains: Domain,
     functions: Sequence[inngest.Function[Any]] = (),
     settings: Settings | None = None,
-    wakes: Notifiers | None = None,
+    notifiers: Notifiers | None = None,
 ) -> FastAPI:
     """Add the app that `create_app` makes of this to `host`, after its own routes; returns that app."""
-    app = create_app(*domains, functions=functions, settings=settings, notifiers=wakes)
+    app = create_app(*domains, functions=functions, settings=settings, notifiers=notifiers)
     host.router.routes.append(_Paths(app))
     _join_lifespans(host, app)
     return app

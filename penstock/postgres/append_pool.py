@@ -43,7 +43,7 @@ class _Request:
 def fetch_value(database_url: str, statement: Statement, values: Sequence[bytes]) -> asyncio.Future[bytes]:
     """Send the statement with its values in binary; its answer, in binary, comes when Postgres has committed.
 
-    The future raises what `pool.translate` makes of an error. `DatabaseUnavailable` means: the connection broke,
+    The future raises what `sqlstates.translate` makes of an error. `DatabaseUnavailable` means: the connection broke,
     and the outcome is unknown; or nothing was sent, since Postgres took no connection, none was free within
     `ACQUIRE_TIMEOUT_SECONDS`, or too many requests wait already. Cancelling the future does not stop what was sent.
     """

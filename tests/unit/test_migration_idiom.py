@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.postgres.pool import MIGRATIONS
+from penstock.postgres.migrations import REPOSITORY as MIGRATIONS
 
 FILES = sorted(MIGRATIONS.glob("*.sql"))
 PARTS = re.compile(

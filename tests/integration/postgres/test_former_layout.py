@@ -9,7 +9,7 @@ import pytest
 
 from penstock import errors
 from penstock.event_store import NewEvent, append, read_stream
-from penstock.postgres import pool
+from penstock.postgres import migrations, pool
 from tests import throwaway
 
 DEPLOY = Path(__file__).parents[3] / "docs" / "deploy.md"
@@ -33,7 +33,7 @@ def former() -> Iterator[psycopg.Connection]:
 
 def test_a_database_of_before_is_refused_in_one_sentence(former: psycopg.Connection) -> None:
     with pytest.raises(errors.Conflict) as caught:
-        pool.migrate(former)
+        migrations.migrate(former)
     assert "layout of before" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert ". " not in str(caught.value)
@@ -42,7 +42,7 @@ def test_a_database_of_before_is_refused_in_one_sentence(former: psycopg.Connect
 def test_a_refused_database_has_all_that_it_had_and_nothing_else(former: psycopg.Connection) -> None:
     before = former.execute(OBJECTS).fetchall()
     with pytest.raises(errors.Conflict):
-        pool.migrate(former)
+        migrations.migrate(former)
     assert former.execute(OBJECTS).fetchall() == before
     assert former.execute("select order_id from public.orders").fetchall() == [("kept",)]
     assert former.execute("select count(*) from supabase_migrations.schema_migrations").fetchone() == (2,)
@@ -50,7 +50,7 @@ def test_a_refused_database_has_all_that_it_had_and_nothing_else(former: psycopg
 
 def test_the_refusal_names_a_section_that_the_docs_have(former: psycopg.Connection) -> None:
     with pytest.raises(errors.Conflict) as caught:
-        pool.migrate(former)
+        migrations.migrate(former)
     named = re.search(r"docs/deploy\.md, ([^;]+);", str(caught.value))
     assert named
     assert f"## {named[1]}\n" in DEPLOY.read_text(encoding="utf-8")
