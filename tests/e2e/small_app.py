@@ -10,13 +10,15 @@ import fastapi
 import inngest
 from psycopg.types.json import Jsonb
 
-from functions import FUNCTIONS as ALL
+from functions import FUNCTIONS
 from penstock import event_store
+from penstock.domain import install
 from penstock.errors import Unavailable
 from penstock.event_store import ANY_VERSION, NewEvent
-from penstock.inngest.client import client, settings
+from penstock.inngest.client import client, register, registered, settings
 from penstock.inngest.relay import relay
 from penstock.postgres import pool
+from shop import DOMAIN
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the SDK's own pydantic models
@@ -45,8 +47,9 @@ def fail_on_demand(ctx: inngest.ContextSync) -> str:
     return "done"
 
 
-ALL.extend([note_order, fail_on_demand])
-inngest.fast_api.serve(app, client, ALL)
+install(DOMAIN)
+register([*FUNCTIONS, note_order, fail_on_demand])
+inngest.fast_api.serve(app, client, registered)
 
 
 @app.post("/append/{aggregate_type}/{aggregate_id}")

@@ -5,9 +5,11 @@ Both may try often: the stand-in's pauses are a fiftieth of the real ones here, 
 
 import inngest
 
-import functions
+from functions import FUNCTIONS
+from penstock.http.app import create_app
 from penstock.inngest.client import client, settings
 from penstock.postgres import pool
+from shop import DOMAIN
 
 
 @client.create_function(
@@ -30,9 +32,4 @@ def _note(listener: str, event_ids: list[str]) -> None:
         connection.execute("insert into public.told select %s, unnest(%s::uuid[])", (listener, event_ids))
 
 
-# Before the app is made, since it serves what stands in this list then.
-functions.FUNCTIONS.extend([note_everything, note_orders])
-
-from penstock.http.app import app  # noqa: E402
-
-__all__ = ["app"]
+app = create_app(DOMAIN, functions=[*FUNCTIONS, note_everything, note_orders])
