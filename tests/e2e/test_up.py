@@ -20,7 +20,7 @@ import pytest
 
 from penstock.local.postgres import EmbeddedPostgres
 from tests import throwaway
-from tests.e2e.checkout import Up, children_of, copy_project, left_over, wait_until
+from tests.e2e.checkout import PROJECT, Up, children_of, copy_project, left_over, wait_until
 from tests.e2e.dev_server import REFUSED, dev_server
 from tests.interpreters import python_of
 from tests.ports import free_port
@@ -210,7 +210,7 @@ def test_a_given_database_is_migrated_and_used_instead_of_an_embedded_one(folder
 
 
 def test_a_new_table_and_a_new_listener_hear_of_all_tickets_ever_appended(folder: Path) -> None:
-    """What README shows under Extend, on tickets that were there before."""
+    """What docs/event-store.md shows, on tickets that were there before."""
     own = copy_project(folder.parent / "extended")
     with throwaway.fresh_database() as url:
         given: dict[str, str | int] = {"SAMPLE": 0, "DATABASE_URL": url}
@@ -219,13 +219,15 @@ def test_a_new_table_and_a_new_listener_hear_of_all_tickets_ever_appended(folder
         appended = up.post("/v1/streams/ticket/T-1/events", {"expected_version": "any", "events": [event]})
         wait_until(lambda: told_up_to(url) == appended["position"], 60)
         assert up.signal() == 0
-        readme_sql, projection, listener = (shown(own, kind) for kind in README_EXAMPLES)
-        (own / "penstock/projections/read_models/tickets.py").write_text(projection)
-        waker = (own / "functions/project_customers.py").read_text().replace("customers", "tickets")
-        (own / "functions/project_tickets.py").write_text(waker)
+        table, projection, listener = (shown(kind) for kind in EXAMPLES)
+        (own / "shop/tickets.py").write_text(projection)
+        projecting = (own / "functions/project_customers.py").read_text().replace("customers", "tickets")
+        (own / "functions/project_tickets.py").write_text(f"import shop.tickets\n{projecting}")
         (own / "functions/answer_ticket.py").write_text(listener)
+        with (own / "functions/__init__.py").open("a") as file:
+            file.write(MORE_FUNCTIONS)
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(readme_sql.encode())
+            connection.execute(table.encode())
             up = Up(own, given).ready()
             query = "select subject from public.tickets"
             wait_until(lambda: connection.execute(query).fetchall() == [("Late parcel",)], 60)
@@ -234,11 +236,19 @@ def test_a_new_table_and_a_new_listener_hear_of_all_tickets_ever_appended(folder
     shutil.rmtree(own)
 
 
-README_EXAMPLES = ("sql subscription", "python subscription", "python function")
+EXAMPLES = ("sql subscription", "python subscription", "python function")
+MORE_FUNCTIONS = """
+from functions.answer_ticket import answer_ticket
+from functions.project_tickets import project_tickets
+
+FUNCTIONS = (*FUNCTIONS, project_tickets, answer_ticket)
+"""
 
 
-def shown(folder: Path, kind: str) -> str:
-    return (folder / "README.md").read_text(encoding="utf-8").partition(f"```{kind}\n")[2].partition("```\n")[0]
+def shown(kind: str) -> str:
+    return (
+        (PROJECT / "docs/event-store.md").read_text(encoding="utf-8").partition(f"```{kind}\n")[2].partition("```\n")[0]
+    )
 
 
 def told_up_to(url: str) -> object:

@@ -10,7 +10,7 @@ import pytest
 from penstock.business_time import check_time
 from penstock.event_store import NewEvent, append
 from penstock.ingest.files import Import, advance_import, create_import
-from penstock.ingest.webhooks import drain
+from penstock.ingest.webhooks import append_deliveries
 from penstock.operations.doctor import run_checks
 from penstock.postgres import migrations
 from penstock.projections import advance
@@ -54,7 +54,7 @@ def test_a_delivery_with_one_is_parked_with_the_reason(shop: Settings, connectio
     deliver(shop, {"type": "OrderPlaced", "data": order | {"placed_at": OUTSIDE[1]}}, id="msg_1")
     deliver(shop, {"type": "order.paid", "timestamp": OUTSIDE[3], "data": {"id": "A-1"}}, id="msg_2")
     deliver(shop, {"type": "OrderPlaced", "data": order | {"placed_at": INSIDE[1]}}, id="msg_3")
-    drain(shop)
+    append_deliveries(shop)
     rows = inbox(connection)
     assert [(id, status) for id, status, _, _ in rows] == [
         ("msg_1", "failed"),

@@ -37,7 +37,7 @@ def test_a_name_is_given_once() -> None:
 
 @pytest.mark.parametrize("name", ["", "Orders", "1st", "a-b", 'x"; drop schema public', "a" * 52, "é"])
 def test_a_name_that_could_not_be_a_schema_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="no name for a projection"):
+    with pytest.raises(ValueError, match="not a name for a projection"):
         register(named(name))
 
 

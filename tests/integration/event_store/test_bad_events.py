@@ -72,7 +72,7 @@ def in_bulk(connection: Connection, *call: Any) -> None:
 
 
 def staged(connection: Connection, *call: Any) -> None:
-    (rows,) = bulk_module._chunks([(*call[:3], [call[3]])])
+    (rows,) = bulk_module._batches([(*call[:3], [call[3]])])
     with sqlstates.translate_errors():
         bulk_module._append_staged(connection, rows)
 

@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from penstock import errors
 from penstock.event_store import append, high_water_mark, read_events
 from penstock.local.postgres import EmbeddedPostgres
+from penstock.local.testing import scratch_folder
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from tests import throwaway
@@ -51,7 +52,7 @@ def test_an_append_in_flight_in_another_database_holds_nobody_up(connection: Con
 @pytest.fixture
 def standby() -> Iterator[str]:
     """The DSN of a server in recovery with the store in it. It follows nobody: none is needed for a refusal."""
-    folder = Path(tempfile.mkdtemp(prefix="penstock-cluster-", dir=throwaway.scratch_folder()))
+    folder = Path(tempfile.mkdtemp(prefix="penstock-cluster-", dir=scratch_folder()))
     folder.chmod(0o755)
     cluster = EmbeddedPostgres(folder / "postgres", settings=throwaway.CARELESS)
     try:

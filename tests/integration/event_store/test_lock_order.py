@@ -15,15 +15,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from shop.inputs import CancelOrder
 
-from penstock import commands
-from penstock.commands import AdjustInventory, CommandContext, PlaceOrder
+from penstock.commands import CommandContext
 from penstock.commands.dispatch import lock_streams
 from penstock.errors import VersionConflict
 from penstock.event_store import append, append_bulk
 from penstock.postgres import pool
 from penstock.settings import Settings
+from shop.inventory.commands import adjust_inventory
+from shop.inventory.inputs import AdjustInventory
+from shop.orders import commands
+from shop.orders.inputs import CancelOrder, PlaceOrder
 from tests import throwaway
 from tests.integration.event_store.racing import made, together, wait_until
 from tests.integration.event_store.ways import (
@@ -161,7 +163,7 @@ def cancel(settings: Settings, order_id: str) -> None:
 
 def stock(settings: Settings, *product_ids: str) -> None:
     for product_id in product_ids:
-        commands.adjust_inventory(settings, product_id, AdjustInventory(delta=1000), CONTEXT)
+        adjust_inventory(settings, product_id, AdjustInventory(delta=1000), CONTEXT)
 
 
 def test_a_command_locks_the_order_with_its_products(url: str, settings: Settings) -> None:

@@ -142,7 +142,7 @@ def test_an_address_expires_and_belongs_to_one_deployment(settings: Settings) ->
         replace(settings, database_url=f"{settings.database_url}x"),
         replace(settings, api_keys=(ApiKey("a", "0" * 64, frozenset()),)),
     ):
-        with pytest.raises(Forbidden, match="no upload URL"):
+        with pytest.raises(Forbidden, match="not an upload URL"):
             verify(others, token, NOW)
 
 

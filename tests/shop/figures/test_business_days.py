@@ -112,7 +112,8 @@ def test_nothing_else_cuts_days(connection: psycopg.Connection) -> None:
         """
         select p.oid::regprocedure::text from pg_proc as p
         inner join pg_namespace as n on n.oid = p.pronamespace
-        where n.nspname in ('public', 'ops', 'staging', 'raw') and p.prosrc ~* 'at time zone (zone|\\w+\\.timezone|\\()'
+        where n.nspname in ('public', 'ops', 'staging', 'raw', 'penstock', 'shop')
+          and p.prosrc ~* 'at time zone (zone|\\w+\\.timezone|\\()'
         union all
         select c.oid::regclass::text from pg_class as c
         inner join pg_namespace as n on n.oid = c.relnamespace

@@ -14,6 +14,7 @@ from penstock import errors, views
 from penstock.postgres.pool import close_pools, connect
 from penstock.projections import advance_all
 from penstock.settings import Settings
+from shop import DOMAIN
 from tests.shop.projections.store import put
 from tests.waiting import PATIENCE_SECONDS
 
@@ -253,13 +254,8 @@ def test_each_role_may_do_what_it_is_for(
 ) -> None:
     connection.execute(f"set role {role}".encode())
     for table in [
-        *views.views(),
-        "orders",
-        "order_items",
-        "customers",
-        "products",
-        "inventory_current",
-        "inventory_history",
+        *(f"public.{view}" for view in views.views()),
+        *(table for projection in DOMAIN.projections for table in projection.tables),
     ]:
         assert _allowed(connection, f"select count(*) from {table}") is reads
         assert not _allowed(connection, f"delete from {table}")

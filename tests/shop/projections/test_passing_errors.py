@@ -67,7 +67,7 @@ def test_a_table_that_somebody_holds_parks_nothing(settings: Settings, connectio
     name = sql.Identifier(connection.info.dbname)
     connection.execute(sql.SQL("alter database {} set lock_timeout = '100ms'").format(name))
     with connect(settings.database_url) as other, other.transaction():
-        other.execute("lock table orders in share mode")
+        other.execute("lock table shop.orders in share mode")
         with pytest.raises((PenstockError, psycopg.Error)):
             advance(settings, "orders")
         assert letters(connection) == []
@@ -89,11 +89,11 @@ def test_a_deadlock_parks_nothing(settings: Settings, connection: psycopg.Connec
 
     with connect(settings.database_url) as other, other.transaction():
         other.execute("set local deadlock_timeout = '1h'")  # so that it is the projection that gives up
-        other.execute("lock table orders in share mode")
+        other.execute("lock table shop.orders in share mode")
         projecting = threading.Thread(target=project)
         projecting.start()
         until_waiting_for(connection, "orders")
-        other.execute("lock table order_items in access exclusive mode")
+        other.execute("lock table shop.order_items in access exclusive mode")
     projecting.join()
     assert len(failed) == 1
     assert letters(connection) == []

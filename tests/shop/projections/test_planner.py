@@ -10,7 +10,7 @@ from psycopg import sql
 from penstock.postgres.pool import close_pools
 from penstock.projections import advance_all, runner
 from penstock.settings import Settings
-from tests.shop.projections.store import letters, place, put, read_models
+from tests.shop.projections.store import TABLES, letters, place, put, read_models
 
 SWITCHES = ("hashjoin", "mergejoin", "nestloop", "seqscan", "tidscan")
 PLANNERS: dict[str, dict[str, str]] = {
@@ -68,7 +68,7 @@ def plan(connection: psycopg.Connection, settings: dict[str, str]) -> None:
 
 def folded(settings: Settings, connection: psycopg.Connection) -> tuple[Any, Any]:
     """The rows and dead letters of everything, from the start."""
-    tables = ", ".join(f"public.{table}" for table in read_models(connection))
+    tables = ", ".join(table for tables in TABLES.values() for table in tables)
     connection.execute("alter table shop.inventory_history disable trigger all")
     connection.execute(f"truncate {tables}, ops.subscriptions, ops.dead_letters".encode())
     connection.execute("analyze")  # the planner knows that the tables are empty, and looks into them first

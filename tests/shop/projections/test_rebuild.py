@@ -243,7 +243,9 @@ def _read_in_an_old_snapshot(settings: Settings, stop: threading.Event, faults: 
 
 
 def _count(connection: psycopg.Connection) -> tuple[int, int]:
-    row = connection.execute("select (select count(*) from orders), (select count(*) from order_items)").fetchone()
+    row = connection.execute(
+        "select (select count(*) from shop.orders), (select count(*) from shop.order_items)"
+    ).fetchone()
     assert row is not None
     return row
 

@@ -76,7 +76,7 @@ VALUES = [["a", "1", "größe – fine"], ["b", "2", ""], ["c", "3", "last line 
     ],
 )
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("compressed", [False, True])
 def test_encodings_line_ends_and_gzip(
     encoding: str, declared: str | None, mark: bytes, line_end: str, compressed: bool
 ) -> None:
@@ -248,7 +248,7 @@ def test_several_gzip_members_are_one_file() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("compressed", [False, True])
 def test_reading_from_any_piece_gives_the_same_rest(encoding: str, compressed: bool) -> None:
     text = (
         "id,n,note\n" + "".join(f'r{n},{n % 7},"größe {n}{chr(10) if n % 5 else ""}"\n' for n in range(500)) + 'x,"\n'
