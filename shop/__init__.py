@@ -3,11 +3,13 @@
 It shows what a domain is made of, and the figures that a shop wants. A domain of your own is a folder like this one.
 """
 
+from typing import Any
+
 from penstock.domain import Domain, Local
+from penstock.settings import Settings
 from shop.customers import import_target as customers_target
 from shop.customers import projection as customers
 from shop.events import EVENTS
-from shop.figures.cli import add_commands, compute_marked_days
 from shop.figures.views import VIEWS
 from shop.inventory import import_target as inventory_target
 from shop.inventory import projection as inventory
@@ -21,8 +23,20 @@ from shop.products import import_target as products_target
 from shop.products import projection as products
 
 
+# A deployment has neither the command line nor the extra `local`: what needs them is imported when it is called.
+def _add_commands(commands: Any) -> None:
+    from shop.figures.cli import add_commands
+
+    add_commands(commands)
+
+
+def _compute_marked_days(settings: Settings) -> None:
+    from shop.figures.cli import compute_marked_days
+
+    compute_marked_days(settings)
+
+
 def _load_sample(local: Local) -> None:
-    # needs the extra `local`, which a deployment does not have
     from shop.sample import load_sample
 
     load_sample(local)
@@ -36,8 +50,8 @@ DOMAIN = Domain(
     targets=(orders_target.TARGET, customers_target.TARGET, products_target.TARGET, inventory_target.TARGET),
     views=VIEWS,
     routes=(orders_routes.routes, inventory_routes.routes),
-    commands=(add_commands,),
-    after_import=compute_marked_days,
+    commands=(_add_commands,),
+    after_import=_compute_marked_days,
     sample=_load_sample,
     migrations=(
         "20261121000600_shop_schema",
