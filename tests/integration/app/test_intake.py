@@ -80,8 +80,8 @@ def test_a_file_is_taken_as_body_form_or_gzip_and_accounted_for(api: Api) -> Non
         rejects = api.http.get(f"/v1/imports/{state['import_id']}/rejects")
         assert rejects.headers["content-type"].startswith("text/csv")
         [header, reject] = rejects.text.strip().splitlines()
-        assert header.startswith("line,")
-        assert reject.startswith("3,")
+        assert header.startswith('"line",')
+        assert reject.startswith('"3",')
     assert len(api.http.get("/v1/imports").json()["imports"]) == 3
 
 
