@@ -12,8 +12,8 @@ from typing import Any
 
 from penstock.json_codec import MAX_DEPTH, MAX_DIGITS
 
-# Alternatives that exclude each other by their first character. A string is taken whole, one without an end too: no text
-# can make the search begin again inside it.
+# Alternatives that exclude each other by their first character. A string is taken whole, one without an end too: no
+# text can make the search begin again inside it.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 

@@ -9,6 +9,7 @@ the same SQL, so that a value cannot be read in two ways.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -49,15 +50,20 @@ def is_iso(text: str) -> bool:
     return bool(_TIME.fullmatch(text))
 
 
-def _day_of(first: str, separator: bytes) -> bytes:
-    """Day and month in either order, with or without zeros, only those that every year has."""
+def _day_of(first: str, separator: bytes, *, before: int = 13) -> bytes:
+    """Day and month in either order, with or without zeros, only those that every year has, up to month `before`."""
     pairs = (
-        (rb"(?:0?[1-9]|1\d|2[0-8])", rb"(?:0?[1-9]|1[0-2])"),
-        (rb"(?:29|30)", rb"(?:0?[13-9]|1[0-2])"),
-        (rb"31", rb"(?:0?[13578]|1[02])"),
+        (rb"(?:0?[1-9]|1\d|2[0-8])", range(1, 13)),
+        (rb"(?:29|30)", (1, *range(3, 13))),
+        (rb"31", (1, 3, 5, 7, 8, 10, 12)),
     )
-    written = [(day, month) if first == "d" else (month, day) for day, month in pairs]
+    months = [(day, _months([month for month in found if month < before])) for day, found in pairs]
+    written = [(day, month) if first == "d" else (month, day) for day, month in months]
     return rb"(?:" + b"|".join(separator.join(pair) for pair in written) + rb")" + separator
+
+
+def _months(numbers: Sequence[int]) -> bytes:
+    return b"(?:" + b"|".join(b"%d" % month if month > 9 else b"0?%d" % month for month in numbers) + b")"
 
 
 def _certain_years() -> list[bytes]:
@@ -79,6 +85,15 @@ def _certain_days() -> bytes:
         if text[place] > ord("0")
     ]
     return b"(?=" + b"|".join([*_certain_years(), *(earlier if last.year > earliest_day().year else [])]) + b")"
+
+
+def _certain_days_of(first: str, separator: bytes) -> bytes:
+    """The same where the year comes last: those years, or the months of this year before yesterday's."""
+    ways = [_day_of(first, separator) + b"(?:" + b"|".join(_certain_years()) + b")"]
+    last = datetime.now(UTC).date() - timedelta(days=1)
+    if last.year > earliest_day().year and last.month > 1:
+        ways.append(_day_of(first, separator, before=last.month) + b"%d" % last.year)
+    return b"(?:" + b"|".join(ways) + b")"
 
 
 class Refused(ValueError):
@@ -371,8 +386,9 @@ class Timestamp(Kind):
         clock = rb" (?:[01]?\d|2[0-3]):[0-5]\d" if match[4] else b""
         seconds = rb":[0-5]\d" if match[5] else b""
         separator = re.escape(match[2].encode())
-        years = b"(?:" + b"|".join(_certain_years()) + b")" if self.of_fact else rb"(?:19|20)\d\d"
-        return _day_of(match[1], separator) + years + clock + seconds
+        if not self.of_fact:
+            return _day_of(match[1], separator) + rb"(?:19|20)\d\d" + clock + seconds
+        return _certain_days_of(match[1], separator) + clock + seconds
 
     def read(self, text: str) -> str:
         text = text.strip(BLANKS)

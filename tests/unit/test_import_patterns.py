@@ -3,8 +3,10 @@
 A pattern that can match one text in two ways tries 2ⁿ ways on a record of n such fields that is wrong at its end.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -129,3 +131,15 @@ def test_a_bare_value_does_not_reach_over_a_delimiter(kind: Kind, value: bytes) 
         found = lane.good.match(value + b"\n")
         assert found is not None
         assert found.end() == 0, delimiter
+
+
+@pytest.mark.parametrize(("order", "written"), [("DMY", "%d/%m/%Y"), ("MDY", "%m/%d/%Y"), (None, "%Y-%m-%d")])
+@pytest.mark.parametrize("days", [2, 62, 400])
+def test_days_of_this_year_take_the_fast_lane_unless_they_are_of_this_month(
+    order: str | None, written: str, days: int
+) -> None:
+    day = datetime.now(UTC).date() - timedelta(days=days)
+    field = Timestamp(written if order else None, order, of_fact=True)
+    is_fast = bool(re.fullmatch(field.core, day.strftime(written).encode()))
+    assert is_fast or days == 2
+    assert not re.fullmatch(field.core, (day + timedelta(days=days + 30)).strftime(written).encode())
