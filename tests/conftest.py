@@ -1,4 +1,8 @@
-"""Fixtures for all tests: each database is a clone of one migrated template, so tests may commit and race."""
+"""Fixtures for all tests: each database is a clone of a migrated template, so tests may commit and race.
+
+No domain is installed here: tests of the package bring a small one where they need it (`tests/tickets.py`), those of
+the sample domain install it (`tests/shop/conftest.py`).
+"""
 
 import os
 from collections.abc import Iterator
@@ -7,10 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from penstock.domain import install
 from penstock.postgres import append_pool, pool
 from penstock.settings import Settings
-from shop import DOMAIN
 from tests import throwaway
 from tests.waiting import PATIENCE_SECONDS
 
@@ -19,8 +21,6 @@ os.environ["INNGEST_DEV"] = "1"
 # Else a busy machine would be told that Postgres is away, in tests that are about something else.
 pool.CONNECT_TIMEOUT_SECONDS = PATIENCE_SECONDS
 append_pool.ACQUIRE_TIMEOUT_SECONDS = PATIENCE_SECONDS
-
-install(DOMAIN)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,7 +35,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def database_url() -> Iterator[str]:
-    """The DSN of a database of the test's own, with all migrations applied."""
+    """The DSN of a database of the test's own, with the package's migrations applied."""
     with throwaway.cloned_database() as url:
         yield url
 

@@ -28,7 +28,10 @@ CSV = (
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     env = {"WEBHOOK_SECRETS": f"shop=whsec_{base64.b64encode(KEY).decode()}"}
     folder = tmp_path_factory.mktemp("app")
-    with throwaway.cloned_database() as url, running(folder, url, app="app.main:app", env=env) as stack:
+    with (
+        throwaway.cloned_database(throwaway.EVERYTHING) as url,
+        running(folder, url, app="app.main:app", env=env) as stack,
+    ):
         yield stack
 
 

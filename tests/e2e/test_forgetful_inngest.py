@@ -18,7 +18,7 @@ TOLD = "select count(distinct data ->> 'aggregate_id') from public.told"
 
 @pytest.fixture
 def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
-    with throwaway.cloned_database() as url:
+    with throwaway.cloned_database(throwaway.EVERYTHING) as url:
         with psycopg.connect(url) as connection:
             connection.execute("create table public.told (event_id text, data jsonb, at timestamptz default now())")
         with running(tmp_path_factory.mktemp("stack"), url, forgets=True) as stack:

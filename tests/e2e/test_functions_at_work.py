@@ -20,7 +20,10 @@ from tests.e2e.inngest_stack import Stack, running, wait_for
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with throwaway.cloned_database() as url, running(tmp_path_factory.mktemp("stack"), url) as stack:
+    with (
+        throwaway.cloned_database(throwaway.EVERYTHING) as url,
+        running(tmp_path_factory.mktemp("stack"), url) as stack,
+    ):
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("create table public.told (event_id text, data jsonb, at timestamptz default now())")
         yield stack

@@ -1,4 +1,4 @@
-"""What tests of imports share."""
+"""Tests of the package on a real database: its own migrations, and a small domain of tickets."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,21 @@ import pytest
 from penstock.ingest.files import register
 from penstock.ingest.files.parse.types import Identifier, Integer
 from penstock.ingest.files.target import Field, Table, Target, unregister
+from tests import throwaway
+from tests.domains import installed
+from tests.tickets import DOMAIN
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tickets() -> Iterator[None]:
+    with installed(DOMAIN):
+        yield
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    with throwaway.cloned_database(throwaway.TICKETS) as url:
+        yield url
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def raised(seed: int, settings: Mapping[str, str] | None = None) -> Iterator[Sta
     postgres = EmbeddedPostgres(folder / "postgres", settings=settings)
     try:
         url = postgres.start()
-        throwaway.migrate(url)
+        throwaway.migrate(url, throwaway.EVERYTHING)
         with psycopg.connect(url, autocommit=True) as connection:
             assert connection.execute("show fsync").fetchone() == ("on",)
             connection.execute("create table public.told (listener text, event_id uuid)")

@@ -16,15 +16,15 @@ import psycopg
 import pytest
 
 from penstock.postgres.migrations import REPOSITORY, migrate
-from shop.figures import views as shop
 from tests.real.clusters import Cluster
 from tests.real.toolbox import PROJECT, deno, deno_environment, node, node_modules, run
+from tests.shop.registry import MATERIALIZED
 
 FUNCTION = PROJECT / "supabase" / "functions" / "refresh-views"
 SOURCES = sorted(FUNCTION.glob("*.ts"))
 SECRET_KEY = "sb_secret_of_the_edge_function_test"
 PUBLISHABLE_KEY = "sb_publishable_of_the_edge_function_test"
-VIEWS = [view.name for view in shop.VIEWS if view.kind == "materialized"]
+VIEWS = list(MATERIALIZED)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import pytest
 from psycopg.rows import dict_row
 
 from penstock.operations import doctor
-from shop.figures import views as shop
 from tests.real.conftest import CRON_DATABASE, Figures, cluster_like_hosted, push
+from tests.shop.registry import MATERIALIZED
 
-VIEWS = sorted(view.name for view in shop.VIEWS if view.kind == "materialized")
+VIEWS = sorted(MATERIALIZED)
 SECONDS_TO_WAIT = 150
 
 

@@ -9,7 +9,7 @@ from penstock.postgres.migrations import REPOSITORY
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    table = '[tool.penstock]\ndomains = ["shop:DOMAIN"]\nfunctions = "functions:FUNCTIONS"\n'
+    table = '[tool.penstock]\ndomains = ["tests.tickets:DOMAIN"]\nfunctions = "tests.tickets:FUNCTIONS"\n'
     (tmp_path / "pyproject.toml").write_text(table)
     (tmp_path / "supabase").mkdir()
     (tmp_path / "supabase" / "migrations").symlink_to(REPOSITORY)

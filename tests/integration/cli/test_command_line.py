@@ -17,13 +17,6 @@ from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings
 from tests import throwaway
 
-ORDERS = """\
-InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
-536365,85123A,WHITE HANGING HEART T-LIGHT HOLDER,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom
-536365,71053,WHITE METAL LANTERN,6,2010-12-01 08:26:00,3.39,17850.0,United Kingdom
-536366,22633,HAND WARMER UNION JACK,six,2010-12-01 08:28:00,1.85,17850.0,United Kingdom
-"""
-
 
 @pytest.fixture(autouse=True)
 def environment(database_url: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,48 +60,18 @@ def test_append_tells_of_a_conflict_and_of_bad_input(capsys: pytest.CaptureFixtu
     assert refusal(capsys, "append", "ticket", "T-1", "X", "--id", "7") == "penstock: id: not a UUID"
 
 
-def test_a_file_goes_in_and_its_figures_come_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], connection: psycopg.Connection
-) -> None:
-    (tmp_path / "orders.csv").write_text(ORDERS)
-    call = ["import", "orders.csv", "--target", "orders", "--rejects", "rejects.csv"]
-    account = answer(capsys, *call)
-    assert isinstance(account, dict)
-    assert (account["state"], account["read"], account["loaded"], account["rejected"]) == ("completed", 3, 2, 1)
-    assert "six" in (tmp_path / "rejects.csv").read_text()
-    assert connection.execute("select order_count from public.daily_analytics").fetchall() == [(1,)]
-    assert answer(capsys, *call) == account
-    days = answer(capsys, "etl", "--from", "2010-12-01", "--to", "2010-12-02")
-    assert days == {"from": "2010-12-01", "to": "2010-12-02", "days": 2}
-    refreshed = answer(capsys, "refresh")
-    assert isinstance(refreshed, list)
-    assert {view["view"] for view in refreshed} == {"monthly_revenue", "user_cohorts", "product_performance"}
-    row = connection.execute("select order_count, revenue from public.monthly_revenue").fetchone()
-    assert [str(value) for value in row or ()] == ["1", "35.640"]
-    runs = answer(capsys, "runs", "--limit", "10")
-    assert isinstance(runs, list)
-    assert {"run_daily_etl", "refresh_views"} <= {run["pipeline"] for run in runs}
-    assert all(run["status"] == "completed" for run in runs)
-
-
-def test_etl_without_days_computes_those_that_are_due(capsys: pytest.CaptureFixture[str]) -> None:
-    computed = answer(capsys, "etl")
-    assert isinstance(computed, dict)
-    assert computed["days"] == 3
-
-
 def test_a_file_that_cannot_be_read_is_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "nothing.csv").write_text("no,known,column\n1,2,3\n")
-    assert main(["import", "nothing.csv", "--target", "orders"]) == 1
+    assert main(["import", "nothing.csv", "--target", "tickets"]) == 1
     assert "failed" in capsys.readouterr().out
-    assert "no such file" in refusal(capsys, "import", "missing.csv", "--target", "orders")
+    assert "no such file" in refusal(capsys, "import", "missing.csv", "--target", "tickets")
     assert "nothing" in refusal(capsys, "import", "nothing.csv", "--target", "nothing")
 
 
 def test_rebuild_reports_and_an_unknown_name_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    rebuilt = answer(capsys, "rebuild", "orders")
+    rebuilt = answer(capsys, "rebuild", "tickets")
     assert isinstance(rebuilt, dict)
-    assert (rebuilt["projection"], rebuilt["parked"]) == ("orders", 0)
+    assert (rebuilt["projection"], rebuilt["parked"]) == ("tickets", 0)
     assert "sales" in refusal(capsys, "rebuild", "sales")
     assert "sales" in refusal(capsys, "refresh", "sales")
 
@@ -116,12 +79,12 @@ def test_rebuild_reports_and_an_unknown_name_is_one_line(capsys: pytest.CaptureF
 def test_a_poison_event_is_listed_retried_and_stays_open_while_it_cannot_be_read(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["append", "order", "O-1", "OrderPlaced", "--payload", '{"total": "many"}']) == 0
-    assert main(["rebuild", "orders"]) == 0
+    assert main(["append", "ticket", "T-1", "TicketOpened", "--payload", '{"lines": "many"}']) == 0
+    assert main(["rebuild", "tickets"]) == 0
     capsys.readouterr()
     letters = answer(capsys, "retry")
     assert isinstance(letters, list)
-    assert [(letter["kind"], letter["source"]) for letter in letters] == [("event", "orders")]
+    assert [(letter["kind"], letter["source"]) for letter in letters] == [("event", "tickets")]
     assert main(["retry", letters[0]["id"]]) == 1
     assert "still cannot read the event" in capsys.readouterr().out
     assert "not the id of a dead letter" in refusal(capsys, "retry", "7")

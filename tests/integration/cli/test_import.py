@@ -11,8 +11,8 @@ import pytest
 from penstock.cli import main
 
 LINES = "".join(f"{number},MUG,{'x' if number % 10 == 9 else 2},1.25,2026-01-01\n" for number in range(40))
-ORDERS = f"No.,what,quantity,unit_price,when\n{LINES}"
-MAPPED = ("--map", "No.=order_id", "--map", "what=product_id", "--map", "when=ordered_at")
+ORDERS = f"No.,what,quantity,price,when\n{LINES}"
+MAPPED = ("--map", "No.=ticket_id", "--map", "what=part", "--map", "when=opened_at")
 
 
 @pytest.fixture(autouse=True)
@@ -34,33 +34,33 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> t
 def test_a_dry_run_shows_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], connection: psycopg.Connection
 ) -> None:
-    shown, _ = run(capsys, "orders.csv", "--target", "orders", *MAPPED, "--dry-run")
+    shown, _ = run(capsys, "orders.csv", "--target", "tickets", *MAPPED, "--dry-run")
     lines = shown.splitlines()
     assert lines[0] == (
         "dry run, nothing is written: 40 lines read, 36 would be loaded, 4 rejected, 0 are known already"
     )
     assert lines[1] == "read as csv, utf-8, delimiter ','"
-    assert ["No.", "order_id", "identifier"] in [line.split() for line in lines]
+    assert ["No.", "ticket_id", "identifier"] in [line.split() for line in lines]
     rows = lines[lines.index("the first 20 rows") + 1 :]
-    assert rows[0].split()[0] == "order_id"
+    assert rows[0].split()[0] == "ticket_id"
     assert rows[1].split()[0] == "0"
     assert "the first 4 rejected lines" in lines
-    found = json.loads(run(capsys, "orders.csv", "--target", "orders", *MAPPED, "--dry-run", "--json")[0])
+    found = json.loads(run(capsys, "orders.csv", "--target", "tickets", *MAPPED, "--dry-run", "--json")[0])
     assert (found["loaded"], len(found["rows"])) == (36, 20)
     assert connection.execute("select count(*) from raw.imports").fetchone() == (0,)
     assert not (tmp_path / "uploads").exists()
 
 
 def test_a_look_at_a_file_that_does_not_fit_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    _, told = run(capsys, "orders.csv", "--target", "orders", "--dry-run", code=1)
+    _, told = run(capsys, "orders.csv", "--target", "tickets", "--dry-run", code=1)
     assert "no column is recognised as" in told
-    assert "order_id" in told
-    _, told = run(capsys, "orders.csv", "--target", "orders", "--map", "colour=order_id", "--dry-run", code=1)
+    assert "ticket_id" in told
+    _, told = run(capsys, "orders.csv", "--target", "tickets", "--map", "colour=ticket_id", "--dry-run", code=1)
     assert "the file has no column 'colour'" in told
 
 
 def test_a_file_goes_in_by_its_mapping_and_to_its_limit(capsys: pytest.CaptureFixture[str]) -> None:
-    call = ("orders.csv", "--target", "orders", *MAPPED)
+    call = ("orders.csv", "--target", "tickets", *MAPPED)
     shown, _ = run(capsys, *call, "--reject-limit", "3", code=1)
     assert shown.startswith("aborted: 40 lines read")
     assert "more than 3 rejected lines" in shown
@@ -70,29 +70,29 @@ def test_a_file_goes_in_by_its_mapping_and_to_its_limit(capsys: pytest.CaptureFi
 
 def test_standard_input_is_a_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(ORDERS.encode())))
-    shown, _ = run(capsys, "-", "--target", "orders", *MAPPED)
+    shown, _ = run(capsys, "-", "--target", "tickets", *MAPPED)
     assert "36 loaded" in shown
 
 
 def test_a_terminal_sees_one_moving_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "150")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    shown, told = run(capsys, "orders.csv", "--target", "orders", *MAPPED)
+    shown, told = run(capsys, "orders.csv", "--target", "tickets", *MAPPED)
     [*_, last] = told.partition("\n")[0].split("\r\x1b[K")
     assert last.startswith("█" * 30 + " 100%  completed, 1.0 of 1.0 KB, 40 lines read, 40 done, 4 rejected"), told
     assert "\r" not in shown
     monkeypatch.setenv("COLUMNS", "40")
-    _, told = run(capsys, "orders.csv", "--target", "orders", *MAPPED)
+    _, told = run(capsys, "orders.csv", "--target", "tickets", *MAPPED)
     frames = [frame.split("\n")[0] for frame in told.split("\r\x1b[K")[1:]]
     assert frames
     assert all(len(frame) < 40 for frame in frames)
 
 
 def test_elsewhere_than_on_a_terminal_nothing_moves(capsys: pytest.CaptureFixture[str]) -> None:
-    _, told = run(capsys, "orders.csv", "--target", "orders", *MAPPED)
+    _, told = run(capsys, "orders.csv", "--target", "tickets", *MAPPED)
     assert "\r" not in told
     assert "\x1b" not in told
-    assert "this very file was imported before" in run(capsys, "orders.csv", "--target", "orders", *MAPPED)[1]
+    assert "this very file was imported before" in run(capsys, "orders.csv", "--target", "tickets", *MAPPED)[1]
 
 
 def test_a_table_import_is_taken_back(
@@ -111,7 +111,7 @@ def test_a_table_import_is_taken_back(
 
 
 def test_what_cannot_be_taken_back_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    done = json.loads(run(capsys, "orders.csv", "--target", "orders", *MAPPED, "--json")[0])
+    done = json.loads(run(capsys, "orders.csv", "--target", "tickets", *MAPPED, "--json")[0])
     assert "events are never deleted" in run(capsys, "undo", done["import_id"], code=1)[1]
     assert run(capsys, "undo", "7", code=1)[1] == "penstock: id: not the id of an import\n"
     missing = "00000000-0000-0000-0000-000000000000"

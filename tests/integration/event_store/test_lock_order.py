@@ -4,30 +4,19 @@ The streams are ("thing", "a") and ("thing", "B"): "B" is first as bytes, "a" is
 """
 
 import os
-import random
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
-from functools import partial
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from penstock.commands import CommandContext
 from penstock.commands.dispatch import lock_streams
-from penstock.errors import VersionConflict
-from penstock.event_store import append, append_bulk
-from penstock.postgres import pool
-from penstock.settings import Settings
-from shop.inventory.commands import adjust_inventory
-from shop.inventory.inputs import AdjustInventory
-from shop.orders import commands
-from shop.orders.inputs import CancelOrder, PlaceOrder
+from penstock.event_store import append
 from tests import throwaway
-from tests.integration.event_store.racing import made, together, wait_until
+from tests.integration.event_store.racing import made, wait_until
 from tests.integration.event_store.ways import (
     Append,
     Stream,
@@ -40,8 +29,11 @@ from tests.integration.event_store.ways import (
 from tests.real.clusters import Cluster, running_cluster
 
 DEBIANS_POSTGRES = Path("/usr/lib/postgresql/15/bin")
-CONTEXT = CommandContext(datetime(2026, 11, 21, tzinfo=UTC), "till", "tests", "correlation-1")
+
+
 FIRST, SECOND = ("thing", "B"), ("thing", "a")
+
+
 SAME_ID = (("Thing", "x"), ("thing", "x"))
 
 
@@ -102,6 +94,8 @@ def at_work(
 
 
 WAYS_TO_STREAMS_THAT_EXIST = [by_command, opened, staged, imported]
+
+
 WAYS_TO_FRESH_STREAMS = [opened, opened_fresh, staged, imported_births, imported]
 
 
@@ -143,71 +137,3 @@ def test_heads_to_be_are_taken_in_the_order_of_their_bytes(
 
 def append_untranslated(connection: psycopg.Connection, stream: Stream) -> None:
     connection.execute("select public.append_event(%s, %s, 0, gen_random_uuid(), 'Made', '{}')", stream)
-
-
-@pytest.fixture
-def settings(url: str) -> Iterator[Settings]:
-    yield Settings(database_url=url, environment="local")
-    pool.close_pools()
-
-
-def place(settings: Settings, order_id: str, *product_ids: str) -> None:
-    items = [{"product_id": product_id, "quantity": 1, "unit_price": "2.50"} for product_id in product_ids]
-    command = PlaceOrder.model_validate({"order_id": order_id, "items": items})
-    commands.place_order(settings, command, CONTEXT)
-
-
-def cancel(settings: Settings, order_id: str) -> None:
-    commands.step_order(settings, order_id, "cancel", CancelOrder(), CONTEXT)
-
-
-def stock(settings: Settings, *product_ids: str) -> None:
-    for product_id in product_ids:
-        adjust_inventory(settings, product_id, AdjustInventory(delta=1000), CONTEXT)
-
-
-def test_a_command_locks_the_order_with_its_products(url: str, settings: Settings) -> None:
-    stock(settings, "P")
-    place(settings, "O-1", "P")
-    with at_work(url) as (holder, _, thread, watcher):
-        holder.execute("begin")
-        append(holder, "inventory", "P", "any", made())
-        running = thread.submit(cancel, settings, "O-1")
-        waiting = "select exists (select from pg_locks where not granted)"
-        wait_until(lambda: watcher.execute(waiting).fetchone() == (True,), 60)
-        assert heads(watcher, ("order", "O-1")) == []
-        holder.execute("commit")
-        running.result()
-
-
-def test_commands_bulk_and_staged_batches_never_deadlock(url: str, settings: Settings) -> None:
-    """With two orders of locks this gave a deadlock every half second, each a second long."""
-    products = ["a", "B", "c", "D", "é", "Z"]
-    stock(settings, *products)
-    orders = [f"{'oO'[n % 2]}-{n}" for n in range(40)]
-    for number, order_id in enumerate(orders):
-        place(settings, order_id, *random.Random(number).sample(products, 3))
-    streams = [("order", order_id) for order_id in orders] + [("inventory", product_id) for product_id in products]
-
-    def cancel_some(number: int) -> None:
-        for order_id in orders[number::3]:
-            with suppress(VersionConflict):  # batches may win six times in a row
-                cancel(settings, order_id)
-
-    def append_many(number: int) -> None:
-        chance = random.Random(number)
-        with pool.connect(url) as own:
-            for _ in range(60):
-                chosen = chance.sample(streams, 12)
-                if number % 2:
-                    append_bulk(own, [(*stream, "any", made()) for stream in chosen])
-                else:
-                    with own.transaction():
-                        staged(own, chosen)
-
-    tasks = [partial(cancel_some, number) for number in range(3)] + [partial(append_many, n) for n in range(4)]
-    together(tasks)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("select pg_stat_force_next_flush()")
-        query = "select deadlocks from pg_stat_database where datname = current_database()"
-        assert connection.execute(query).fetchone() == (0,)

@@ -6,21 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from inngest import Function
 
-from functions import FUNCTIONS
+from penstock.domain import Domain
 from penstock.errors import Unavailable
 from penstock.http.app import create_app
 from penstock.http.background import Notifiers
 from penstock.projections import advance_all
 from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import ApiKey, Settings
-from shop import DOMAIN
+from tests.tickets import DOMAIN, FUNCTIONS
 from tests.waiting import PATIENCE_SECONDS
 
 KEYS = {name: f"key-{name}-0123456789" for name in ("reader", "writer", "operator")}
@@ -57,10 +59,12 @@ class Api:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Api]:
+def running(
+    settings: Settings, domain: Domain = DOMAIN, functions: Sequence[Function[Any]] = FUNCTIONS
+) -> Iterator[Api]:
     sent = Sent()
     wakes = Notifiers(sent.wake, sent.wake, sent.send)
-    with serving(create_app(DOMAIN, functions=FUNCTIONS, settings=settings, notifiers=wakes)) as http:
+    with serving(create_app(domain, functions=functions, settings=settings, notifiers=wakes)) as http:
         yield Api(http, settings, sent)
 
 
@@ -87,20 +91,27 @@ def _address(server: uvicorn.Server, thread: threading.Thread) -> str:
 
 
 @pytest.fixture
-def api(settings: Settings, tmp_path) -> Iterator[Api]:
+def api(settings: Settings, tmp_path: Path) -> Iterator[Api]:
     """The app in local mode: no keys."""
-    local = replace(settings, webhook_secrets={"shop": (WEBHOOK_SECRET,)}, storage_folder=tmp_path)
-    with running(local) as api:
+    with running(as_local(settings, tmp_path)) as api:
         yield api
 
 
 @pytest.fixture
 def guarded(settings: Settings) -> Iterator[Api]:
     """The app as in production: three keys with a scope each, and small bodies."""
+    with running(as_production(settings)) as api:
+        yield api
+
+
+def as_local(settings: Settings, folder: Path) -> Settings:
+    return replace(settings, webhook_secrets={"shop": (WEBHOOK_SECRET,)}, storage_folder=folder)
+
+
+def as_production(settings: Settings) -> Settings:
     keys = (
         ApiKey("reader", sha256(KEYS["reader"].encode()).hexdigest(), frozenset({"read"})),
         ApiKey("writer", sha256(KEYS["writer"].encode()).hexdigest(), frozenset({"write"})),
         ApiKey("operator", sha256(KEYS["operator"].encode()).hexdigest(), frozenset({"read", "write", "admin"})),
     )
-    with running(replace(settings, environment="production", api_keys=keys, max_body_bytes=10_000)) as api:
-        yield api
+    return replace(settings, environment="production", api_keys=keys, max_body_bytes=10_000)

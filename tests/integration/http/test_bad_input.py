@@ -7,18 +7,17 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from functions import FUNCTIONS
 from penstock.http.app import create_app
 from penstock.http.parameters import Problem
 from penstock.http.routing import StrictRoute
 from penstock.settings import Settings
-from shop import DOMAIN
 from tests.integration.http.conftest import Api
+from tests.tickets import DOMAIN, FUNCTIONS
 
 EVENT = {"event_type": "T", "payload": {}}
 APPEND = {"expected_version": "any", "events": [EVENT]}
-LINE = {"product_id": "MUG", "quantity": 1, "unit_price": "1.00"}
-ORDER = {"items": [LINE]}
+LINE = {"part": "MUG", "quantity": 1, "price": "1.00"}
+TICKET = {"ticket_id": "T-2"}
 DEEP = json.loads("[" * 70 + "]" * 70)
 STREAM = "/v1/streams/ticket/T-1/events"
 
@@ -27,12 +26,8 @@ def event(**fields) -> dict:
     return {**APPEND, "events": [{**EVENT, **fields}]}
 
 
-def order(**fields) -> dict:
-    return {**ORDER, **fields}
-
-
-def line(**fields) -> dict:
-    return order(items=[{**LINE, **fields}])
+def ticket(**fields) -> dict:
+    return {**TICKET, **fields}
 
 
 BODIES: list[tuple[str, object, str]] = [
@@ -70,46 +65,16 @@ BODIES: list[tuple[str, object, str]] = [
     (STREAM, event(metadata={"causation_id": "x" * 201}), "events[0].metadata.causation_id"),
     (STREAM, event(metadata={"occurred_at": "yesterday"}), "events[0].metadata.occurred_at"),
     (STREAM, event(metadata={"occurred_at": "0001-01-01T00:00:00+14:00"}), "events[0].metadata.occurred_at"),
-    ("/v1/orders", {}, "items"),
-    ("/v1/orders", order(items=[]), "items"),
-    ("/v1/orders", order(items=[LINE] * 1001), "items"),
-    ("/v1/orders", order(total="1"), "total"),
-    ("/v1/orders", order(order_id=""), "order_id"),
-    ("/v1/orders", order(order_id="x" * 201), "order_id"),
-    ("/v1/orders", order(customer_id=7), "customer_id"),
-    ("/v1/orders", order(currency="euro"), "currency"),
-    ("/v1/orders", order(currency="EUR\n"), "currency"),
-    ("/v1/orders", order(country="x" * 1001), "country"),
-    ("/v1/orders", order(placed_at="2026-11-21"), "placed_at"),
-    ("/v1/orders", order(placed_at="2026-11-21T09:30:00"), "placed_at"),
-    ("/v1/orders", order(placed_at=1700000000), "placed_at"),
-    ("/v1/orders", order(placed_at="9999-12-31T23:59:59-14:00"), "placed_at"),
-    ("/v1/orders", line(quantity=0), "items[0].quantity"),
-    ("/v1/orders", line(quantity=2**31), "items[0].quantity"),
-    ("/v1/orders", line(quantity=1.5), "items[0].quantity"),
-    ("/v1/orders", line(unit_price="-1"), "items[0].unit_price"),
-    ("/v1/orders", line(unit_price="1e3"), "items[0].unit_price"),
-    ("/v1/orders", line(unit_price="0.1234567"), "items[0].unit_price"),
-    ("/v1/orders", line(unit_price="NaN"), "items[0].unit_price"),
-    ("/v1/orders", line(unit_price=1e20), "items[0].unit_price"),
-    ("/v1/orders", line(unit_price=True), "items[0].unit_price"),
-    ("/v1/orders", line(unit_price="999999999999", quantity=2**31 - 1), "items"),
-    ("/v1/orders", line(product_id=""), "items[0].product_id"),
-    ("/v1/orders", line(category="x" * 201), "items[0].category"),
-    ("/v1/orders/A-1/pay", {"amount": "x"}, "amount"),
-    ("/v1/orders/A-1/pay", {"amount": "0.99"}, "amount"),
-    ("/v1/orders/A-1/pay", {"cash": True}, "cash"),
-    ("/v1/orders/A-1/ship", {"carrier": 5}, "carrier"),
-    ("/v1/orders/A-1/deliver", {"when": "now"}, "when"),
-    ("/v1/orders/A-1/complete", {"x": None}, "x"),
-    ("/v1/orders/A-1/cancel", {"reason": ["a"]}, "reason"),
-    ("/v1/orders/A-1/cancel", [], "body"),
-    ("/v1/inventory/MUG/adjust", {}, "delta"),
-    ("/v1/inventory/MUG/adjust", {"delta": 0}, "delta"),
-    ("/v1/inventory/MUG/adjust", {"delta": 2**31}, "delta"),
-    ("/v1/inventory/MUG/adjust", {"delta": -(2**31)}, "delta"),
-    ("/v1/inventory/MUG/adjust", {"delta": "5"}, "delta"),
-    ("/v1/inventory/MUG/adjust", {"delta": 1, "reason": "x" * 201}, "reason"),
+    ("/v1/tickets", {}, "ticket_id"),
+    ("/v1/tickets", [], "body"),
+    ("/v1/tickets", ticket(colour="red"), "colour"),
+    ("/v1/tickets", ticket(ticket_id="x" * 201), "ticket_id"),
+    ("/v1/tickets", ticket(title=7), "title"),
+    ("/v1/tickets", ticket(lines=[{**LINE, "quantity": 0}]), "lines[0].quantity"),
+    ("/v1/tickets", ticket(lines=[{**LINE, "quantity": 2**31}]), "lines[0].quantity"),
+    ("/v1/tickets", ticket(lines=[{**LINE, "quantity": 1.5}]), "lines[0].quantity"),
+    ("/v1/tickets", ticket(lines=[{**LINE, "price": "1e3"}]), "lines[0].price"),
+    ("/v1/tickets", ticket(lines=[{**LINE, "price": "NaN"}]), "lines[0].price"),
 ]
 RAW: list[tuple[bytes, str]] = [
     (b"", "body"),
@@ -161,15 +126,13 @@ PATHS: list[tuple[str, str, str | None]] = [
     ("GET", "/v1/aggregates/order/A-1?at_version=0", "at_version"),
     ("GET", "/v1/aggregates/order/A-1?at=yesterday", "at"),
     ("GET", "/v1/aggregates/order/A-1?at=2026-11-21T09:30:00", "at"),
-    ("GET", "/v1/orders/A-1?wait_for=-1", "wait_for"),
-    ("GET", "/v1/orders/A-1?wait_for=soon", "wait_for"),
-    ("GET", f"/v1/orders/{'x' * 201}", "order_id"),
-    ("GET", "/v1/orders/", "order_id"),
-    ("GET", "/v1/inventory/MUG?changes=1001", "changes"),
-    ("GET", "/v1/inventory/%00", "product_id"),
-    ("GET", "/v1/views/monthly_revenue?after=nonsense", "after"),
-    ("GET", "/v1/views/monthly_revenue?after=%00", "after"),
-    ("GET", "/v1/views/monthly_revenue?limit=-1", "limit"),
+    ("GET", "/v1/tickets/T-1?wait_for=-1", "wait_for"),
+    ("GET", "/v1/tickets/T-1?wait_for=soon", "wait_for"),
+    ("GET", f"/v1/tickets/{'x' * 201}", "ticket_id"),
+    ("GET", "/v1/tickets/", "ticket_id"),
+    ("GET", "/v1/views/tickets_by_status?after=nonsense", "after"),
+    ("GET", "/v1/views/tickets_by_status?after=%00", "after"),
+    ("GET", "/v1/views/tickets_by_status?limit=-1", "limit"),
     ("GET", "/v1/runs?status=odd", "status"),
     ("GET", "/v1/runs?before=0", "before"),
     ("GET", "/v1/runs?pipeline=", "pipeline"),
@@ -183,14 +146,12 @@ PATHS: list[tuple[str, str, str | None]] = [
 MISSING = [
     ("GET", "/v1/streams/ticket/T-9/events"),
     ("GET", "/v1/aggregates/ticket/T-9"),
-    ("GET", "/v1/orders/A-9"),
-    ("GET", "/v1/inventory/TEA"),
+    ("GET", "/v1/tickets/T-9"),
     ("GET", "/v1/views/secrets"),
     ("POST", "/v1/views/event_store/refresh"),
-    ("POST", "/v1/views/monthly_revenue;drop table/refresh"),
+    ("POST", "/v1/views/tickets_by_status;drop table/refresh"),
     ("GET", f"/v1/imports/{uuid4()}"),
     ("GET", f"/v1/imports/{uuid4()}/rejects"),
-    ("POST", "/v1/orders/A-9/pay"),
     ("POST", "/v1/webhooks/nobody"),
     ("GET", "/v2/events"),
     ("GET", "/dashboard/../main.py"),
@@ -200,8 +161,8 @@ MISSING = [
 
 @pytest.fixture
 def settled(api: Api) -> Iterator[Api]:
-    """An app with an order; whatever a test sends must leave the store as it is."""
-    api.http.post("/v1/orders", json={"order_id": "A-1", **ORDER})
+    """An app with a ticket; whatever a test sends must leave the store as it is."""
+    api.http.post("/v1/tickets", json={"ticket_id": "T-2"})
     before = written(api.settings)
     yield api
     assert written(api.settings) == before, "a refused request has written something"
@@ -259,8 +220,8 @@ def test_what_is_not_there(settled: Api) -> None:
 def test_methods_that_are_not_there(settled: Api) -> None:
     for method, path, allowed in (
         ("DELETE", STREAM, "GET, POST"),
-        ("PUT", "/v1/orders", "POST"),
-        ("PATCH", "/v1/views/monthly_revenue", "GET"),
+        ("PUT", "/v1/tickets", "POST"),
+        ("PATCH", "/v1/views/tickets_by_status", "GET"),
         ("POST", "/health", "GET"),
     ):
         answer = settled.http.request(method, path)
@@ -290,14 +251,14 @@ def test_import_options(settled: Api) -> None:
         ("reject_limit=-1", "reject_limit"),
         ("colour=red", "colour"),
     ):
-        answer = settled.http.post(f"/v1/imports/orders?{query}", content=b"a,b\n1,2\n")
+        answer = settled.http.post(f"/v1/imports/tickets?{query}", content=b"a,b\n1,2\n")
         assert_names(assert_problem(answer, 422), field)
-    assert_names(assert_problem(settled.http.post("/v1/imports/orders"), 422), "file")
+    assert_names(assert_problem(settled.http.post("/v1/imports/tickets"), 422), "file")
     assert_problem(settled.http.post("/v1/imports/event_store", content=b"a\n1\n"), 404)
     form = {"files": {"other": ("a.csv", b"a\n1\n")}}
-    assert_names(assert_problem(settled.http.post("/v1/imports/orders", **form), 422), "file")
+    assert_names(assert_problem(settled.http.post("/v1/imports/tickets", **form), 422), "file")
     broken = settled.http.post(
-        "/v1/imports/orders", content=b"nonsense", headers={"content-type": "multipart/form-data; boundary=x"}
+        "/v1/imports/tickets", content=b"nonsense", headers={"content-type": "multipart/form-data; boundary=x"}
     )
     assert 400 <= assert_problem(broken, broken.status_code)["status"] < 500
 

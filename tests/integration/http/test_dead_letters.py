@@ -99,11 +99,10 @@ def test_an_event_that_was_not_sent_goes_to_its_listeners_again(api: Api, connec
 
 
 def test_an_event_of_a_projection_has_it_rebuilt(api: Api, connection: psycopg.Connection) -> None:
-    item = {"product_id": "MUG", "quantity": 1, "unit_price": "1.00"}
-    position = api.http.post("/v1/orders", json={"order_id": "A-1", "items": [item]}).json()["position"]
-    letter = park(connection, "event", "orders", str(position), "cannot be read", {})
-    assert retry(api, letter).json()["outcome"] == "orders rebuilt"
-    assert connection.execute("select count(*) from shop.orders").fetchone() == (1,)
+    position = api.http.post("/v1/tickets", json={"ticket_id": "T-1"}).json()["position"]
+    letter = park(connection, "event", "tickets", str(position), "cannot be read", {})
+    assert retry(api, letter).json()["outcome"] == "tickets rebuilt"
+    assert connection.execute("select count(*) from desk.tickets").fetchone() == (1,)
     assert letters(api) == []
     assert assert_problem(retry(api, letter), 409)["type"] == "urn:penstock:problem:already-resolved"
 

@@ -14,7 +14,7 @@ from penstock.ingest import files
 from tests.integration.http.conftest import Api
 from tests.integration.http.test_bad_input import assert_names, assert_problem
 
-ORDERS = "order_id,product_id,quantity,ordered_at,unit_price\n" + "".join(
+ORDERS = "ticket_id,part,quantity,opened_at,price\n" + "".join(
     f"{number},MUG,{'x' if number > 30 else 2},2026-01-01,1.25\n" for number in range(60)
 )
 COUNT = "select (select count(*) from raw.imports), (select count(*) from pg_tables where schemaname = 'staging')"
@@ -29,13 +29,13 @@ def loaded(api: Api, target: str, content: str, **asked: str) -> dict:
 
 def test_a_dry_run_shows_the_first_rows_as_they_would_be(api: Api, connection: psycopg.Connection) -> None:
     before = connection.execute(COUNT).fetchone()
-    mapping = '{"unit_price": null}'
-    answer = api.http.post("/v1/imports/orders", params={"dry_run": "true"}, content=ORDERS)
+    mapping = '{"price": null}'
+    answer = api.http.post("/v1/imports/tickets", params={"dry_run": "true"}, content=ORDERS)
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert (found["read"], found["loaded"], found["rejected"], found["duplicate"]) == (60, 31, 29, 0)
     assert len(found["rows"]) == len(found["rejects"]) == 20
-    assert [(row["order_id"], row["quantity"]) for row in found["rows"]] == [(str(number), 2) for number in range(20)]
+    assert [(row["ticket_id"], row["quantity"]) for row in found["rows"]] == [(str(number), 2) for number in range(20)]
     assert found["rejects"][0] == {
         "line": 33,
         "field": "quantity",
@@ -43,8 +43,8 @@ def test_a_dry_run_shows_the_first_rows_as_they_would_be(api: Api, connection: p
         "content": "31,MUG,x,2026-01-01,1.25",
     }
     assert found["plan"]["mapping"]["quantity"] == "quantity"
-    assert found["plan"]["types"]["unit_price"] == "number"
-    incomplete = api.http.post("/v1/imports/orders", params={"dry_run": "true", "mapping": mapping}, content=ORDERS)
+    assert found["plan"]["types"]["price"] == "number"
+    incomplete = api.http.post("/v1/imports/tickets", params={"dry_run": "true", "mapping": mapping}, content=ORDERS)
     assert_names(assert_problem(incomplete, 422), "mapping")
     assert connection.execute(COUNT).fetchone() == before
     assert api.sent.events == []
@@ -89,31 +89,31 @@ def test_nothing_of_a_file_is_parsed_on_the_event_loop(
     # the answer to a dry run has rows of the file, that to an import three fields
     for owner, name in [*watched, (json_codec, "dumps")] if dry_run == "true" else watched:
         monkeypatch.setattr(owner, name, off_the_loop(getattr(owner, name), seen))
-    mapping = {"mapping": '{"order_id": "order_id"}'}
+    mapping = {"mapping": '{"ticket_id": "ticket_id"}'}
     sent = {"files": {"file": ("o.csv", ORDERS.encode())}, "data": mapping} if form else {"content": ORDERS}
     asked = {"dry_run": dry_run} if form else {"dry_run": dry_run, **mapping}
-    answer = api.http.post("/v1/imports/orders", params=asked, **sent)
+    answer = api.http.post("/v1/imports/tickets", params=asked, **sent)
     assert answer.status_code == (200 if dry_run == "true" else 202), answer.text
     assert {"loads", "dry_run" if dry_run == "true" else "create_import"} <= set(seen)
 
 
 def test_an_option_of_a_form_is_no_longer_than_one_of_the_address(api: Api) -> None:
     form = {"files": {"file": ("o.csv", b"a\n")}, "data": {"mapping": '{"a": "' + "x" * 20_000 + '"}'}}
-    assert_names(assert_problem(api.http.post("/v1/imports/orders", **form), 422), "mapping")
+    assert_names(assert_problem(api.http.post("/v1/imports/tickets", **form), 422), "mapping")
 
 
 def test_a_date_format_without_a_year_is_refused(api: Api) -> None:
     for asked in ({"dry_run": "true"}, {}):
         wrong = api.http.post(
-            "/v1/imports/orders", params={"dates": '{"ordered_at": "%d/%m"}', **asked}, content=ORDERS
+            "/v1/imports/tickets", params={"dates": '{"opened_at": "%d/%m"}', **asked}, content=ORDERS
         )
-        assert_names(assert_problem(wrong, 422), "dates.ordered_at")
+        assert_names(assert_problem(wrong, 422), "dates.opened_at")
 
 
 def test_an_import_ends_at_its_limit_of_rejects(api: Api) -> None:
-    aborted = loaded(api, "orders", ORDERS, reject_limit="28")
+    aborted = loaded(api, "tickets", ORDERS, reject_limit="28")
     assert (aborted["state"], aborted["error"]) == ("aborted", "more than 28 rejected lines")
-    assert loaded(api, "orders", ORDERS, reject_limit="29")["state"] == "completed"
+    assert loaded(api, "tickets", ORDERS, reject_limit="29")["state"] == "completed"
 
 
 def test_an_import_into_a_table_is_taken_back(api: Api, shelves: psycopg.Connection) -> None:
@@ -132,7 +132,7 @@ def test_an_import_into_a_table_is_taken_back(api: Api, shelves: psycopg.Connect
 
 
 def test_what_cannot_be_taken_back(api: Api) -> None:
-    events = loaded(api, "orders", ORDERS)
+    events = loaded(api, "tickets", ORDERS)
     refused = assert_problem(api.http.post(f"/v1/imports/{events['import_id']}/undo"), 409)
     assert "events are never deleted" in refused["detail"]
     assert_problem(api.http.post(f"/v1/imports/{uuid4()}/undo"), 404)

@@ -13,9 +13,9 @@ from tests.unit.ingest.webhooks.test_standard_webhooks import signed
 from tests.waiting import PATIENCE_SECONDS
 
 CSV = (
-    b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
-    b"1,MUG,Mug,2,2010-12-01 08:26:00,2.55,17850.0,United Kingdom\n"
-    b"1,TEA,Tea,x,2010-12-01 08:26:00,1.00,17850.0,United Kingdom\n"
+    b"ticket_id,part,title,quantity,opened_at,price\n"
+    b"1,MUG,Mug,2,2010-12-01 08:26:00,2.55\n"
+    b"1,TEA,Tea,x,2010-12-01 08:26:00,1.00\n"
 )
 
 
@@ -26,20 +26,22 @@ def deliver(api: Api, body: dict, source: str = "shop", id: str = "msg_1", **hea
 
 
 def test_a_delivery_is_taken_once_and_reaches_the_store(api: Api) -> None:
-    order = {
-        "order_id": "A-1",
-        "placed_at": "2026-11-20T10:00:00Z",
-        "items": [{"product_id": "MUG", "quantity": 2, "unit_price": "7.50"}],
+    ticket = {
+        "ticket_id": "T-1",
+        "opened_at": "2026-11-20T10:00:00Z",
+        "lines": [{"part": "MUG", "quantity": 2, "price": "7.50"}],
     }
-    body = {"type": "OrderPlaced", "timestamp": "2026-11-20T10:00:00Z", "data": order}
+    body = {"type": "TicketOpened", "timestamp": "2026-11-20T10:00:00Z", "data": ticket}
     assert (deliver(api, body).status_code, deliver(api, body).json()) == (
         200,
         {"delivery_id": "msg_1", "duplicate": True},
     )
     assert {name for name, _, _ in api.sent.events} == {"webhook/delivery.received"}
-    webhooks.append_deliveries(api.settings)
+    assert webhooks.append_deliveries(api.settings) == 1
     api.project()
-    assert api.http.get("/v1/orders/A-1").json()["total"] == "15.00"
+    answer = api.http.get("/v1/tickets/T-1")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["total"] == "15.00"
 
 
 def test_a_bad_signature_and_an_unknown_source(api: Api) -> None:
@@ -70,9 +72,9 @@ def run_import(api: Api, accepted) -> dict:
 
 def test_a_file_is_taken_as_body_form_or_gzip_and_accounted_for(api: Api) -> None:
     ways = (
-        lambda: api.http.post("/v1/imports/orders", content=CSV, headers={"content-type": "text/csv"}),
-        lambda: api.http.post("/v1/imports/orders", files={"file": ("day.csv", CSV.replace(b"\n1,", b"\n2,"))}),
-        lambda: api.http.post("/v1/imports/orders", content=gzip.compress(CSV.replace(b"\n1,", b"\n3,"))),
+        lambda: api.http.post("/v1/imports/tickets", content=CSV, headers={"content-type": "text/csv"}),
+        lambda: api.http.post("/v1/imports/tickets", files={"file": ("day.csv", CSV.replace(b"\n1,", b"\n2,"))}),
+        lambda: api.http.post("/v1/imports/tickets", content=gzip.compress(CSV.replace(b"\n1,", b"\n3,"))),
     )
     for send in ways:
         state = run_import(api, send())
@@ -86,10 +88,10 @@ def test_a_file_is_taken_as_body_form_or_gzip_and_accounted_for(api: Api) -> Non
 
 
 def test_the_same_file_again_is_the_same_import(api: Api) -> None:
-    first = api.http.post("/v1/imports/orders", content=CSV)
+    first = api.http.post("/v1/imports/tickets", content=CSV)
     run_import(api, first)
     sent = len(api.sent.events)
-    again = api.http.post("/v1/imports/orders", content=CSV)
+    again = api.http.post("/v1/imports/tickets", content=CSV)
     assert again.json() == first.json() | {"duplicate": True}
     assert len(api.sent.events) == sent, "a finished import is not started again"
 
@@ -97,13 +99,13 @@ def test_the_same_file_again_is_the_same_import(api: Api) -> None:
 def test_inngest_may_be_away_when_something_comes_in(api: Api) -> None:
     api.sent.away = True
     assert deliver(api, {"type": "x", "data": {}}).status_code == 200
-    accepted = api.http.post("/v1/imports/orders", content=CSV)
+    accepted = api.http.post("/v1/imports/tickets", content=CSV)
     assert accepted.status_code == 202
     assert api.http.get(accepted.json()["status_url"]).json()["state"] == "waiting"
 
 
 def test_a_dry_run_looks_and_writes_nothing(api: Api) -> None:
-    answer = api.http.post("/v1/imports/orders", params={"dry_run": "true"}, content=CSV)
+    answer = api.http.post("/v1/imports/tickets", params={"dry_run": "true"}, content=CSV)
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert (found["dry_run"], found["read"], found["loaded"], found["rejected"]) == (True, 2, 1, 1)

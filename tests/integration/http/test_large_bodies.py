@@ -60,8 +60,8 @@ def test_a_small_body_is_parsed_where_it_arrives(api: Api, places) -> None:
 
 
 def test_a_large_body_of_any_route_is_parsed_in_a_thread(api: Api, places) -> None:
-    order = {"items": [{"product_id": f"P-{number}", "quantity": 1, "unit_price": "1.00"} for number in range(1000)]}
-    assert api.http.post("/v1/orders", json=order).status_code == 201
+    lines = [{"part": f"P-{number}", "quantity": 1, "price": "1.00"} for number in range(1000)]
+    assert api.http.post("/v1/tickets", json={"ticket_id": "T-1", "lines": lines}).status_code == 201
     assert places["loads"] == [False]
 
 

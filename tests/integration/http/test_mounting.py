@@ -9,13 +9,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from functions import FUNCTIONS
 from penstock.errors import SettingsError
 from penstock.http.background import Notifiers
 from penstock.http.mounting import mount
 from penstock.local.testing import serving
 from penstock.settings import Settings
-from shop import DOMAIN
+from tests.tickets import DOMAIN, FUNCTIONS
 
 
 @pytest.fixture
@@ -57,11 +56,10 @@ def test_the_host_keeps_its_routes_redirects_errors_and_docs(host: httpx.Client)
 
 
 def test_penstock_answers_on_its_own_paths_with_its_own_errors(host: httpx.Client) -> None:
-    order = {"order_id": "A-1", "items": [{"product_id": "MUG", "quantity": 1, "unit_price": "7.50"}]}
-    assert host.post("/v1/orders", json=order).json()["order_id"] == "A-1"
+    assert host.post("/v1/tickets", json={"ticket_id": "T-1"}).json()["ticket_id"] == "T-1"
     assert host.get("/ready").json() == {"status": "ready", "missing": []}
     assert host.get("/v1/runs?nothing=1").json()["type"] == "urn:penstock:problem:invalid-input"
-    refused = host.delete("/v1/orders")
+    refused = host.delete("/v1/tickets")
     assert (refused.status_code, refused.headers["content-type"]) == (405, "application/problem+json")
     assert "<html" in host.get("/").text
 

@@ -12,12 +12,7 @@ from tests.integration.http.test_bad_input import assert_problem
 from tests.integration.http.test_intake import CSV, deliver
 
 EVENT = {"event_type": "TicketOpened", "payload": {"n": 1}}
-ORDER = {
-    "order_id": "O-1",
-    "customer_id": "C-1",
-    "currency": "EUR",
-    "items": [{"product_id": "MUG", "quantity": 1, "unit_price": "2.50"}],
-}
+TICKET = {"ticket_id": "O-1", "lines": [{"part": "MUG", "quantity": 1, "price": "2.50"}]}
 STREAM = "/v1/streams/ticket/T-1/events"
 
 
@@ -29,10 +24,9 @@ class Full:
 
 @pytest.fixture
 def full(api: Api) -> Full:
-    assert api.http.post("/v1/orders", json=ORDER).status_code == 201
-    assert api.http.post("/v1/inventory/MUG/adjust", json={"delta": 5, "reason": "count"}).status_code == 200
+    assert api.http.post("/v1/tickets", json=TICKET).status_code == 201
     advance_all(api.settings)
-    opened = api.http.post("/v1/imports/orders/uploads").json()
+    opened = api.http.post("/v1/imports/tickets/uploads").json()
     with psycopg.connect(api.settings.database_url, autocommit=True) as connection:
         connection.execute(f"alter database {connection.info.dbname} set default_transaction_read_only = on")
         connection.execute(
@@ -47,15 +41,13 @@ def writes(api: Api, upload_url: str) -> dict[str, httpx.Response]:
     return {
         "one event": post(STREAM, json={"expected_version": "any", "events": [EVENT]}),
         "two events": post(STREAM, json={"expected_version": "any", "events": [EVENT, EVENT]}),
-        "an order": post("/v1/orders", json={**ORDER, "order_id": "O-2"}),
-        "a step": post("/v1/orders/O-1/cancel", json={"reason": "no"}),
-        "stock": post("/v1/inventory/MUG/adjust", json={"delta": 1, "reason": "count"}),
-        "a file": post("/v1/imports/orders", content=CSV, headers={"content-type": "text/csv"}),
-        "a dry run": post("/v1/imports/orders?dry_run=true", content=CSV, headers={"content-type": "text/csv"}),
-        "an upload": post("/v1/imports/orders/uploads"),
+        "a ticket": post("/v1/tickets", json={**TICKET, "ticket_id": "O-2"}),
+        "a file": post("/v1/imports/tickets", content=CSV, headers={"content-type": "text/csv"}),
+        "a dry run": post("/v1/imports/tickets?dry_run=true", content=CSV, headers={"content-type": "text/csv"}),
+        "an upload": post("/v1/imports/tickets/uploads"),
         "its file": api.http.put(upload_url, content=CSV),
         "a delivery": deliver(api, {"type": "TicketOpened", "data": {}}),
-        "a refresh": post("/v1/views/monthly_revenue/refresh"),
+        "a refresh": post("/v1/views/tickets_by_status/refresh"),
     }
 
 
@@ -68,6 +60,14 @@ def test_every_write_is_a_503_that_says_why(full: Full) -> None:
 
 
 def test_reads_go_on(full: Full) -> None:
-    for path in ("/v1/orders/O-1", STREAM, "/v1/views/monthly_revenue", "/v1/events", "/ready", "/metrics", "/v1/runs"):
+    for path in (
+        "/v1/tickets/O-1",
+        STREAM,
+        "/v1/views/tickets_by_status",
+        "/v1/events",
+        "/ready",
+        "/metrics",
+        "/v1/runs",
+    ):
         answer = full.api.http.get(path)
         assert answer.status_code == (404 if path == STREAM else 200), answer.text

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from functions import FUNCTIONS
 from penstock.http import shared_look
 from penstock.http.app import create_app
 from penstock.http.metrics import exposition
@@ -16,19 +15,19 @@ from penstock.http.openapi import _ERRORS
 from penstock.operations.metrics import Measurements
 from penstock.postgres import pool
 from penstock.settings import Settings
-from shop import DOMAIN
 from tests.integration.http.conftest import Api
 from tests.integration.http.test_bad_input import assert_problem
+from tests.tickets import DOMAIN, FUNCTIONS
 
-ORDER = {"order_id": "A-1", "items": [{"product_id": "MUG", "quantity": 1, "unit_price": "1.00"}]}
+TICKET = {"ticket_id": "T-1", "lines": [{"part": "MUG", "quantity": 1, "price": "1.00"}]}
 
 
 def test_a_reader_waits_for_its_own_write(api: Api) -> None:
-    position = api.http.post("/v1/orders", json=ORDER).json()["position"]
+    position = api.http.post("/v1/tickets", json=TICKET).json()["position"]
     later = threading.Timer(0.5, api.project)
     later.start()
     began = time.monotonic()
-    answer = api.http.get("/v1/orders/A-1", params={"wait_for": position})
+    answer = api.http.get("/v1/tickets/T-1", params={"wait_for": position})
     later.join()
     assert answer.status_code == 200, answer.text
     assert time.monotonic() - began >= 0.4
@@ -37,26 +36,25 @@ def test_a_reader_waits_for_its_own_write(api: Api) -> None:
 
 def test_waiting_ends_with_a_503_that_says_where_the_model_stands(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock.http.read_your_writes.WAIT_SECONDS", 0.2)
-    api.http.post("/v1/orders", json=ORDER)
-    for path, projection in (("/v1/orders/A-1", "orders"), ("/v1/inventory/MUG", "inventory")):
-        answer = api.http.get(path, params={"wait_for": 10_000})
-        problem = assert_problem(answer, 503)
-        assert problem["type"] == "urn:penstock:problem:wait-timed-out"
-        assert (problem["projection"], problem["position"], problem["wanted"]) == (projection, 0, 10_000)
-        assert int(answer.headers["retry-after"]) >= 1
+    api.http.post("/v1/tickets", json=TICKET)
+    answer = api.http.get("/v1/tickets/T-1", params={"wait_for": 10_000})
+    problem = assert_problem(answer, 503)
+    assert problem["type"] == "urn:penstock:problem:wait-timed-out"
+    assert (problem["projection"], problem["position"], problem["wanted"]) == ("tickets", 0, 10_000)
+    assert int(answer.headers["retry-after"]) >= 1
 
 
 def test_many_who_wait_do_not_keep_others_from_being_answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock.http.read_your_writes.WAIT_SECONDS", 10.0)
 
     def wait() -> None:
-        api.http.get("/v1/orders/A-1", params={"wait_for": 10_000})
+        api.http.get("/v1/tickets/T-1", params={"wait_for": 10_000})
 
     waiting = [threading.Thread(target=wait) for _ in range(45)]
     for each in waiting:
         each.start()
     time.sleep(0.2)
-    assert api.http.post("/v1/orders", json=ORDER).status_code == 201
+    assert api.http.post("/v1/tickets", json=TICKET).status_code == 201
     assert any(each.is_alive() for each in waiting)
     for each in waiting:
         each.join()
@@ -67,16 +65,16 @@ def test_live_tells_what_moved(api: Api) -> None:
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines = (line for line in answer.iter_lines() if line.startswith("data: "))
         before = json.loads(next(lines).removeprefix("data: "))
-        assert "monthly_revenue" in before["views"]
-        api.http.post("/v1/orders", json=ORDER)
+        assert "tickets_by_status" in before["views"]
+        api.http.post("/v1/tickets", json=TICKET)
         api.project()
         after = json.loads(next(lines).removeprefix("data: "))
-        assert after["subscriptions"]["orders"] > before["subscriptions"].get("orders", 0)
+        assert after["subscriptions"]["tickets"] > before["subscriptions"].get("tickets", 0)
 
 
 def test_alerts_name_what_needs_a_human(api: Api) -> None:
     assert api.http.get("/v1/alerts").json() == {"alerts": []}
-    api.http.post("/v1/orders", json=ORDER)
+    api.http.post("/v1/tickets", json=TICKET)
     with psycopg.connect(api.settings.database_url, autocommit=True) as connection:
         connection.execute("insert into ops.subscriptions (subscription) values ('slow')")
         connection.execute(
@@ -87,7 +85,7 @@ def test_alerts_name_what_needs_a_human(api: Api) -> None:
             " ('bad', 'failed', now(), 'first', now() - interval '2 hours'), ('bad', 'failed', now(), 'last', now())"
         )
         connection.execute(
-            "insert into ops.dead_letters (kind, source, reference, reason) values ('event', 'orders', '5', 'poison')"
+            "insert into ops.dead_letters (kind, source, reference, reason) values ('event', 'tickets', '5', 'poison')"
         )
         connection.execute("alter table public.event_store disable trigger user")
         connection.execute("update public.event_store set created_at = now() - interval '1 hour'")
@@ -96,19 +94,20 @@ def test_alerts_name_what_needs_a_human(api: Api) -> None:
     failing = alerts["failing-pipeline"]
     assert (failing["name"], failing["message"], failing["count"]) == ("bad", "last", 2)
     assert (alerts["late-subscription"]["name"], alerts["late-subscription"]["count"]) == ("slow", 1)
-    assert (alerts["dead-letters"]["name"], alerts["dead-letters"]["message"]) == ("orders", "poison")
+    assert (alerts["dead-letters"]["name"], alerts["dead-letters"]["message"]) == ("tickets", "poison")
 
 
 def test_metrics_count(api: Api) -> None:
-    api.http.post("/v1/orders", json=ORDER)
+    api.http.post("/v1/tickets", json=TICKET)
     api.project()
-    api.http.post("/v1/orders/A-1/pay")
+    closed = {"event_type": "TicketClosed", "payload": {}}
+    api.http.post("/v1/streams/ticket/T-1/events", json={"expected_version": 1, "events": [closed]})
     samples = dict(
         line.rsplit(" ", 1) for line in api.http.get("/metrics").text.splitlines() if not line.startswith("#")
     )
     assert samples["penstock_events_total"] == "2"
-    assert float(samples['penstock_subscription_lag_seconds{subscription="orders"}']) > 0
-    assert samples['penstock_subscription_position{subscription="orders"}'] == "1"
+    assert float(samples['penstock_subscription_lag_seconds{subscription="tickets"}']) > 0
+    assert samples['penstock_subscription_position{subscription="tickets"}'] == "1"
 
 
 def test_a_label_cannot_break_the_text() -> None:
@@ -136,12 +135,12 @@ def test_runs_are_read_by_pages(api: Api) -> None:
 
 def test_views_say_how_fresh_they_are_and_can_be_refreshed(api: Api) -> None:
     views = {view["name"]: view for view in api.http.get("/v1/views").json()["views"]}
-    assert {"monthly_revenue", "user_cohorts", "product_performance"} <= set(views)
-    refreshed = api.http.post("/v1/views/monthly_revenue/refresh").json()
-    page = api.http.get("/v1/views/monthly_revenue").json()
+    assert list(views) == ["tickets_by_status", "ticket_days"]
+    refreshed = api.http.post("/v1/views/tickets_by_status/refresh").json()
+    page = api.http.get("/v1/views/tickets_by_status").json()
     assert page == {"rows": [], "next": None, "refreshed_at": refreshed["refreshed_at"]}
-    assert refreshed["refreshed_at"] > views["monthly_revenue"]["refreshed_at"]
-    assert_problem(api.http.post("/v1/views/daily_analytics/refresh"), 422)
+    assert refreshed["refreshed_at"] > views["tickets_by_status"]["refreshed_at"]
+    assert_problem(api.http.post("/v1/views/ticket_days/refresh"), 422)
 
 
 def test_the_document_is_complete(settings: Settings) -> None:

@@ -7,13 +7,12 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from functions import FUNCTIONS
 from penstock.errors import SettingsError
 from penstock.http.app import create_app
 from penstock.settings import Settings, get_settings
-from shop import DOMAIN
 from tests.integration.http.conftest import KEYS, Api, running
 from tests.integration.http.test_bad_input import assert_problem
+from tests.tickets import DOMAIN, FUNCTIONS
 from tests.waiting import PATIENCE_SECONDS
 
 APPEND = {"expected_version": "any", "events": [{"event_type": "T", "payload": {}}]}
@@ -31,8 +30,8 @@ def bearer(name: str) -> dict[str, str]:
         ("GET", "/v1/events", None, {"reader", "operator"}),
         ("GET", "/metrics", None, {"reader", "operator"}),
         ("GET", "/v1/live", None, {"reader", "operator"}),
-        ("POST", "/v1/orders/A-9/pay", None, {"writer", "operator"}),
-        ("POST", "/v1/views/monthly_revenue/refresh", None, {"operator"}),
+        ("POST", "/v1/tickets", {"ticket_id": "T-9"}, {"writer", "operator"}),
+        ("POST", "/v1/views/tickets_by_status/refresh", None, {"operator"}),
         ("GET", "/v1/dead-letters", None, {"operator"}),
         ("POST", "/v1/dead-letters/019aa1b2-0000-7000-8000-000000000000/retry", None, {"operator"}),
         ("DELETE", "/v1/dead-letters/019aa1b2-0000-7000-8000-000000000000", None, {"operator"}),
@@ -74,7 +73,7 @@ def test_health_readiness_and_the_page_need_no_key(guarded: Api) -> None:
 def test_a_body_is_refused_by_its_announced_length_before_it_is_sent(guarded: Api) -> None:
     address = (guarded.http.base_url.host, guarded.http.base_url.port)
     with socket.create_connection(address, timeout=PATIENCE_SECONDS) as connection:
-        connection.sendall(b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000000\r\n\r\n")
+        connection.sendall(b"POST /v1/tickets HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000000\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
@@ -88,7 +87,7 @@ def test_a_body_is_refused_by_its_counted_length(guarded: Api) -> None:
     assert assert_problem(answer, 413)["type"] == "urn:penstock:problem:body-too-large"
     assert_problem(guarded.http.post(STREAM, content=chunks(10), headers=headers), 422)
     assert_problem(guarded.http.post("/v1/webhooks/nobody", content=chunks(11)), 413)
-    form = guarded.http.post("/v1/imports/orders", files={"file": ("a.csv", b"x" * 10_000)}, headers=bearer("writer"))
+    form = guarded.http.post("/v1/imports/tickets", files={"file": ("a.csv", b"x" * 10_000)}, headers=bearer("writer"))
     assert_problem(form, 413)
 
 

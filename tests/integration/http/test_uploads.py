@@ -26,7 +26,7 @@ from tests.integration.http.test_security import bearer
 from tests.integration.ingest.files.storage_stub import KEY, storage
 from tests.waiting import PATIENCE_SECONDS
 
-HEADER = b"order_id,product_id,quantity,ordered_at,unit_price\n"
+HEADER = b"ticket_id,part,quantity,opened_at,price\n"
 LINE = b"%d,MUG,2,2026-01-01,1.25\n"
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -35,7 +35,7 @@ def orders(lines: int) -> bytes:
     return HEADER + b"".join(LINE % number for number in range(lines))
 
 
-def opened(api: Api, target: str = "orders", **asked: str) -> dict:
+def opened(api: Api, target: str = "tickets", **asked: str) -> dict:
     answer = api.http.post(f"/v1/imports/{target}/uploads", params=asked)
     assert answer.status_code == 201, answer.text
     return answer.json()
@@ -59,7 +59,7 @@ def small(settings: Settings, tmp_path: Path) -> Iterator[Api]:
 
 def test_a_file_over_the_limit_of_bodies_is_uploaded_and_imported(small: Api) -> None:
     content = orders(3000)
-    assert_problem(small.http.post("/v1/imports/orders", content=content), 413)
+    assert_problem(small.http.post("/v1/imports/tickets", content=content), 413)
     upload = opened(small, name="big.csv")
     assert upload["expires_at"] > datetime.now(UTC).isoformat()[:19]
     assert state(small, upload)["state"] == "uploading"
@@ -79,13 +79,13 @@ def test_a_file_over_the_limit_of_bodies_is_uploaded_and_imported(small: Api) ->
 
 def test_an_upload_carries_its_options(api: Api) -> None:
     content = gzip.compress(b"no;what;many;when;each\n1;MUG;2;2026-01-01;1,25\n2;MUG;x;2026-01-01;1,25\n")
-    mapping = '{"no": "order_id", "what": "product_id", "many": "quantity", "when": "ordered_at", "each": "unit_price"}'
+    mapping = '{"no": "ticket_id", "what": "part", "many": "quantity", "when": "opened_at", "each": "price"}'
     upload = opened(api, mapping=mapping, decimal=",", reject_limit="0")
     api.http.put(upload["upload_url"], content=content)
     files.advance_import(api.settings, UUID(upload["import_id"]))
     done = state(api, upload)
     assert (done["state"], done["error"]) == ("aborted", "more than 0 rejected lines")
-    assert done["plan"]["mapping"]["each"] == "unit_price"
+    assert done["plan"]["mapping"]["each"] == "price"
     assert (done["plan"]["decimal"], done["plan"]["gzip"]) == (",", True)
 
 
@@ -96,8 +96,8 @@ def test_what_cannot_be_opened(api: Api) -> None:
         ("name=", "name"),
         ("x=1", "x"),
     ):
-        assert_names(assert_problem(api.http.post(f"/v1/imports/orders/uploads?{query}"), 422), field)
-    assert_names(assert_problem(api.http.post("/v1/imports/orders/uploads?name=%00"), 422), "name")
+        assert_names(assert_problem(api.http.post(f"/v1/imports/tickets/uploads?{query}"), 422), field)
+    assert_names(assert_problem(api.http.post("/v1/imports/tickets/uploads?name=%00"), 422), "name")
     assert_problem(api.http.post("/v1/imports/event_store/uploads"), 404)
     assert api.http.get("/v1/imports").json() == {"imports": []}
 
@@ -223,9 +223,9 @@ def test_a_key_opens_and_the_address_alone_takes_the_file(settings: Settings, tm
     )
     guarded = replace(settings, environment="production", api_keys=keys, storage_folder=tmp_path)
     with running(replace(guarded, inngest_serve_origin="https://shop.example")) as api:
-        assert_problem(api.http.post("/v1/imports/orders/uploads"), 401)
-        assert_problem(api.http.post("/v1/imports/orders/uploads", headers=bearer("reader")), 403)
-        upload = api.http.post("/v1/imports/orders/uploads", headers=bearer("writer")).json()
+        assert_problem(api.http.post("/v1/imports/tickets/uploads"), 401)
+        assert_problem(api.http.post("/v1/imports/tickets/uploads", headers=bearer("reader")), 403)
+        upload = api.http.post("/v1/imports/tickets/uploads", headers=bearer("writer")).json()
         url = urlsplit(upload["upload_url"])
         assert (url.scheme, url.netloc) == ("https", "shop.example")
         assert api.http.put(url.path, content=orders(1)).status_code == 202

@@ -1,13 +1,15 @@
 """Functions under test use the test's database, and what they send is caught."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from penstock.inngest import client
 from penstock.inngest.relay import relay
 from penstock.relay.outbox import OutgoingEvent
 from penstock.relay.recently_published import RecentlyPublished
 from penstock.settings import Settings
+from tests.tickets import FUNCTIONS
 
 
 @pytest.fixture
@@ -20,6 +22,15 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[OutgoingEvent]:
 
     monkeypatch.setattr(relay, "send", send)
     return events
+
+
+@pytest.fixture(autouse=True)
+def served() -> Iterator[None]:
+    """In place: others hold the same list."""
+    before = list(client.registered)
+    client.register(FUNCTIONS)
+    yield
+    client.register(before)
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,7 @@ from typing import Any
 import fastapi
 import httpx
 
-import functions
-from penstock.inngest.client import client, register
+from penstock.inngest import client as deployment
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the SDK's own pydantic models
@@ -22,8 +21,7 @@ RUN_ID = "01KAHV5T7M0000000000000000"
 
 def serving_app() -> fastapi.FastAPI:
     app = fastapi.FastAPI()
-    register(functions.FUNCTIONS)
-    inngest.fast_api.serve(app, client, functions.FUNCTIONS)
+    inngest.fast_api.serve(app, deployment.client, deployment.registered)
     return app
 
 

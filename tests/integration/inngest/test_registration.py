@@ -1,74 +1,15 @@
-"""What `/api/inngest` offers: every function of the package, under its file's name."""
+"""The client and what it serves: built without secrets, by environment alone; what a function listens to is sent."""
 
-import importlib
 import os
-import pkgutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import inngest
 import pytest
 
-import functions
-import penstock.inngest.functions
 from penstock.inngest import client as client_module
-from penstock.projections import projections
 
-APPENDED = "penstock/events.appended"
-EVERY_MINUTE = "* * * * *"
-EXPECTED: dict[str, set[str]] = {
-    "relay-events": {EVERY_MINUTE, "penstock/relay.requested"},
-    "project-orders": {APPENDED, "*/5 * * * *"},
-    "project-customers": {APPENDED, "*/5 * * * *"},
-    "project-products": {APPENDED, "*/5 * * * *"},
-    "project-inventory": {APPENDED, "*/5 * * * *"},
-    "run-daily-etl": {"TZ=UTC 0 2 * * *", "etl/daily.requested", "import/file.loaded"},
-    "refresh-views": {"*/15 * * * *", "views/refresh.requested"},
-    "import-file": {"import/file.requested"},
-    "resume-imports": {"*/5 * * * *", "import/resume.requested"},
-    "drain-inbox": {EVERY_MINUTE, "webhook/delivery.received"},
-    "record-failure": {"inngest/function.failed"},
-    "purge-history": {"30 3 * * *", "penstock/purge.requested"},
-}
-
-
-def config(function: inngest.Function[Any]) -> dict[str, Any]:
-    """As the SDK sends it to Inngest."""
-    return function.get_config("http://127.0.0.1/api/inngest").main.model_dump(by_alias=True)
-
-
-def test_every_function_is_registered_with_its_triggers() -> None:
-    registered = {function.local_id: config(function) for function in functions.FUNCTIONS}
-    triggers = {
-        name: {trigger.get("event") or trigger.get("cron") for trigger in found["triggers"]}
-        for name, found in registered.items()
-    }
-    assert triggers == EXPECTED
-
-
-def test_file_function_and_id_bear_one_name() -> None:
-    files = {
-        module.name: f"{package.__name__}.{module.name}"
-        for package in (functions, penstock.inngest.functions)
-        for module in pkgutil.iter_modules(package.__path__)
-    }
-    assert {function.local_id.replace("-", "_") for function in functions.FUNCTIONS} == set(files)
-    for name, module in files.items():
-        assert getattr(importlib.import_module(module), name) in functions.FUNCTIONS
-
-
-def test_every_projection_has_a_function_that_runs_one_at_a_time() -> None:
-    found = {function.local_id: config(function) for function in functions.FUNCTIONS}
-    for name in projections():
-        (limit,) = found[f"project-{name}"]["concurrency"]
-        assert (limit["limit"], limit["key"]) == (1, None)
-
-
-def test_failures_are_recorded_with_many_retries() -> None:
-    (found,) = [config(function) for function in functions.FUNCTIONS if function.local_id == "record-failure"]
-    assert found["steps"]["step"]["retries"]["attempts"] == 20
+PROJECT = Path(__file__).parents[3]
 
 
 OWN_FILE = """
@@ -86,7 +27,7 @@ def greet_customer(ctx: inngest.ContextSync) -> str:
 def interpreter(code: str, folder: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore:Support for class-based", "-c", code],
-        cwd=folder or Path(functions.__path__[0]).parent,
+        cwd=folder or PROJECT,
         env={"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", **env},
         capture_output=True,
         text=True,
@@ -108,11 +49,6 @@ from penstock.inngest.client import listened_types
 create_app(functions=[greet_customer])
 print(sorted(listened_types()))"""
     assert in_a_new_interpreter(code, INNGEST_DEV="1") == "['OrderPlaced']"
-
-
-def test_the_etl_runs_in_the_business_zone() -> None:
-    code = "from functions.run_daily_etl import run_daily_etl as f; print(f._triggers[0].cron)"
-    assert in_a_new_interpreter(code, PENSTOCK_TIMEZONE="Europe/Paris") == "TZ=Europe/Paris 0 3 * * *"
 
 
 IMPORT_WITHOUT_NETWORK = """
@@ -144,10 +80,11 @@ def test_a_self_hosted_server_is_named_by_environment_alone() -> None:
 SERVE_AND_CALL = """
 import asyncio, hashlib, hmac, json, time, warnings
 warnings.simplefilter("ignore")
-import fastapi, httpx, inngest.fast_api, functions
+import fastapi, httpx, inngest.fast_api
+from penstock.inngest import standard
 from penstock.inngest.client import client
 app = fastapi.FastAPI()
-inngest.fast_api.serve(app, client, functions.FUNCTIONS)
+inngest.fast_api.serve(app, client, standard.FUNCTIONS)
 async def call(key):
     now = str(int(time.time()))
     signature = hmac.new(key, b"{}" + now.encode(), hashlib.sha256).hexdigest()

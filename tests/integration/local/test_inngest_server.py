@@ -1,4 +1,7 @@
-"""The local Inngest stand-in, held to the protocol: every feature driven through the real SDK over real HTTP."""
+"""The local Inngest stand-in, held to the protocol: every feature driven through the real SDK over real HTTP.
+
+Over 400 lines because all tests share one server and one served app, which take seconds to start.
+"""
 
 import base64
 import itertools

@@ -18,7 +18,7 @@ from penstock.operations import retention
 from penstock.settings import Settings
 from tests.integration.ingest.files.storage_stub import KEY, storage_with_ages
 
-ORDERS = b"order_id,product_id,quantity,ordered_at,unit_price\nA,P,1,2026-01-01,1.25\n"
+ORDERS = b"ticket_id,part,quantity,opened_at,price\nA,P,1,2026-01-01,1.25\n"
 LONG_AGO = time.time() - abandoned.KEPT.total_seconds() - 3600
 
 
@@ -72,7 +72,7 @@ def test_what_broke_off_goes_once_it_is_old(settings: Settings) -> None:
 
 
 def test_files_that_an_import_names_stay_however_old(settings: Settings) -> None:
-    created, _ = create_import(settings, "orders", ORDERS)
+    created, _ = create_import(settings, "tickets", ORDERS)
     age(settings)
     assert retention.purge(settings).files == 0
     assert advance_import(settings, created.id).loaded == 1
@@ -91,9 +91,9 @@ def test_files_that_an_import_names_stay_however_old(settings: Settings) -> None
 def test_imports_that_ended_long_ago_go_with_rejects_and_file(
     connection: psycopg.Connection, settings: Settings, state: str, days: int, goes: bool
 ) -> None:
-    created, _ = create_import(settings, "orders", ORDERS + b"bad\n")
+    created, _ = create_import(settings, "tickets", ORDERS + b"bad\n")
     assert advance_import(settings, created.id).rejected == 1
-    young, _ = create_import(settings, "orders", ORDERS)
+    young, _ = create_import(settings, "tickets", ORDERS)
     advance_import(settings, young.id)
     connection.execute(
         """update raw.imports set state = %s, finished_at = now() - make_interval(days => %s) where id = %s""",
@@ -109,7 +109,7 @@ def test_imports_that_ended_long_ago_go_with_rejects_and_file(
 
 
 def test_an_upload_that_arrived_waits_for_its_import_however_long(settings: Settings) -> None:
-    opened, _ = open_upload(settings, "orders", name="orders.csv")
+    opened, _ = open_upload(settings, "tickets", name="orders.csv")
     receive_upload(settings, opened.id, BytesIO(ORDERS))
     age(settings)
     swept = retention.purge(settings)
@@ -118,7 +118,7 @@ def test_an_upload_that_arrived_waits_for_its_import_however_long(settings: Sett
 
 
 def test_an_upload_that_never_came_fails_and_its_file_goes(connection: psycopg.Connection, settings: Settings) -> None:
-    opened, _ = open_upload(settings, "orders", name="orders.csv")
+    opened, _ = open_upload(settings, "tickets", name="orders.csv")
     assert retention.purge(settings).uploads == 0
     connection.execute("update raw.imports set created_at = now() - interval '3 days'")
     assert retention.purge(settings).uploads == 1
@@ -134,7 +134,7 @@ def test_an_upload_that_never_came_fails_and_its_file_goes(connection: psycopg.C
 def test_the_same_content_again_makes_an_old_file_young(settings: Settings) -> None:
     put(settings, key_of(ORDERS), old=True).write_bytes(ORDERS)
     age(settings)
-    create_import(settings, "orders", ORDERS)
+    create_import(settings, "tickets", ORDERS)
     assert (settings.storage_folder / key_of(ORDERS)).stat().st_mtime > LONG_AGO + 60
 
 
@@ -152,11 +152,11 @@ def test_objects_in_storage_go_by_the_same_rules(
         hosted = Settings(
             database_url=settings.database_url, storage_folder=tmp_path, supabase_url=url, supabase_secret_key=KEY
         )
-        create_import(hosted, "orders", ORDERS)
-        arrived, _ = open_upload(hosted, "orders", name="arrived.csv")
+        create_import(hosted, "tickets", ORDERS)
+        arrived, _ = open_upload(hosted, "tickets", name="arrived.csv")
         objects[f"imports/incoming/{arrived.id}"] = ORDERS
         end_upload(hosted, arrived.id)
-        gone, _ = open_upload(hosted, "orders", name="gone.csv")
+        gone, _ = open_upload(hosted, "tickets", name="gone.csv")
         objects[f"imports/incoming/{gone.id}"] = b"sent, and never started"
         connection.execute("update raw.imports set created_at = now() - interval '3 days' where id = %s", (gone.id,))
         objects |= {f"imports/{key_of(bytes([number]))}": b"of no import" for number in range(5)}

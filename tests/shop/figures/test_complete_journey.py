@@ -30,7 +30,7 @@ def answers(name: str) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Connection]:
-    with throwaway.cloned_database() as url:
+    with throwaway.cloned_database(throwaway.EVERYTHING) as url:
         settings = Settings(
             database_url=url, environment="local", storage_folder=tmp_path_factory.mktemp("storage") / "uploads"
         )

@@ -20,7 +20,7 @@ from tests.shop.online_retail import answers, order_streams
 @pytest.fixture(scope="module")
 def december() -> Iterator[psycopg.Connection]:
     """A database with the month's orders, projected, refreshed, and with its daily figures."""
-    with throwaway.cloned_database() as url:
+    with throwaway.cloned_database(throwaway.EVERYTHING) as url:
         settings = Settings(database_url=url, environment="local")
         with connect(url) as connection:
             append_bulk(connection, order_streams())

@@ -8,18 +8,18 @@ import psycopg
 
 from penstock.event_store import NewEvent, append
 from penstock.postgres.pool import close_pools, connect
-from penstock.projections import projections
 from penstock.settings import Settings
+from shop import DOMAIN
 from tests import throwaway
 
-TABLES = {name: projection.tables for name, projection in projections().items()}
+TABLES = {projection.name: projection.tables for projection in DOMAIN.projections}
 SEARCH_PATH = "-c search_path=shop,public"
 AT = {"occurred_at": "2010-12-01T08:26:00Z"}
 
 
 @contextmanager
 def store() -> Iterator[tuple[Settings, psycopg.Connection]]:
-    with throwaway.cloned_database() as url:
+    with throwaway.cloned_database(throwaway.EVERYTHING) as url:
         with connect(url) as connection:
             connection.execute("set search_path = shop, public")
             yield Settings(database_url=url, environment="local"), connection

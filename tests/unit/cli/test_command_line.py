@@ -3,7 +3,6 @@
 import argparse
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,10 @@ from penstock.cli import parse as parse_arguments
 from penstock.cli.import_arguments import reading_options
 from penstock.errors import SettingsError
 from penstock.local import PROJECT
-from shop import DOMAIN
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    return parse_arguments(arguments, DOMAIN.commands)
+    return parse_arguments(arguments, ())
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +25,7 @@ def no_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["up", "migrate", "import", "append", "rebuild", "refresh", "etl", "relay", "retry", "runs", "doctor"]
+    "name", ["up", "migrate", "import", "append", "rebuild", "refresh", "relay", "retry", "runs", "doctor"]
 )
 def test_every_command_of_the_interface_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
@@ -49,29 +47,20 @@ def test_relay_refuses_what_is_not_a_position(text: str, capsys: pytest.CaptureF
     assert "is not a position" in capsys.readouterr().err
 
 
-def test_etl_takes_days() -> None:
-    options = parse(["etl", "--from", "2010-12-01", "--to", "2010-12-31"])
-    assert (options.from_day, options.to_day) == (date(2010, 12, 1), date(2010, 12, 31))
-
-
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["etl", "--from", "2010-12-32"], "'2010-12-32' is not a day"),
-        (["etl", "--from", "20101201"], "'20101201' is not a day"),
-        (["etl", "--to", "2010-12-01"], "--to needs --from"),
-        (["etl", "--from", "2010-12-02", "--to", "2010-12-01"], "is before"),
         (["append", "order", "1", "Paid", "--expected", "-1"], "expected"),
         (["append", "order", "1", "Paid", "--expected", "last"], "is none of any, no_stream, stream_exists"),
         (["append", "order", "1"], "event_type"),
         (["import", "orders.csv"], "--target"),
-        (["import", "orders.csv", "more.csv", "--target", "orders"], "more.csv"),
-        (["import", "orders.csv", "--target", "orders", "--map", "field"], "'field' is not COLUMN=FIELD"),
-        (["import", "orders.csv", "--target", "orders", "--mapping", "{"], "not JSON"),
-        (["import", "orders.csv", "--target", "orders", "--constant", "=x"], "'=x' is not FIELD=VALUE"),
-        (["import", "orders.csv", "--target", "orders", "--reject-limit", "-1"], "'-1' is not a whole number"),
+        (["import", "orders.csv", "more.csv", "--target", "tickets"], "more.csv"),
+        (["import", "orders.csv", "--target", "tickets", "--map", "field"], "'field' is not COLUMN=FIELD"),
+        (["import", "orders.csv", "--target", "tickets", "--mapping", "{"], "not JSON"),
+        (["import", "orders.csv", "--target", "tickets", "--constant", "=x"], "'=x' is not FIELD=VALUE"),
+        (["import", "orders.csv", "--target", "tickets", "--reject-limit", "-1"], "'-1' is not a whole number"),
         (["import", "undo"], "the id of an import"),
-        (["import", "undo", "7", "--target", "orders"], "takes an id alone"),
+        (["import", "undo", "7", "--target", "tickets"], "takes an id alone"),
         (["runs", "--limit", "0"], "--limit"),
         (["fly"], "fly"),
         ([], "command"),
@@ -94,18 +83,18 @@ def test_an_expected_version_is_a_word_or_a_number(text: str, expected: object) 
 
 
 def test_an_import_says_how_its_file_is_read() -> None:
-    typed = ["--map", "a=b=order_id", "--map", "Remarks=", "--constant", "currency=EUR=", "--date", "at=%d/%m/%Y"]
-    options = parse(["import", "f.csv", "--target", "orders", *typed, "--decimal", ",", "--no-header"])
+    typed = ["--map", "a=b=ticket_id", "--map", "Remarks=", "--constant", "currency=EUR=", "--date", "at=%d/%m/%Y"]
+    options = parse(["import", "f.csv", "--target", "tickets", *typed, "--decimal", ",", "--no-header"])
     assert (options.file, options.reject_limit, options.dry_run) == ("f.csv", None, False)
     assert reading_options(options) == {
-        "mapping": {"a=b": "order_id", "Remarks": None},
+        "mapping": {"a=b": "ticket_id", "Remarks": None},
         "constants": {"currency": "EUR="},
         "dates": {"at": "%d/%m/%Y"},
         "decimal": ",",
         "header": False,
     }
-    assert reading_options(parse(["import", "f.csv", "--target", "orders"])) == {}
-    assert parse(["import", "./undo", "--target", "orders"]).file == "./undo"
+    assert reading_options(parse(["import", "f.csv", "--target", "tickets"])) == {}
+    assert parse(["import", "./undo", "--target", "tickets"]).file == "./undo"
     assert parse(["import", "undo", "7"]).id == "7"
 
 

@@ -9,7 +9,7 @@ from penstock.ingest.files.load import batches
 from penstock.ingest.files.parse.types import Identifier, Integer, Text
 from penstock.ingest.files.target import Field, Table, Target
 from penstock.settings import Settings
-from shop import DOMAIN
+from tests.tickets import DOMAIN
 
 THINGS = Target(
     "killed_things",

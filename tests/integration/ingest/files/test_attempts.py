@@ -12,7 +12,7 @@ from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.run import MAX_ATTEMPTS
 from penstock.settings import Settings
 
-LINES = b"order_id,product_id,quantity,ordered_at,unit_price\n1,P,2,2026-01-01,1.50\n"
+LINES = b"ticket_id,part,quantity,opened_at,price\n1,P,2,2026-01-01,1.50\n"
 LEFT = """
 select count(*) from pg_class where relnamespace = 'staging'::regnamespace and starts_with(relname, 'import_')
 """
@@ -28,7 +28,7 @@ def failing(error: Exception) -> Callable[..., Any]:
 
 def begun(settings: Settings, connection: psycopg.Connection) -> Import:
     """An import with its staging tables there, and its lines still to be loaded."""
-    created, _ = create_import(settings, "orders", LINES)
+    created, _ = create_import(settings, "tickets", LINES)
     assert advance_import(settings, created.id, seconds=0).state == "loading"
     assert connection.execute(LEFT).fetchone() != (0,)
     return created

@@ -29,9 +29,9 @@ def settings(settings: Settings, connection: psycopg.Connection, tmp_path: Path)
     unregister("killed_things")
 
 
-def order_lines(batch: int) -> str:
-    """Lines of 392 orders all over the file; every 50th line is bad."""
-    lines = ["order_id,product_id,quantity,ordered_at,unit_price"]
+def ticket_lines(batch: int) -> str:
+    """Lines of 392 tickets all over the file; every 50th line is bad."""
+    lines = ["ticket_id,part,quantity,opened_at,price"]
     for n in range(LINES):
         quantity = 0 if n % 50 == 7 else n % 9 + 1
         lines.append(f"{batch}-{n % 400},P{n % 31},{quantity},2026-01-01 00:00:{n % 60:02d},{n % 100}.25")
@@ -60,21 +60,22 @@ def advanced_under_fire(settings: Settings, created: Import, rng: random.Random)
     return now, kills
 
 
-def test_orders_survive_random_kills(settings: Settings, connection: psycopg.Connection) -> None:
+def test_tickets_survive_random_kills(settings: Settings, connection: psycopg.Connection) -> None:
     rng, kills, batch = random.Random(1), 0, 0
     while kills < KILLS:
         batch += 1
-        created, _ = create_import(settings, "orders", order_lines(batch).encode())
+        created, _ = create_import(settings, "tickets", ticket_lines(batch).encode())
         done, more = advanced_under_fire(settings, created, rng)
         kills += more
         assert (done.state, done.error) == ("completed", None)
         assert (done.rows_read, done.loaded, done.rejected, done.duplicate, done.pending) == (4000, 3920, 80, 0, 0)
         assert done.result == {"facts": 392, "events": 784}
         stored = connection.execute(
-            """select count(*), count(distinct aggregate_id), sum(jsonb_array_length(payload -> 'items')),
-                 sum((payload ->> 'total')::numeric)
+            """select count(*), count(distinct aggregate_id), sum(jsonb_array_length(payload -> 'lines')),
+                 sum((select sum((l ->> 'quantity')::integer * (l ->> 'price')::numeric)
+                   from jsonb_array_elements(payload -> 'lines') as l))
                from public.event_store
-               where metadata ->> 'correlation_id' = %s and event_type = 'OrderPlaced'""",
+               where metadata ->> 'correlation_id' = %s and event_type = 'TicketOpened'""",
             (str(created.id),),
         ).fetchone()
         total = sum((n % 9 + 1) * (n % 100 + 0.25) for n in range(LINES) if n % 50 != 7)

@@ -9,7 +9,7 @@ from penstock.ingest.files import Import, advance_import, create_import, import_
 from penstock.settings import Settings
 
 LINES = [f"{n % 300},P{n},1,2026-01-01,1.5" for n in range(900)]
-ORDERS = "\n".join(["order_id,product_id,quantity,ordered_at,unit_price", *LINES])
+ORDERS = "\n".join(["ticket_id,part,quantity,opened_at,price", *LINES])
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def local(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def looks(settings: Settings) -> list[Import]:
     """The import after each of its steps."""
-    created, _ = create_import(settings, "orders", ORDERS.encode())
+    created, _ = create_import(settings, "tickets", ORDERS.encode())
     seen = [created]
     while not seen[-1].is_final:
         advance_import(settings, created.id, seconds=0)

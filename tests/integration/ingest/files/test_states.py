@@ -18,7 +18,7 @@ from penstock.ingest.files.options import Options
 from penstock.ingest.files.rejects import escape_formula
 from penstock.settings import Settings
 
-HEADER = "order_id,product_id,quantity,ordered_at,unit_price\n"
+HEADER = "ticket_id,part,quantity,opened_at,price\n"
 GOOD = "1,P,2,2026-01-01,1.50\n"
 
 
@@ -27,7 +27,7 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
     return Settings(database_url=settings.database_url, environment="local", storage_folder=tmp_path)
 
 
-def load(settings: Settings, content: bytes, target: str = "orders", **arguments: Any) -> Import:
+def load(settings: Settings, content: bytes, target: str = "tickets", **arguments: Any) -> Import:
     created, _ = create_import(settings, target, content, **arguments)
     done = advance_import(settings, created.id)
     assert done.rows_read == done.loaded + done.rejected + done.duplicate + done.pending
@@ -44,7 +44,7 @@ def load(settings: Settings, content: bytes, target: str = "orders", **arguments
         (HEADER + GOOD + "\n" + GOOD.strip(), (2, 2, 0)),
         ("[]", (0, 0, 0)),
         ('[{"a": 1}, null, [2], "x"]', (4, 0, 4)),
-        ('{"order_id": 1}\n\n{"order_id": NaN}\n', (2, 0, 2)),
+        ('{"ticket_id": 1}\n\n{"ticket_id": NaN}\n', (2, 0, 2)),
     ],
 )  # fmt: skip
 def test_files_without_much_in_them_complete(settings: Settings, content: str, counts: tuple[int, int, int]) -> None:
@@ -60,7 +60,7 @@ def test_files_without_much_in_them_complete(settings: Settings, content: str, c
         (b"<html><body>please log in</body></html>", "an HTML page"),
         (b"PK\x03\x04" + bytes(64), "a zip archive"),
         (gzip.compress((HEADER + GOOD).encode() * 99999)[:-30], "gzip"),
-        (b'[{"order_id": 1}, {"order_id"', "not closed"),
+        (b'[{"ticket_id": 1}, {"ticket_id"', "not closed"),
         (b"\xff\xfe\x00\x00", "empty|header|recognised"),
     ],
     ids=lambda value: value if isinstance(value, str) else "file",
@@ -166,11 +166,11 @@ def test_what_a_caller_says_wrongly_is_refused_at_once(settings: Settings) -> No
     ]  # fmt: skip
     for arguments in wrong:
         with pytest.raises(InvalidInput):
-            create_import(settings, "orders", b"x", **arguments)
+            create_import(settings, "tickets", b"x", **arguments)
     with pytest.raises(NotFound, match="customers, events, inventory"):
         create_import(settings, 'orders"; drop table x', b"x")
     for option in (
-        {"mapping": {"order_id": "nothing"}},
+        {"mapping": {"ticket_id": "nothing"}},
         {"constants": {"quantity": "many"}},
         {"dates": {"x": "%Y%m%d"}},
     ):
@@ -185,8 +185,8 @@ def test_a_date_format_that_does_not_name_a_day_is_refused_at_once(
 ) -> None:
     content = (HEADER + GOOD.replace("2026-01-01", "29/02")).encode()
     for call in (create_import, dry_run):
-        with pytest.raises(InvalidInput, match=r"dates\.ordered_at"):
-            call(settings, "orders", content, options={"dates": {"ordered_at": written}})
+        with pytest.raises(InvalidInput, match=r"dates\.opened_at"):
+            call(settings, "tickets", content, options={"dates": {"opened_at": written}})
     assert connection.execute("select count(*) from raw.imports").fetchone() == (0,)
 
 

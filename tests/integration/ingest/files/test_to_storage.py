@@ -19,10 +19,10 @@ from penstock.ingest.files import advance_import, create_import, send_upload
 from penstock.settings import Settings
 from tests.integration.ingest.files.storage_stub import KEY, storage
 
-ORDERS = "order_id,product_id,quantity,unit_price,ordered_at\n" + "".join(
+ORDERS = "ticket_id,part,quantity,price,opened_at\n" + "".join(
     f"{number},MUG,{'x' if number % 10 == 9 else 2},1.25,2026-01-01\n" for number in range(40)
 )
-CALL = ("import", "orders.csv", "--target", "orders")
+CALL = ("import", "orders.csv", "--target", "tickets")
 STORAGE = "https://project.supabase.co/storage/v1"
 SIGNED = f"{STORAGE}/object/upload/sign/imports/incoming/"
 
@@ -112,7 +112,7 @@ def test_standard_input_is_sent_with_its_size(
     objects: dict[str, bytes], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(ORDERS.encode())))
-    assert main(["import", "-", "--target", "orders"]) == 0
+    assert main(["import", "-", "--target", "tickets"]) == 0
     assert "36 loaded" in capsys.readouterr().out
     assert list(objects) == [stored()]
 
@@ -194,6 +194,6 @@ def test_both_ways_into_storage_know_each_others_files(
     objects: dict[str, bytes], settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hosted = replace(importing.import_settings(), database_url=settings.database_url)
-    created, _ = create_import(hosted, "orders", ORDERS.encode())
+    created, _ = create_import(hosted, "tickets", ORDERS.encode())
     assert main([*CALL, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["import_id"] == str(created.id)

@@ -14,7 +14,7 @@ from penstock.ingest.files import advance_import, create_import, end_upload, ope
 from penstock.settings import Settings
 from tests.integration.ingest.files.storage_stub import KEY, storage
 
-ORDERS = "order_id,product_id,quantity,ordered_at,unit_price\n" + "".join(
+ORDERS = "ticket_id,part,quantity,opened_at,price\n" + "".join(
     f"{n // 3},P{n % 7},{n % 5},2026-01-01,1.25\n" for n in range(30_000)
 )
 
@@ -34,7 +34,7 @@ def hosted(settings: Settings, tmp_path: Path) -> Iterator[tuple[Settings, dict[
 
 
 def test_an_upload_to_the_app_is_imported(settings: Settings) -> None:
-    opened, url = open_upload(settings, "orders", name="orders.csv.gz")
+    opened, url = open_upload(settings, "tickets", name="orders.csv.gz")
     assert (opened.state, url) == ("uploading", None)
     assert advance_import(settings, opened.id, seconds=5).state == "uploading", "nothing to work on yet"
     with pytest.raises(NotFound):
@@ -47,7 +47,7 @@ def test_an_upload_to_the_app_is_imported(settings: Settings) -> None:
     assert (done.state, done.loaded, done.rejected) == ("completed", 24_000, 6_000)
     assert done.content_sha256 == hashlib.sha256(content).hexdigest()
     assert (done.size_bytes, done.source_bytes) == (len(content), len(content))
-    again, _ = open_upload(settings, "orders", name="orders.csv.gz")
+    again, _ = open_upload(settings, "tickets", name="orders.csv.gz")
     receive_upload(settings, again.id, BytesIO(content))
     same = advance_import(settings, again.id)
     assert (same.state, same.rows_read, same.result) == ("completed", 0, {"same_as": str(opened.id)})
@@ -55,7 +55,7 @@ def test_an_upload_to_the_app_is_imported(settings: Settings) -> None:
 
 def test_an_upload_to_storage_is_streamed_from_there(hosted: tuple[Settings, dict[str, bytes]]) -> None:
     settings, objects = hosted
-    opened, url = open_upload(settings, "orders", name="orders.csv")
+    opened, url = open_upload(settings, "tickets", name="orders.csv")
     assert url is not None
     with pytest.raises(NotFound):
         end_upload(settings, opened.id)
@@ -71,11 +71,11 @@ def test_an_upload_to_storage_is_streamed_from_there(hosted: tuple[Settings, dic
 
 def test_a_small_body_takes_the_same_path(hosted: tuple[Settings, dict[str, bytes]]) -> None:
     settings, objects = hosted
-    created, _ = create_import(settings, "orders", ORDERS.encode())
+    created, _ = create_import(settings, "tickets", ORDERS.encode())
     assert [len(content) for content in objects.values()] == [len(ORDERS)]
     assert advance_import(settings, created.id).loaded == 24_000
     objects.clear()
-    other, _ = create_import(settings, "orders", (ORDERS + "\n").encode())
+    other, _ = create_import(settings, "tickets", (ORDERS + "\n").encode())
     objects.clear()
     failed = advance_import(settings, other.id)
     assert (failed.state, failed.error) == ("failed", "the file is not in Supabase Storage")

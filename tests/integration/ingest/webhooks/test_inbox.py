@@ -72,14 +72,14 @@ def test_an_unreadable_body_fails_with_a_dead_letter_and_stops_nobody(
     shop: Settings, connection: psycopg.Connection
 ) -> None:
     deliver(shop, b"<xml/>", id="bad")
-    deliver(shop, {"type": "OrderPlaced", "data": {"order_id": "A-1"}}, id="unfit")
+    deliver(shop, {"type": "TicketOpened", "data": {"ticket_id": "A-1"}}, id="unfit")
     deliver(shop, {"type": "ok", "data": {"id": "x" * 201}}, id="too-long")
     deliver(shop, {"type": "ok", "data": {}}, id="good")
     assert webhooks.append_deliveries(shop) == 4
     states = {row[0]: row[1:] for row in inbox(connection)}
     assert states["good"] == ("appended", None, 1)
     assert states["bad"][0] == states["unfit"][0] == states["too-long"][0] == "failed"
-    assert states["unfit"][1].startswith("data.placed_at: Field required")
+    assert states["unfit"][1].startswith("data.opened_at: Field required")
     letters = {letter.reference: letter for letter in list_dead_letters(connection, kind="delivery", source="shop")}
     assert set(letters) == {"bad", "unfit", "too-long"}
     assert "not JSON" in letters["bad"].reason

@@ -28,7 +28,7 @@ BODIES = [
     b'{"type": "bad", "data": ' + b"[" * 100_000,
     b'{"type": "bad", "data": {"\\ud800": 1, "\\ud800": 2}}',
     b'{"type": "bad", "data": {"\\u0000": 1, "\\u0000": 2}}',
-    b'{"type": "OrderPlaced", "data": {"order_id": "A-1", "placed_at": "\\u0000\\ud800"}}',
+    b'{"type": "TicketOpened", "data": {"ticket_id": "A-1", "opened_at": "\\u0000\\ud800"}}',
     b'{"type": "bad\\u0000", "data": {}}',
     b'{"type": "bad", "data": {"id": ' + b"9" * 400 + b"}}",
     b"\xff",

@@ -1,1 +1,0 @@
-"""The projections: one module each, found by itself. See `penstock.projections.projection`."""

@@ -1,0 +1,36 @@
+"""Domains for the length of a test or a module: what one test installs, no other test sees."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from penstock import domain, payloads
+from penstock.domain import Domain, install
+from penstock.event_store import folds
+from penstock.ingest.files import target
+from penstock.postgres import migrations
+from penstock.projections import projection
+from penstock.views import registry as views
+
+_REGISTRIES: tuple[Any, ...] = (
+    domain._installed,
+    folds._registry,
+    migrations._declared,
+    payloads._registry,
+    projection._registry,
+    target._registry,
+    views._registry,
+)
+
+
+@contextmanager
+def installed(*domains: Domain) -> Iterator[None]:
+    """Install the domains; afterwards everything that is known by name is as it was."""
+    before = [registry.copy() for registry in _REGISTRIES]
+    try:
+        install(*domains)
+        yield
+    finally:
+        for registry, content in zip(_REGISTRIES, before, strict=True):
+            registry.clear()
+            registry.update(content)

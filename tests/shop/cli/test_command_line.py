@@ -1,0 +1,70 @@
+"""The commands of `penstock` on a database of the shop."""
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from penstock.cli import main
+from tests.shop.registry import MATERIALIZED
+
+ORDERS = """\
+InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
+536365,85123A,WHITE HANGING HEART T-LIGHT HOLDER,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom
+536365,71053,WHITE METAL LANTERN,6,2010-12-01 08:26:00,3.39,17850.0,United Kingdom
+536366,22633,HAND WARMER UNION JACK,six,2010-12-01 08:28:00,1.85,17850.0,United Kingdom
+"""
+
+
+@pytest.fixture(autouse=True)
+def environment(database_url: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("PENSTOCK_STORAGE_FOLDER", str(project / "uploads"))
+    for name in ("INNGEST_DEV", "INNGEST_EVENT_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> object:
+    code = main([*arguments, "--json"])
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    return json.loads(shown.out)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(arguments) == 1
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    return shown.strip()
+
+
+def test_a_file_goes_in_and_its_figures_come_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], connection: psycopg.Connection
+) -> None:
+    (tmp_path / "orders.csv").write_text(ORDERS)
+    call = ["import", "orders.csv", "--target", "orders", "--rejects", "rejects.csv"]
+    account = answer(capsys, *call)
+    assert isinstance(account, dict)
+    assert (account["state"], account["read"], account["loaded"], account["rejected"]) == ("completed", 3, 2, 1)
+    assert "six" in (tmp_path / "rejects.csv").read_text()
+    assert connection.execute("select order_count from public.daily_analytics").fetchall() == [(1,)]
+    assert answer(capsys, *call) == account
+    days = answer(capsys, "etl", "--from", "2010-12-01", "--to", "2010-12-02")
+    assert days == {"from": "2010-12-01", "to": "2010-12-02", "days": 2}
+    refreshed = answer(capsys, "refresh")
+    assert isinstance(refreshed, list)
+    assert {view["view"] for view in refreshed} == set(MATERIALIZED)
+    row = connection.execute("select order_count, revenue from public.monthly_revenue").fetchone()
+    assert [str(value) for value in row or ()] == ["1", "35.640"]
+    runs = answer(capsys, "runs", "--limit", "10")
+    assert isinstance(runs, list)
+    assert {"run_daily_etl", "refresh_views"} <= {run["pipeline"] for run in runs}
+    assert all(run["status"] == "completed" for run in runs)
+
+
+def test_etl_without_days_computes_those_that_are_due(capsys: pytest.CaptureFixture[str]) -> None:
+    computed = answer(capsys, "etl")
+    assert isinstance(computed, dict)
+    assert computed["days"] == 3
