@@ -30,7 +30,7 @@ check: $(VENV)/dev
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/squawk supabase/migrations/*.sql
-	$(RUN) -m pytest --quiet tests/unit/test_requirements.py tests/unit/test_deployment_files.py
+	$(RUN) -m pytest --quiet tests/unit/test_requirements.py tests/repository/test_deployment_files.py
 
 bench: $(VENV)/dev
 	@exec $(RUN) -m benchmarks $(ONLY)

@@ -123,12 +123,3 @@ def test_an_entry_of_another_form_is_refused(tmp_path: Path, entry: str) -> None
     )
     assert ended.returncode == 1
     assert "bad.toml" in ended.stderr
-
-
-def test_every_mutant_of_the_project_can_be_applied() -> None:
-    """Here, and not only in the long run: who edits such a line learns it at once."""
-    root = FOLDER.parents[1]
-    for one in load(sorted(FOLDER.glob("*.toml"))):
-        one.mutated(root)
-        for test in one.tests:
-            assert (root / test.partition("::")[0]).is_file(), f"{one.source}: {test}"

@@ -1,10 +1,13 @@
 """Asks the catalogs what `supabase/tests/hygiene.sql` asks them: those questions need no pgTAP."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from tests import throwaway
 
 HYGIENE = Path(__file__).parents[3] / "supabase" / "tests" / "hygiene.sql"
 TEXT = HYGIENE.read_text(encoding="utf-8")
@@ -26,6 +29,13 @@ grant execute on function ops.untidy(), public.untidy() to service_role;
 create schema if not exists shop;
 comment on schema shop is null;
 """
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    """The package's own objects; `tests/shop/test_hygiene.py` asks the same of the shop's."""
+    with throwaway.cloned_database(throwaway.PACKAGE) as url:
+        yield url
 
 
 def answers(connection: psycopg.Connection, question: str) -> list[tuple[object, ...]]:

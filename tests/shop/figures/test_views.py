@@ -16,9 +16,9 @@ from penstock.projections import advance_all
 from penstock.settings import Settings
 from shop import DOMAIN
 from tests.shop.projections.store import put
+from tests.shop.registry import MATERIALIZED
 from tests.waiting import PATIENCE_SECONDS
 
-MATERIALIZED = [view.name for view in views.views().values() if view.kind == "materialized"]
 NAMES = [view.name for view in DOMAIN.views]
 TABLES = [view.name for view in DOMAIN.views if view.kind == "table"]
 

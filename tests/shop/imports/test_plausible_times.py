@@ -16,7 +16,6 @@ from penstock.postgres import migrations
 from penstock.projections import advance
 from penstock.settings import Settings
 from tests.integration.http.conftest import Api
-from tests.integration.http.conftest import api as api  # the fixture
 from tests.integration.ingest.webhooks.test_inbox import deliver, inbox
 from tests.integration.ingest.webhooks.test_inbox import shop as shop  # the fixture
 

@@ -165,14 +165,18 @@ def test_options_know_their_command() -> None:
     assert parse(["doctor", "--json"]).json is True
 
 
-def test_a_reader_that_has_enough_ends_it_quietly() -> None:
+def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
     script = (
-        "import sys; from penstock.cli import main, operations;"
+        "import os, sys; from penstock.cli import main, operations; os.chdir(sys.argv[1]);"
         "operations.runs = lambda options: print('a line\\n' * 100_000, flush=True);"
         "sys.exit(main(['runs']))"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as runs:
         assert runs.stdout
         assert runs.stderr

@@ -1,4 +1,4 @@
-"""The app as uvicorn serves it, in local mode and without a database."""
+"""An app without a domain as uvicorn serves it, in local mode and without a database."""
 
 import os
 import subprocess
@@ -16,6 +16,7 @@ from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS
 
 PROJECT = Path(__file__).parents[3]
+APP = "penstock.http.app:create_app"
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Server:
 @contextmanager
 def uvicorn(host: str) -> Iterator[Server]:
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "uvicorn", "--factory", APP, "--host", host, "--port", str(port)]
     env = {name: value for name, value in os.environ.items() if name != "VERCEL"}
     env |= {"DATABASE_URL": "postgresql://127.0.0.1:1/none", "PENSTOCK_ENV": "local", "INNGEST_DEV": "1"}
     with tempfile.TemporaryDirectory() as folder:
