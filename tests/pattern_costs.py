@@ -17,7 +17,6 @@ from types import FrameType, ModuleType
 from typing import Any, TypeAlias
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("penstock", "app", "functions")
 METHODS = ("match", "fullmatch", "search", "sub", "findall", "finditer", "split")
 _CONNECTORS = ("", "-", " ", "://x:")
 
@@ -33,8 +32,8 @@ class Use:
     method: str
 
 
-def find_uses() -> list[Use]:
-    return [use for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")) for use in _uses_in(path)]
+def find_uses(package: str) -> list[Use]:
+    return [use for path in sorted((ROOT / package).rglob("*.py")) for use in _uses_in(path)]
 
 
 def _uses_in(path: Path) -> Iterator[Use]:

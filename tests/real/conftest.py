@@ -1,4 +1,5 @@
-"""Marks every test of this folder `real` and lends the clusters that several suites share."""
+"""Marks every test of this folder `real` and lends the clusters that several suites share; the sample domain is
+installed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,9 @@ import pytest
 
 from tests.real.clusters import Cluster, running_cluster
 from tests.real.supabase import VERSIONS, demand
+from tests.shop.conftest import shop_domain
+
+__all__ = ["shop_domain"]
 
 Figures = dict[str, str]
 MEASURED: Figures = {}

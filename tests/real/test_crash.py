@@ -195,6 +195,7 @@ def check_projections(stage: Stage) -> None:
     settings = Settings(database_url=stage.stack.database_url, environment="local")
     with psycopg.connect(stage.stack.database_url, autocommit=True) as connection:
         folded = read_models(connection)
+        assert projections()
         for name in projections():
             rebuilt = rebuild(settings, name)
             assert (name, rebuilt.deleted, rebuilt.inserted, rebuilt.parked) == (name, 0, 0, 0)

@@ -25,7 +25,7 @@ MADE_AT_RUN_TIME = {
     "penstock/local/inngest_messages.py:check",
 }
 
-USES = find_uses()
+USES = find_uses("penstock")
 TESTED = [use for use in USES if use.pattern is not None]
 
 
@@ -37,7 +37,7 @@ def test_every_pattern_is_known() -> None:
 @pytest.mark.parametrize("use", TESTED, ids=lambda use: use.place)
 def test_no_pattern_costs_more_than_linear_time(use: Use) -> None:
     assert use.pattern is not None
-    _attack(use.pattern, use.method)
+    attack(use.pattern, use.method)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,10 @@ def test_no_pattern_costs_more_than_linear_time(use: Use) -> None:
 def test_the_attack_finds_patterns_that_cost_more(source: str, method: str) -> None:
     """Two that this project had, and one of the kind whose cost doubles with each cell."""
     with pytest.raises(AssertionError):
-        _attack(re.compile(source), method, cpu_seconds=2)
+        attack(re.compile(source), method, cpu_seconds=2)
 
 
-def _attack(pattern: Any, method: str, *, cpu_seconds: float = 20) -> None:
+def attack(pattern: Any, method: str, *, cpu_seconds: float = 20) -> None:
     with cpu_limit(pattern.pattern, cpu_seconds):
         for sample in _samples(pattern):
             for number, attack in enumerate(attacks(sample, SIZE)):

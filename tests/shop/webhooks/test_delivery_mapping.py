@@ -1,11 +1,10 @@
-"""What a delivery means, without a database."""
+"""What a delivery of one of the shop's events means, without a database."""
 
 import json
 from datetime import UTC, datetime
 
 import pytest
 
-from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.ingest.webhooks.mapping import Delivery, MappedEvent, read_delivery
 
@@ -27,13 +26,6 @@ def test_a_domain_event_goes_to_its_own_stream_with_its_payload_completed() -> N
     assert (meaning.aggregate_type, meaning.aggregate_id, meaning.event.event_type) == ("order", "A-1", "OrderPlaced")
     assert meaning.event.payload["total"] == "15.00"
     assert meaning.event.payload["placed_at"] == "2026-11-20T09:00:00Z"
-    assert meaning.event.metadata == {
-        "correlation_id": "shop:msg_1",
-        "causation_id": "msg_1",
-        "actor": "webhook:shop",
-        "source": "webhook",
-        "occurred_at": datetime(2026, 11, 20, 9, tzinfo=UTC),
-    }
 
 
 @pytest.mark.parametrize(
@@ -56,59 +48,16 @@ def test_a_step_names_its_order_beside_its_payload(event_type: str, data: dict, 
 
 
 @pytest.mark.parametrize(
-    ("data", "aggregate_id"),
+    ("event_type", "data", "field"),
     [
-        ({"id": "pi_1", "object": {"id": "x"}}, "pi_1"),
-        ({"object": {"id": "ch_1"}}, "ch_1"),
-        ({"id": 9007199254740993}, "9007199254740993"),
-        ({"id": True}, "msg_1"),
-        ({"id": ""}, "msg_1"),
-        ({"object": [1]}, "msg_1"),
-        ({}, "msg_1"),
+        ("OrderPlaced", {}, "data.order_id"),
+        ("OrderPlaced", {**ORDER, "items": []}, "data.items"),
+        ("OrderPlaced", {**ORDER, "items": [{**ORDER["items"][0], "quantity": 0}]}, "data.items[0]"),
+        ("OrderPlaced", {**ORDER, "colour": "red"}, "data.colour"),
+        ("OrderShipped", {"carrier": "DHL"}, "data.order_id"),
     ],
 )
-def test_any_other_type_is_kept_as_sent_in_a_stream_of_its_source(data: dict, aggregate_id: str) -> None:
-    meaning = read({"type": "charge.succeeded", "data": data})
-    assert (meaning.aggregate_type, meaning.aggregate_id) == ("shop", aggregate_id)
-    assert (meaning.event.event_type, meaning.event.payload) == ("charge.succeeded", data)
-
-
-@pytest.mark.parametrize("timestamp", [None, 5, "yesterday", "0001-01-01T00:00:00+14:00", {}])
-def test_an_odd_timestamp_gives_way_to_when_the_delivery_came(timestamp: object) -> None:
-    meaning = read({"type": "x", "timestamp": timestamp, "data": {}})
-    assert meaning.event.metadata["occurred_at"] == NOW
-
-
-def test_the_event_id_is_that_of_the_delivery() -> None:
-    first, again = (read({"type": "x", "data": {"n": n}}) for n in (1, 2))
-    assert first.event.id == again.event.id
-    assert read({"type": "x", "data": {}}, id="msg_2").event.id != first.event.id
-    assert read({"type": "x", "data": {}}, source="other").event.id != first.event.id
-
-
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        (b"", "body"),
-        (b"\xff", "body"),
-        (b"[]", "body"),
-        (b"<xml/>", "body"),
-        (b'{"type": "x", "data": {"a": NaN}}', "body"),
-        (b'{"type": "x", "data": {"a": "\\u0000"}}', "body"),
-        ({"data": {}}, "type"),
-        ({"type": 5, "data": {}}, "type"),
-        ({"type": "", "data": {}}, "type"),
-        ({"type": "x"}, "data"),
-        ({"type": "x", "data": []}, "data"),
-        ({"type": "OrderPlaced", "data": {}}, "data.order_id"),
-        ({"type": "OrderPlaced", "data": {**ORDER, "items": []}}, "data.items"),
-        ({"type": "OrderPlaced", "data": {**ORDER, "items": [{**ORDER["items"][0], "quantity": 0}]}}, "data.items[0]"),
-        ({"type": "OrderPlaced", "data": {**ORDER, "colour": "red"}}, "data.colour"),
-        ({"type": "OrderShipped", "data": {"carrier": "DHL"}}, "data.order_id"),
-    ],
-)
-def test_what_cannot_be_an_event_is_refused_naming_the_field(body: object, field: str) -> None:
+def test_a_payload_that_does_not_fit_is_refused_naming_the_field(event_type: str, data: dict, field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        read(body)
+        read({"type": event_type, "data": data})
     assert str(refused.value).startswith(field)
-    assert json_codec.dumps(dict(refused.value.details))
