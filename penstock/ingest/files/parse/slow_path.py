@@ -7,6 +7,7 @@ What it accepts leaves as a CSV record whose every value is in quotes, so that C
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.types import BLANKS, InvalidValue
@@ -17,13 +18,19 @@ KEPT = 8192
 
 @dataclass(frozen=True)
 class RejectedRecord:
-    """A refused line: `line` and `offset` of its first byte, and the line as it came."""
+    """A line that is left out: `line` and `offset` of its first byte, and the line as it came.
+
+    `skipped` is no fault: a rule says that the line is none of those wanted. `key` is what the line and others have in
+    common (an order's id), as far as it could be read.
+    """
 
     line: int
     offset: int | None
     field: str | None
     reason: str
     content: bytes
+    outcome: Literal["rejected", "skipped"] = "rejected"
+    key: str | None = None
 
 
 class RecordParser:
