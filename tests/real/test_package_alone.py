@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +21,21 @@ FEWEST_TESTS: Final = 2000
 
 
 @pytest.fixture
-def alone(tmp_path: Path) -> Path:
+def alone() -> Iterator[Path]:
+    """Where other users may look, too: some tests start Postgres as one of them."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        _copy(Path(name))
+        yield Path(name)
+
+
+def _copy(folder: Path) -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         if not OF_THE_DEPLOYMENT.match(name):
-            copy = tmp_path / name
+            copy = folder / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, copy)
-    return tmp_path
 
 
 def in_the_copy(alone: Path, *command: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,8 @@ import pytest
 PROJECT: Final = Path(__file__).parents[2]
 # Tests of the shop, and the suites that are about the whole product: the shop deployed, run, documented.
 MAY_KNOW_THE_SHOP: Final = ("tests/shop", "tests/e2e", "tests/real", "tests/repository")
-DEPLOYMENT: Final = ("shop", "functions", "app")
+# The benchmarks measure the shop.
+DEPLOYMENT: Final = ("shop", "functions", "app", "benchmarks")
 CALLS_THAT_IMPORT: Final = {"import_module", "resolve_name", "__import__", "find_spec", "run_module"}
 # As a text names what is to be imported or patched: an entry point, an attribute, a statement for another interpreter.
 _ROOT: Final = rf"(?<![\w./@])(?:{'|'.join(DEPLOYMENT)})"

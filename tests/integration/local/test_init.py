@@ -25,6 +25,12 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder that belongs to no project: the command line would load the domains of one."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
     """An environment that has the package and nothing else of this repository."""
     folder = tmp_path / "installed"
@@ -111,6 +117,7 @@ def test_a_folder_whose_name_says_nothing_is_refused(tmp_path: Path) -> None:
         write_project(tmp_path / "…")
 
 
+@pytest.mark.usefixtures("nowhere")
 def test_the_command_says_what_it_wrote_and_what_comes_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", str(tmp_path / "Mein Laden")]) == 0
     said = capsys.readouterr().out
@@ -119,6 +126,7 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(tmp_path: Path, caps
     assert 'name = "mein-laden"' in (tmp_path / "Mein Laden" / "pyproject.toml").read_text()
 
 
+@pytest.mark.usefixtures("nowhere")
 def test_the_migrations_are_listed_and_copied_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ours = [each.file for each in migrations.package_migrations()]
     assert main(["migrations"]) == 0
