@@ -13,7 +13,7 @@ import pytest
 
 from penstock.postgres import append_pool, pool
 from penstock.settings import Settings
-from tests import throwaway
+from tests import domains, throwaway
 from tests.waiting import PATIENCE_SECONDS
 
 # Before anything imports the functions: their client takes its mode from it once.
@@ -31,6 +31,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         throwaway.close_session()
+
+
+def pytest_collection_finish() -> None:
+    domains.forget()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Domains for the length of a test or a module: what one test installs, no other test sees."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,14 @@ _REGISTRIES: tuple[Any, ...] = (
     views._registry,
 )
 
+# `tests/conftest.py` imports this first of all: only what belongs to no domain is known by then.
+_BARE = [registry.copy() for registry in _REGISTRIES]
+
+
+def forget() -> None:
+    """Know no domain, whatever a module installed when it was imported (an app does, and the benchmarks)."""
+    _know(_BARE)
+
 
 @contextmanager
 def installed(*domains: Domain) -> Iterator[None]:
@@ -31,6 +39,10 @@ def installed(*domains: Domain) -> Iterator[None]:
         install(*domains)
         yield
     finally:
-        for registry, content in zip(_REGISTRIES, before, strict=True):
-            registry.clear()
-            registry.update(content)
+        _know(before)
+
+
+def _know(contents: Sequence[Any]) -> None:
+    for registry, content in zip(_REGISTRIES, contents, strict=True):
+        registry.clear()
+        registry.update(content)

@@ -9,6 +9,10 @@ from typing import Final
 
 import pytest
 
+from penstock.payloads import schemas
+from penstock.projections import projections
+from penstock.views import views
+
 PROJECT: Final = Path(__file__).parents[2]
 # Tests of the shop, and the suites that are about the whole product: the shop deployed, run, documented.
 MAY_KNOW_THE_SHOP: Final = ("tests/shop", "tests/e2e", "tests/real", "tests/repository")
@@ -92,6 +96,11 @@ def test_every_way_to_import_is_seen(tmp_path: Path, code: str) -> None:
 def test_what_is_no_import_of_it_is_let_pass(tmp_path: Path, code: str) -> None:
     (tmp_path / "module.py").write_text(code)
     assert list(known(tmp_path / "module.py")) == []
+
+
+def test_no_domain_is_known_before_a_test_installs_one() -> None:
+    """Not even in a process whose other tests import the app: else tests of the package would pass thanks to it."""
+    assert {*projections(), *schemas(), *views()} == set()
 
 
 def test_tests_are_in_the_room_that_the_code_is_in() -> None:
