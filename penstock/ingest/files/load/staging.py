@@ -30,6 +30,8 @@ COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, {}'; set lo
 _APPEND = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
   from penstock.append_imported_events(%s, %s::regclass, %s, %s, %s)"""
 
+_RECORD: Final = "', record ' || f.first_ord"
+"""Items of a JSON array may share a line; what an event is recognised by must be its own."""
 _ANOTHER_CONTENT: Final = "concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with other content')"
 _ID_TAKEN: Final = "concat('its id ', c.id, ' belongs to another event')"
 
@@ -181,7 +183,7 @@ class Staging:
                          {begin} || (
                            select r.line + f.first_ord - r.first_ord from {runs} as r where r.first_ord <= f.first_ord
                            order by r.first_ord desc limit 1)
-                         || '", "occurred_at": "' || {moment} || '"}}'
+                         || {record} || '", "occurred_at": "' || {moment} || '"}}'
                        )::jsonb as known
                      from ({select}) as f
                    ) as f"""
@@ -190,6 +192,7 @@ class Staging:
                 runs=self.runs,
                 select=select,
                 begin=sql.Literal(self._metadata_begun(actor)),
+                record=sql.SQL(_RECORD if self._plan.dialect.format == "json" else "''"),
                 moment=sql.SQL(MOMENT.replace("<at>", "f.occurred_at")),
             )
         )
