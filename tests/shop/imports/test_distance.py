@@ -1,4 +1,4 @@
-"""`loaded` is what the store gained, however far apart two lines that say the same are, and whatever was killed between."""
+"""`loaded` is what the store gained: however far apart two equal lines are, and whatever was killed between."""
 
 import json
 from collections.abc import Callable
