@@ -1,10 +1,10 @@
 """Stock movements: one line, one `InventoryAdjusted`.
 
-With an `adjustment_id` the same movement is recognised in any file. Without one a movement is what it says: its product,
-time, change and reason, and which of such lines in the file it is (two equal lines are two movements). So a file that
-comes again mended, longer, or with other line ends adds what is new alone. Lines without a time as well, such as those of a
-count, say too little for that: two deliveries of five look the same on any day. They are recognised where all such lines of the
-file are the same, in any order; blank lines, line ends, quotes and the order of columns do not matter.
+With an `adjustment_id` the same movement is recognised in any file. Without one a movement is what it says: its
+product, time, change and reason, and which of such lines in the file it is (two equal lines are two movements). So a
+file that comes again mended, longer, or with other line ends adds what is new alone. Lines that have no time either,
+such as those of a count, say too little for that: two deliveries of five look the same on any day. They are recognised
+where all such lines of the file are the same, in any order; blank lines, line ends and quotes do not matter.
 """
 
 from penstock.ingest.files.parse.types import Identifier, Integer, Text, Timestamp

@@ -1,7 +1,8 @@
 """Order lines. Lines with one `order_id` are one order, wherever in the file they are.
 
 The order's time is that of its earliest line, its total the exact sum over its lines. A line may give `unit_price`,
-or `amount` for the whole line. A category or name that the file does not give is taken from the catalogue as it is now: the latest listing by its time.
+or `amount` for the whole line. A category or name that the file does not give is taken from the catalogue: from the
+listing of the latest time that is there when the file is loaded.
 """
 
 from penstock.ingest.files.parse.types import Code, Identifier, Integer, Number, Text, Timestamp

@@ -45,7 +45,8 @@ seen as (
   select
     l.product_id,
     max(l.placed_at) filter (where l.name is not null) as named_at,
-    (array_agg(l.name order by l.placed_at desc, l.position desc, l.line desc) filter (where l.name is not null))[1] as name,
+    (array_agg(l.name order by l.placed_at desc, l.position desc, l.line desc)
+      filter (where l.name is not null))[1] as name,
     max(l.placed_at) filter (where l.category is not null) as categorised_at,
     (array_agg(l.category order by l.placed_at desc, l.position desc, l.line desc)
       filter (where l.category is not null))[1] as category
@@ -87,7 +88,9 @@ written as (
     )
   end
 )
-select {payload_sql.all_read("listings", "unit_price", "listed_at")}, {payload_sql.all_read("lines", "product_id", "placed_at")}
+select
+  {payload_sql.all_read("listings", "unit_price", "listed_at")},
+  {payload_sql.all_read("lines", "product_id", "placed_at")}
 """  # noqa: S608
 
 PROJECTION = SqlProjection(
