@@ -201,6 +201,7 @@ create function penstock.classify_imported_events(import_id uuid, staged regclas
 returns void
 language plpgsql volatile
 set search_path = ''
+set jit = off
 as $$
 begin
   execute format(
@@ -241,6 +242,7 @@ create function penstock.append_new_streams(
 )
 language plpgsql volatile
 set search_path = ''
+set jit = off
 -- a fresh table has no statistics worth the name: guesses would end in nested loops
 set enable_nestloop = off
 set enable_mergejoin = off
@@ -335,6 +337,7 @@ create function penstock.append_imported_events(
 )
 language plpgsql volatile
 set search_path = ''
+set jit = off
 -- a fresh table has no statistics worth the name: guesses would end in nested loops
 set enable_nestloop = off
 set enable_mergejoin = off

@@ -96,7 +96,9 @@ def test_a_refresh_brings_the_projections_up_to_date_or_says_which_are_behind(
     capsys: pytest.CaptureFixture[str], connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in (1, 2):
-        assert main(["append", "order", f"N-{number}", "OrderPlaced", "--payload", '{"total": "7.50", "items": []}']) == 0
+        assert (
+            main(["append", "order", f"N-{number}", "OrderPlaced", "--payload", '{"total": "7.50", "items": []}']) == 0
+        )
         assert main(["append", "order", f"N-{number}", "OrderCompleted"]) == 0
     capsys.readouterr()
     with monkeypatch.context() as patch:
