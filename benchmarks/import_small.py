@@ -1,7 +1,7 @@
 """Two order lines, end to end: stored as a file, planned, staged, appended.
 
-The ceiling is a bare INSERT of two rows into a copy of the store; the peer is as many empty statements as the import makes:
-what is beyond that is work.
+The ceiling is a bare INSERT of two rows into a copy of the store; the peer is as many empty statements as the import
+makes: what is beyond that is work.
 """
 
 import statistics
