@@ -111,8 +111,7 @@ as $$
   -- this file, is the same; or if the store has this very state of this very moment from elsewhere. So it does not matter
   -- in which order files come, and a state that comes late is stored as what it is, history.
   with rows as materialized (
-    select h.n, h.aggregate_type, h.aggregate_id, h.event_type, h.payload, h.occurred_at,
-      penstock.place_in_file(h.event_metadata) as place
+    select h.n, h.aggregate_type, h.aggregate_id, h.event_type, h.payload, h.occurred_at, h.event_metadata
     from penstock.staged_events(staged, after, upto) as h
   ), stored as materialized (
     select t.aggregate_type, t.aggregate_id, t.event_type, e.version, e.payload, e.occurred_at, e.place
@@ -125,20 +124,27 @@ as $$
       offset 0
     ) as e
   ), reached as ( -- how far this import got in a stream before its staged rows were lost in a crash of the server
-    select s.aggregate_type, s.aggregate_id, s.event_type, max(s.place) as place from stored as s group by 1, 2, 3
+    select s.aggregate_type, s.aggregate_id, s.event_type, max(s.place) as place
+    from stored as s
+    where s.place is not null
+    group by 1, 2, 3
   ), elsewhere as (
     select distinct s.aggregate_type, s.aggregate_id, s.event_type, s.occurred_at, s.payload from stored as s where s.place is null
   ), decided as materialized ( -- joins, each of them a hash join: `exists` in a case would be asked row by row
     select r.n, case
       when o.place is not null then 'loaded'
-      when r.place < f.place or e.payload is not null then 'duplicate'
+      when w.place < f.place or e.payload is not null then 'duplicate'
     end as outcome
     from rows as r
     left join reached as f
       on f.aggregate_id = r.aggregate_id and f.aggregate_type = r.aggregate_type and f.event_type = r.event_type
+    -- where it stands is only asked where this import has been before
+    left join lateral (
+      select case when f.place is not null then penstock.place_in_file(r.event_metadata) end as place
+    ) as w on true
     left join stored as o
       on o.aggregate_id = r.aggregate_id and o.aggregate_type = r.aggregate_type and o.event_type = r.event_type
-      and o.place = r.place
+      and o.place = w.place
     left join elsewhere as e
       on e.aggregate_id = r.aggregate_id and e.aggregate_type = r.aggregate_type and e.event_type = r.event_type
       and e.occurred_at = r.occurred_at and e.payload = r.payload
