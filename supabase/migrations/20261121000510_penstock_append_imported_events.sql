@@ -98,7 +98,7 @@ revoke execute on function penstock.event_time(jsonb, timestamptz) from public, 
 create function penstock.place_in_file(metadata jsonb) returns bigint[]
 language sql immutable parallel safe
 set search_path = ''
-as $$ select regexp_match(metadata ->> 'causation_id', '#line ([0-9]{1,18})(?:, record ([0-9]{1,18}))?$')::bigint[] $$;
+as $$ select regexp_match(metadata ->> 'causation_id', '^import:[0-9a-f-]{36}#line ([0-9]{1,18})(?:, record ([0-9]{1,18}))?$')::bigint[] $$;
 comment on function penstock.place_in_file(jsonb) is 'The line, and where many records share one the record, that caused an imported event; comparable within a file.';
 revoke execute on function penstock.place_in_file(jsonb) from public, anon, authenticated;
 
@@ -138,7 +138,7 @@ as $$
     from rows as r
     left join reached as f
       on f.aggregate_id = r.aggregate_id and f.aggregate_type = r.aggregate_type and f.event_type = r.event_type
-    -- where it stands is only asked where this import has been before
+    -- the place is asked for only in streams that this import has written to before
     left join lateral (
       select case when f.place is not null then penstock.place_in_file(r.event_metadata) end as place
     ) as w on true
