@@ -56,6 +56,8 @@ METADATA = json.dumps(
     }
 )
 
+SERVER = {"shared_buffers": "1GB", "max_wal_size": "8GB", "statement_timeout": "0"}  # millions of rows in one statement
+
 
 @dataclass
 class Figure:
@@ -167,7 +169,7 @@ def server() -> Iterator[str]:
         return
     folder = Path(tempfile.mkdtemp(prefix="penstock-bench-"))
     folder.chmod(0o755)
-    cluster = EmbeddedPostgres(folder / "postgres", settings={"shared_buffers": "1GB", "max_wal_size": "8GB"})
+    cluster = EmbeddedPostgres(folder / "postgres", settings=SERVER)
     try:
         yield cluster.start()
     finally:

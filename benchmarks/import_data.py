@@ -211,6 +211,17 @@ class Imports:
         return round(int(done.stdout.split()[-1]) / 1024, 1)
 
 
+def empty_store(bench: Bench) -> None:
+    """The store is append-only for everybody but a benchmark's superuser."""
+    bench.execute(
+        """alter table public.event_store disable trigger user;
+           truncate public.event_store, penstock.streams;
+           alter table public.event_store enable always trigger event_store_refuse_change;
+           alter table public.event_store enable always trigger event_store_refuse_truncate;
+           checkpoint"""
+    )
+
+
 def worker(url: str, folder: str, target: str, path: str) -> None:
     register(TARGET)
     settings = Settings(database_url=url, environment="local", storage_folder=Path(folder))

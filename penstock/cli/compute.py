@@ -1,20 +1,29 @@
 """Figures out: `penstock refresh` and `rebuild`."""
 
 import argparse
+import time
 from dataclasses import asdict
 
 from penstock import projections, views
-from penstock.cli.session import print_json, reachable_settings
+from penstock.cli.session import print_json, reachable_settings, say
 from penstock.pipelines import runs
 from penstock.postgres import pool
+from penstock.settings import Settings
+
+CATCH_UP_SECONDS = 300.0
+"""So long a refresh brings the projections up to date first."""
 
 
 def refresh(options: argparse.Namespace) -> None:
-    """Refresh the named views, or all that can be refreshed."""
+    """Bring the projections up to date, then refresh the named views, or all that can be refreshed.
+
+    A projection that has not caught up in time is named, since the views show what it had by then.
+    """
     settings = reachable_settings()
     names = options.views or [view.name for view in views.views().values() if view.kind == "materialized"]
     for name in names:
         views.find_view(name)
+    behind = _catch_up(settings)
     done = []
     for name in names:
         with runs.record_run(settings, "refresh_views") as run, pool.connection(settings) as connection:
@@ -24,7 +33,18 @@ def refresh(options: argparse.Namespace) -> None:
         if not options.json:
             print(f"{name} refreshed in {refreshed.duration_ms} ms", flush=True)
     if options.json:
-        print_json([asdict(refreshed) for refreshed in done])
+        print_json([{**asdict(refreshed), "behind": behind} for refreshed in done])
+
+
+def _catch_up(settings: Settings) -> list[str]:
+    """Advance all projections; gives the names of those that are behind still."""
+    behind = []
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    for name in projections.projections():
+        if not projections.advance(settings, name, seconds=max(0.0, deadline - time.monotonic())).caught_up:
+            behind.append(name)
+            say(f"{name} has not caught up with the events: the views do not show all of them yet")
+    return behind
 
 
 def rebuild(options: argparse.Namespace) -> None:

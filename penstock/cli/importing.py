@@ -145,7 +145,8 @@ def _look(settings: Settings, options: argparse.Namespace) -> int:
 
 def _print_look(found: Mapping[str, Any]) -> None:
     plan = found["plan"]
-    print(f"dry run, nothing is written: {found['read']:,} lines read, {found['loaded']:,} would be loaded,", end=" ")
+    lines = "lines read," if found["complete"] else "lines read, the file goes on: of these"
+    print(f"dry run, nothing is written: {found['read']:,} {lines} {found['loaded']:,} would be loaded,", end=" ")
     print(f"{found['rejected']:,} rejected, {found['duplicate']:,} are known already")
     said = [plan["format"], plan["encoding"], "gzip" if plan["gzip"] else "", _delimiter(plan["delimiter"])]
     print(f"read as {', '.join(part for part in said if part)}\n")

@@ -89,7 +89,9 @@ def _facts(commands: Commands) -> None:
 
 
 def _figures(commands: Commands) -> None:
-    refresh = add_command(commands, "refresh", compute.refresh, "refresh materialized views; without names, all")
+    refresh = add_command(
+        commands, "refresh", compute.refresh, "bring read models up to date, then refresh views; without names, all"
+    )
     refresh.add_argument("views", nargs="*", metavar="view")
     add_json(refresh)
     rebuild = add_command(commands, "rebuild", compute.rebuild, "fill a read model again, while it is being read")

@@ -39,6 +39,8 @@ LARGEST_LOG = 10_000_000
 # Below the range that systems hand out to outgoing connections, so that a kept port stays free.
 PORTS = range(20_000, 32_000)
 
+# What a hosted project of Supabase sets too is set alike (jit, statement_timeout, wal_level), so that whatever suffers
+# from it does so here first. The wheel's server has no compiler; Debian's has one.
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -46,7 +48,8 @@ SETTINGS: Mapping[str, str] = {
     "shared_buffers": "128MB",
     "wal_level": "logical",
     "max_slot_wal_keep_size": "2GB",
-    "jit": "off",
+    "jit": "on",
+    "statement_timeout": "2min",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%d ",

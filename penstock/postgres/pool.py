@@ -108,12 +108,18 @@ def is_pooled(info: psycopg.ConnectionInfo, session: int) -> bool:
 
 
 def _set_up(opened: Connection) -> None:
-    """What every connection gets: any stored JSON is readable; behind a pooler nothing is prepared."""
+    """What every connection gets: any stored JSON is readable; behind a pooler nothing is prepared, else no JIT.
+
+    To compile a statement takes longer than most of ours run: an import of two lines took two seconds of it. A
+    session behind a pooler is not ours to set; the heavy transactions and SQL functions switch it off for themselves.
+    """
     set_json_loads(stored_json.loads, opened)
     if opened.prepare_threshold is not None:
         row = opened.execute(ASK_SESSION).fetchone()
         if row and is_pooled(opened.info, row[0]):
             opened.prepare_threshold = None
+        else:
+            opened.execute("set jit = off")
 
 
 def _check_alive(borrowed: Connection) -> None:

@@ -1,12 +1,20 @@
 """Customers, registered or seen on an order.
 
-A registration replaces name, email and country of an earlier one. Orders add a customer nobody has registered, and
-that customer's country; once registered, only the times of the first and last order still come from them.
+Name, email and country are those of the latest registration by its time, whatever came in last; of two at one time the
+later position holds. Orders add a customer nobody has registered, and the country of the latest that names one; once
+registered, only the times of the first and last order still come from them.
 """
 
 from penstock.projections import payload_sql
 from penstock.projections.projection import SqlProjection
 
+# Whether a row that comes in says more than the one that is there (c): a registration counts before any order.
+_LATER = """(case
+      when excluded.registered_at is not null
+        then c.registered_at is null or excluded.described_at >= c.described_at
+      else c.registered_at is null and excluded.country is not null
+        and excluded.described_at >= coalesce(c.described_at, '-infinity')
+    end)"""
 _ADVANCE = f"""
 with registrations as materialized (
   select
@@ -42,35 +50,36 @@ purchases as materialized (
 ),
 registered as (
   select distinct on (r.customer_id collate "C")
-    r.customer_id, r.name, r.email, r.country, min(r.registered_at) over (partition by r.customer_id) as registered_at
+    r.customer_id, r.name, r.email, r.country, r.registered_at as described_at,
+    min(r.registered_at) over (partition by r.customer_id) as registered_at
   from registrations as r
-  order by r.customer_id collate "C", r.position desc
+  order by r.customer_id collate "C", r.registered_at desc, r.position desc
 ),
 seen as (
   select
     o.customer_id, min(o.placed_at) as first_order_at, max(o.placed_at) as last_order_at,
-    (array_agg(o.country order by o.position desc) filter (where o.country is not null))[1] as country
+    max(o.placed_at) filter (where o.country is not null) as described_at,
+    (array_agg(o.country order by o.placed_at desc, o.position desc) filter (where o.country is not null))[1] as country
   from purchases as o
   where o.customer_id is not null
   group by o.customer_id
 ),
 written as (
-  insert into customers as c (customer_id, name, email, country, registered_at, first_order_at, last_order_at)
+  insert into customers as c
+    (customer_id, name, email, country, described_at, registered_at, first_order_at, last_order_at)
   select
     coalesce(r.customer_id, s.customer_id), r.name, r.email,
     case when r.customer_id is null then s.country else r.country end,
+    case when r.customer_id is null then s.described_at else r.described_at end,
     r.registered_at, s.first_order_at, s.last_order_at
   from registered as r
   full join seen as s on s.customer_id = r.customer_id
   order by 1
   on conflict (customer_id) do update set
-    name = case when excluded.registered_at is null then c.name else excluded.name end,
-    email = case when excluded.registered_at is null then c.email else excluded.email end,
-    country = case
-      when excluded.registered_at is not null then excluded.country
-      when c.registered_at is not null then c.country
-      else coalesce(excluded.country, c.country)
-    end,
+    name = case when {_LATER} then excluded.name else c.name end,
+    email = case when {_LATER} then excluded.email else c.email end,
+    country = case when {_LATER} then excluded.country else c.country end,
+    described_at = case when {_LATER} then excluded.described_at else c.described_at end,
     registered_at = least(c.registered_at, excluded.registered_at),
     first_order_at = least(c.first_order_at, excluded.first_order_at),
     last_order_at = greatest(c.last_order_at, excluded.last_order_at)

@@ -1,7 +1,8 @@
 """Order lines. Lines with one `order_id` are one order, wherever in the file they are.
 
 The order's time is that of its earliest line, its total the exact sum over its lines. A line may give `unit_price`,
-or `amount` for the whole line. A category or name that the file does not give is taken from the catalogue.
+or `amount` for the whole line. A category or name that the file does not give is taken from the catalogue: from the
+listing of the latest time that is there when the file is loaded.
 """
 
 from penstock.ingest.files.parse.types import Code, Identifier, Integer, Number, Text, Timestamp
@@ -28,11 +29,21 @@ _TOTAL = (
 )
 
 _SELECT = """
-with catalogue as (
-  select distinct on (e.aggregate_id) e.aggregate_id, e.payload ->> 'name' as name, e.payload ->> 'category' as category
-  from public.event_store as e
-  where e.aggregate_type = 'product' and e.event_type = 'ProductListed'
-  order by e.aggregate_id, e.version desc
+with wanted as materialized (
+  select distinct r.product_id from {rows} as r where r.product_name is null or r.category is null
+), catalogue as materialized (
+  select w.product_id, e.name, e.category
+  from wanted as w
+  -- product by product, by the index: two lines must not read a catalogue of a million. The ids of staged rows are
+  -- collated as bytes, which is not how the store's index is.
+  cross join lateral (
+    select l.payload ->> 'name' as name, l.payload ->> 'category' as category
+    from public.event_store as l
+    where l.aggregate_id = w.product_id collate "default" and l.aggregate_type = 'product'
+      and l.event_type = 'ProductListed'
+    order by penstock.event_time(l.metadata, l.created_at) desc, l.version desc
+    limit 1
+  ) as e
 ), lines as (
   select
     r.ord, r.order_id, r.ordered_at, r.customer_id, r.country, r.currency, r.product_id, r.quantity, r.amount,
@@ -40,7 +51,7 @@ with catalogue as (
     coalesce(r.unit_price, round(r.amount / nullif(r.quantity, 0), 6), 0) as price,
     coalesce(r.amount, r.quantity * r.unit_price) as line_total
   from {rows} as r
-  left join catalogue as c on c.aggregate_id = r.product_id
+  left join catalogue as c on c.product_id = r.product_id
   order by r.order_id, r.ord -- the aggregates below take the lines in this order
   offset 0
 ), orders as (

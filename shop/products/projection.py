@@ -1,7 +1,7 @@
 """Products, listed or seen on an order line.
 
-The latest listing holds as a whole. A product nobody has listed takes name and category from the latest order line
-that gives them.
+The latest listing by its time holds as a whole, whatever came in last; of two at one time the later position. A product
+nobody has listed takes name and category from the line of the latest order that gives them.
 """
 
 from penstock.projections import payload_sql
@@ -22,53 +22,75 @@ with listings as materialized (
 lines as materialized (
   select
     {payload_sql.identifier("item.value -> 'product_id'", "product_id")} as product_id,
-    e.position, item.ordinality as line,
+    o.position, o.placed_at, item.ordinality as line,
     nullif(item.value ->> 'name', '') as name,
     nullif(item.value ->> 'category', '') as category
-  from public.current_events as e
-  cross join lateral {payload_sql.elements("e.payload -> 'items'")} as item
-  where e.position > %(after)s and e.position <= %(upto)s
-    and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
+  from ( -- the time once for each order
+    select e.position, e.payload -> 'items' as items, coalesce(
+        {payload_sql.time("e.payload ->> 'placed_at'")}, {payload_sql.OCCURRED_AT}, e.created_at
+      ) as placed_at
+    from public.current_events as e
+    where e.position > %(after)s and e.position <= %(upto)s
+      and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
+    offset 0
+  ) as o
+  cross join lateral {payload_sql.elements("o.items")} as item
 ),
 listed as (
   select distinct on (l.product_id collate "C") l.product_id, l.name, l.category, l.unit_price, l.listed_at
   from listings as l
-  order by l.product_id collate "C", l.position desc
+  order by l.product_id collate "C", l.listed_at desc, l.position desc
 ),
 seen as (
   select
     l.product_id,
-    (array_agg(l.name order by l.position desc, l.line desc) filter (where l.name is not null))[1] as name,
-    (array_agg(l.category order by l.position desc, l.line desc) filter (where l.category is not null))[1] as category
+    max(l.placed_at) filter (where l.name is not null) as named_at,
+    (array_agg(l.name order by l.placed_at desc, l.position desc, l.line desc)
+      filter (where l.name is not null))[1] as name,
+    max(l.placed_at) filter (where l.category is not null) as categorised_at,
+    (array_agg(l.category order by l.placed_at desc, l.position desc, l.line desc)
+      filter (where l.category is not null))[1] as category
   from lines as l
   where l.product_id is not null
   group by l.product_id
 ),
 written as (
-  insert into products as p (product_id, name, category, unit_price, listed_at)
+  insert into products as p (product_id, name, named_at, category, categorised_at, unit_price, listed_at)
   select
     coalesce(l.product_id, s.product_id),
     case when l.product_id is null then s.name else l.name end,
+    case when l.product_id is null then s.named_at end,
     case when l.product_id is null then s.category else l.category end,
+    case when l.product_id is null then s.categorised_at end,
     l.unit_price, l.listed_at
   from listed as l
   full join seen as s on s.product_id = l.product_id
   order by 1
   on conflict (product_id) do update set
-    name = case when excluded.listed_at is null then coalesce(excluded.name, p.name) else excluded.name end,
-    category = case
-      when excluded.listed_at is null then coalesce(excluded.category, p.category) else excluded.category
+    name = case
+      when excluded.listed_at is not null or excluded.named_at >= coalesce(p.named_at, '-infinity') then excluded.name
+      else p.name
     end,
+    named_at = case when excluded.listed_at is null then greatest(p.named_at, excluded.named_at) end,
+    category = case
+      when excluded.listed_at is not null or excluded.categorised_at >= coalesce(p.categorised_at, '-infinity')
+        then excluded.category
+      else p.category
+    end,
+    categorised_at = case when excluded.listed_at is null then greatest(p.categorised_at, excluded.categorised_at) end,
     unit_price = excluded.unit_price,
     listed_at = excluded.listed_at
-  where excluded.listed_at is not null
-    or (
-      p.listed_at is null
-      and (coalesce(excluded.name, p.name), coalesce(excluded.category, p.category))
-        is distinct from (p.name, p.category)
+  where case
+    when excluded.listed_at is not null then excluded.listed_at >= coalesce(p.listed_at, '-infinity')
+    else p.listed_at is null and (
+      excluded.named_at >= coalesce(p.named_at, '-infinity')
+      or excluded.categorised_at >= coalesce(p.categorised_at, '-infinity')
     )
+  end
 )
-select {payload_sql.all_read("listings", "unit_price", "listed_at")}, {payload_sql.all_read("lines", "product_id")}
+select
+  {payload_sql.all_read("listings", "unit_price", "listed_at")},
+  {payload_sql.all_read("lines", "product_id", "placed_at")}
 """  # noqa: S608
 
 PROJECTION = SqlProjection(

@@ -105,6 +105,7 @@ revoke execute on function penstock.reserve_versions(text[], text[], integer[], 
 create function penstock.append_new_events(batch uuid, out appended bigint, out last_position bigint)
 language plpgsql volatile
 set search_path = ''
+set jit = off
 -- a batch has no statistics: guesses would end in nested loops
 set enable_nestloop = off
 set enable_mergejoin = off
@@ -169,6 +170,7 @@ revoke execute on function penstock.append_new_events(uuid) from public, anon, a
 create function penstock.drop_stored_events(batch uuid, out dropped bigint, out last_position bigint)
 language plpgsql volatile
 set search_path = ''
+set jit = off
 set enable_mergejoin = off
 as $$
 #variable_conflict use_variable
@@ -212,6 +214,7 @@ create function public.append_staged_events(
 language plpgsql volatile
 security definer
 set search_path = ''
+set jit = off
 as $$
 #variable_conflict use_variable
 declare

@@ -23,6 +23,7 @@ create function public.refresh_materialized_view(view_name text) returns jsonb
 language plpgsql volatile
 security definer
 set search_path = ''
+set jit = off
 set statement_timeout = '55s'
 as $$
 declare

@@ -65,50 +65,106 @@ set search_path = ''
 as $$
   -- a row begins its stream: one that exists begins with the same event, or another
   select g.n, case
-    when coalesce(s.version, 0) = 0 then 'new'
+    when e.version is null then 'new'
     when e.event_type = g.event_type and (
       e.payload = g.payload or penstock.without_catalogue(e.payload) = penstock.without_catalogue(g.payload))
-    then case when e.metadata ->> 'correlation_id' = import_id::text then 'loaded' else 'duplicate' end
+    then case when e.metadata ->> 'causation_id' = g.event_metadata ->> 'causation_id' then 'loaded' else 'duplicate' end
     else 'conflict'
   end
   from penstock.staged_events(staged, after, upto) as g
-  left join penstock.streams as s on s.aggregate_id = g.aggregate_id and s.aggregate_type = g.aggregate_type
-  left join public.event_store as e
-    on e.aggregate_id = g.aggregate_id and e.version = 1 and e.aggregate_type = g.aggregate_type
+  left join lateral (
+    select e.version, e.event_type, e.payload, e.metadata from public.event_store as e
+    where e.aggregate_id = g.aggregate_id and e.version = 1 and e.aggregate_type = g.aggregate_type
+    offset 0
+  ) as e on true
 $$;
 comment on function penstock.classify_by_stream(uuid, regclass, bigint, bigint) is 'What each row of a range is, if it begins its stream.';
 revoke execute on function penstock.classify_by_stream(uuid, regclass, bigint, bigint) from public, anon, authenticated;
+
+create function penstock.event_time(metadata jsonb, created_at timestamptz) returns timestamptz
+language plpgsql stable parallel safe
+set search_path = ''
+set timezone = 'UTC' -- as projections read a time without a zone
+as $$
+begin
+  -- a word such as `now` would be another time whenever it is asked for
+  return case when metadata ->> 'occurred_at' like '____-__-__%' then (metadata ->> 'occurred_at')::timestamptz else created_at end;
+exception when data_exception then -- a time that does not exist must not end an import
+  return created_at;
+end $$;
+comment on function penstock.event_time(jsonb, timestamptz) is 'When an event happened; when it was stored if it does not say, or says no time.';
+revoke execute on function penstock.event_time(jsonb, timestamptz) from public, anon, authenticated;
+
+create function penstock.place_in_file(metadata jsonb) returns bigint[]
+language sql immutable parallel safe
+set search_path = ''
+as $$ select regexp_match(metadata ->> 'causation_id', '^import:[0-9a-f-]{36}#line ([0-9]{1,18})(?:, record ([0-9]{1,18}))?$')::bigint[] $$;
+comment on function penstock.place_in_file(jsonb) is 'The line, and where many records share one the record, that caused an imported event; comparable within a file.';
+revoke execute on function penstock.place_in_file(jsonb) from public, anon, authenticated;
 
 create function penstock.classify_by_latest(import_id uuid, staged regclass, after bigint, upto bigint)
 returns table (n bigint, outcome text)
 language sql stable rows 100000
 set search_path = ''
 as $$
-  -- a row is a state: nothing new if the stream, or the line before in this file, says the same
-  select g.n, case
-    when g.stored is not null then 'loaded'
-    when g.payload = g.known then 'duplicate'
-    else 'new'
-  end
-  from (
-    select
-      h.n, h.payload,
-      (
-        select e.version from public.event_store as e
-        where e.id = penstock.imported_event_id(h.aggregate_type, h.aggregate_id, h.event_type, h.occurred_at,
-          concat_ws('/', import_id, h.first_ord, 1))
-      ) as stored,
-      coalesce(
-        lag(h.payload) over (partition by h.aggregate_type, h.aggregate_id order by h.n),
-        (
-          select e.payload from public.event_store as e
-          where e.aggregate_id = h.aggregate_id and e.aggregate_type = h.aggregate_type and e.event_type = h.event_type
-          order by e.version desc
-          limit 1
-        )
-      ) as known
+  -- A row is a state as of its time: nothing new if the state as of that time, of the stream and of the lines before in
+  -- this file, is the same; or if the store has this very state of this very moment from elsewhere. So it does not matter
+  -- in which order files come, and a state that comes late is stored as what it is, history.
+  with rows as materialized (
+    select h.n, h.aggregate_type, h.aggregate_id, h.event_type, h.payload, h.occurred_at, h.event_metadata
     from penstock.staged_events(staged, after, upto) as h
-  ) as g
+  ), stored as materialized (
+    select t.aggregate_type, t.aggregate_id, t.event_type, e.version, e.payload, e.occurred_at, e.place
+    from (select distinct r.aggregate_type, r.aggregate_id, r.event_type from rows as r) as t
+    cross join lateral ( -- by the index, however large the store is
+      select e.version, e.payload, penstock.event_time(e.metadata, e.created_at) as occurred_at,
+        case when e.metadata ->> 'correlation_id' = import_id::text then penstock.place_in_file(e.metadata) end as place
+      from public.event_store as e
+      where e.aggregate_id = t.aggregate_id and e.aggregate_type = t.aggregate_type and e.event_type = t.event_type
+      offset 0
+    ) as e
+  ), reached as ( -- how far this import got in a stream before its staged rows were lost in a crash of the server
+    select s.aggregate_type, s.aggregate_id, s.event_type, max(s.place) as place
+    from stored as s
+    where s.place is not null
+    group by 1, 2, 3
+  ), elsewhere as (
+    select distinct s.aggregate_type, s.aggregate_id, s.event_type, s.occurred_at, s.payload from stored as s where s.place is null
+  ), decided as materialized ( -- joins, each of them a hash join: `exists` in a case would be asked row by row
+    select r.n, case
+      when o.place is not null then 'loaded'
+      when w.place < f.place or e.payload is not null then 'duplicate'
+    end as outcome
+    from rows as r
+    left join reached as f
+      on f.aggregate_id = r.aggregate_id and f.aggregate_type = r.aggregate_type and f.event_type = r.event_type
+    -- the place is asked for only in streams that this import has written to before
+    left join lateral (
+      select case when f.place is not null then penstock.place_in_file(r.event_metadata) end as place
+    ) as w on true
+    left join stored as o
+      on o.aggregate_id = r.aggregate_id and o.aggregate_type = r.aggregate_type and o.event_type = r.event_type
+      and o.place = w.place
+    left join elsewhere as e
+      on e.aggregate_id = r.aggregate_id and e.aggregate_type = r.aggregate_type and e.event_type = r.event_type
+      and e.occurred_at = r.occurred_at and e.payload = r.payload
+  )
+  select d.n, d.outcome from decided as d where d.outcome is not null
+  union all
+  select k.n, case when k.payload = k.known then 'duplicate' else 'new' end
+  from (
+    select u.n, u.payload, lag(u.payload) over (
+      partition by u.aggregate_type, u.aggregate_id, u.event_type order by u.occurred_at, u.version, u.n
+    ) as known
+    from (
+      select null as n, s.aggregate_type, s.aggregate_id, s.event_type, s.version, s.payload, s.occurred_at from stored as s
+      union all
+      select r.n, r.aggregate_type, r.aggregate_id, r.event_type, null, r.payload, r.occurred_at -- nulls last: after what is stored
+      from rows as r
+      join decided as d on d.n = r.n and d.outcome is null
+    ) as u
+  ) as k
+  where k.n is not null
 $$;
 comment on function penstock.classify_by_latest(uuid, regclass, bigint, bigint) is 'What each row of a range is, if it is a state.';
 revoke execute on function penstock.classify_by_latest(uuid, regclass, bigint, bigint) from public, anon, authenticated;
@@ -138,7 +194,11 @@ as $$
     from penstock.staged_events(staged, after, upto) as h
     window same_id as (partition by h.id order by h.n)
   ) as f
-  left join public.event_store as e on e.id = f.id
+  left join lateral (
+    select e.id, e.aggregate_id, e.aggregate_type, e.event_type, e.payload, e.metadata from public.event_store as e
+    where e.id = f.id
+    offset 0
+  ) as e on true
 $$;
 comment on function penstock.classify_by_id(uuid, regclass, bigint, bigint) is 'What each row of a range is, if it has an id of its own.';
 revoke execute on function penstock.classify_by_id(uuid, regclass, bigint, bigint) from public, anon, authenticated;
@@ -147,6 +207,7 @@ create function penstock.classify_imported_events(import_id uuid, staged regclas
 returns void
 language plpgsql volatile
 set search_path = ''
+set jit = off
 as $$
 begin
   execute format(
@@ -187,6 +248,7 @@ create function penstock.append_new_streams(
 )
 language plpgsql volatile
 set search_path = ''
+set jit = off
 -- a fresh table has no statistics worth the name: guesses would end in nested loops
 set enable_nestloop = off
 set enable_mergejoin = off
@@ -255,6 +317,25 @@ comment on function penstock.append_new_streams(uuid, regclass, bigint, bigint) 
   'Append a range of staged events each of which begins a stream, exactly once; counts what became of their lines.';
 revoke execute on function penstock.append_new_streams(uuid, regclass, bigint, bigint) from public, anon, authenticated;
 
+create function penstock.drop_unused_streams(staged regclass, after bigint, upto bigint) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  unused record;
+begin
+  -- one by one, each by the index: a conflict is rare, and a join could read the rows of all streams
+  for unused in execute format(
+    'select distinct f.aggregate_id, f.aggregate_type from %s as f where f.n > $1 and f.n <= $2 and f.outcome = ''conflict''',
+    staged) using after, upto
+  loop
+    delete from penstock.streams as s
+    where s.aggregate_id = unused.aggregate_id and s.aggregate_type = unused.aggregate_type and s.version = 0;
+  end loop;
+end $$;
+comment on function penstock.drop_unused_streams(regclass, bigint, bigint) is 'Delete the stream rows that were inserted for staged events that are all in conflict.';
+revoke execute on function penstock.drop_unused_streams(regclass, bigint, bigint) from public, anon, authenticated;
+
 create function penstock.append_imported_events(
   import_id uuid, staged regclass, after bigint, upto bigint, repeat text,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
@@ -262,6 +343,7 @@ create function penstock.append_imported_events(
 )
 language plpgsql volatile
 set search_path = ''
+set jit = off
 -- a fresh table has no statistics worth the name: guesses would end in nested loops
 set enable_nestloop = off
 set enable_mergejoin = off
@@ -284,11 +366,13 @@ begin
        select f.*, 1 + cardinality(f.more) as size,
          sum(1 + cardinality(f.more)) over (partition by f.aggregate_type, f.aggregate_id order by f.n) as reaches
        from %1$s as f where f.n > $1 and f.n <= $2 and f.outcome = ''new''
-     ), stream_rows as (
-       update penstock.streams as s set version = s.version + added.size
-       from (select g.aggregate_id, g.aggregate_type, sum(g.size)::integer as size from new_events as g group by 1, 2) as added
-       where s.aggregate_id = added.aggregate_id and s.aggregate_type = added.aggregate_type
-       returning s.aggregate_id, s.aggregate_type, s.version - added.size as before
+     ), added as (
+       select g.aggregate_id, g.aggregate_type, sum(g.size)::integer as size from new_events as g group by 1, 2
+     ), stream_rows as ( -- the rows are there and locked; an update that joins would read the rows of all streams
+       insert into penstock.streams as s (aggregate_id, aggregate_type, version)
+       select a.aggregate_id, a.aggregate_type, a.size from added as a
+       on conflict on constraint streams_pkey do update set version = s.version + excluded.version
+       returning s.aggregate_id, s.aggregate_type, s.version
      )
      insert into public.event_store
        (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
@@ -302,23 +386,21 @@ begin
          g.aggregate_type, g.aggregate_id, t.event_type,
          case when t.place = 1 then g.payload else ''{}''::jsonb end as payload,
          g.event_metadata as metadata,
-         h.before + g.reaches - g.size + t.place as version,
+         h.version - a.size + g.reaches - g.size + t.place as version,
          case when t.place = 1 then g.schema_version else 1 end as schema_version
        from new_events as g
+       join added as a on a.aggregate_id = g.aggregate_id and a.aggregate_type = g.aggregate_type
        join stream_rows as h on h.aggregate_id = g.aggregate_id and h.aggregate_type = g.aggregate_type
        cross join unnest(g.event_type || g.more) with ordinality as t (event_type, place)
        order by g.n, t.place
      ) as q', staged) using after, upto, import_id;
 
-  -- stream rows inserted for staged events that were all in conflict
-  execute format(
-    'delete from penstock.streams as s using %s as f
-     where f.n > $1 and f.n <= $2 and s.aggregate_id = f.aggregate_id and s.aggregate_type = f.aggregate_type
-       and s.version = 0', staged) using after, upto;
-
   select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded, c.events
   into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
   from penstock.count_outcomes(staged, after, upto) as c;
+  if lines_in_conflict > 0 then
+    perform penstock.drop_unused_streams(staged, after, upto);
+  end if;
 end $$;
 comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text) is
   'Append a range of staged events to their streams, exactly once, in the order of the file; counts what became of their lines.';

@@ -5,6 +5,7 @@ create table shop.customers (
   name text,
   email text,
   country text,
+  described_at timestamptz,
   registered_at timestamptz,
   first_order_at timestamptz,
   last_order_at timestamptz,
@@ -13,10 +14,11 @@ create table shop.customers (
 );
 comment on table shop.customers is 'One row a customer, registered or seen on an order. Filled by the projection `customers`.';
 comment on column shop.customers.customer_id is 'The customer''s id, as orders name it.';
-comment on column shop.customers.name is 'As registered.';
-comment on column shop.customers.email is 'As registered.';
-comment on column shop.customers.country is 'As registered, else of the latest order that names one.';
-comment on column shop.customers.registered_at is 'Null for a customer known from orders alone.';
+comment on column shop.customers.name is 'As of the latest registration.';
+comment on column shop.customers.email is 'As of the latest registration.';
+comment on column shop.customers.country is 'As of the latest registration, else of the latest order that names one.';
+comment on column shop.customers.described_at is 'When that was: the latest registration, else the latest order that names a country. What is older changes neither.';
+comment on column shop.customers.registered_at is 'When first registered. Null for a customer known from orders alone.';
 comment on column shop.customers.first_order_at is 'When the earliest order was placed; null without one.';
 comment on column shop.customers.last_order_at is 'When the latest order was placed; null without one.';
 alter table shop.customers enable row level security;

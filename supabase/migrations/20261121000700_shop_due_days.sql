@@ -21,6 +21,7 @@ grant select on ops.due_days to service_role;
 create function shop.mark_due_days(placed_at timestamptz[], customer_ids text[]) returns void
 language plpgsql volatile
 set search_path = ''
+set jit = off
 set enable_seqscan = off
 set enable_nestloop = on
 as $$
@@ -116,6 +117,7 @@ revoke execute on function shop.mark_days_of_moved_orders() from public, anon, a
 create function shop.mark_days_of_items() returns trigger
 language plpgsql volatile
 set search_path = ''
+set jit = off
 set enable_seqscan = off
 set enable_nestloop = on
 as $$

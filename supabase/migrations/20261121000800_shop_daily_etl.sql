@@ -130,6 +130,7 @@ create function shop.find_due_days(today date, overlap_days integer, marked_only
 language sql stable
 security definer
 set search_path = ''
+set jit = off
 as $$
   with first as (
     select penstock.business_day(min(o.placed_at)) as day from shop.orders as o
@@ -159,6 +160,7 @@ create function shop.extract_daily(batch_id uuid, days date[]) returns bigint
 language plpgsql volatile
 security definer
 set search_path = ''
+set jit = off
 set enable_seqscan = off
 set enable_nestloop = on
 as $$
@@ -232,6 +234,7 @@ create function shop.transform_daily(batch_id uuid) returns bigint
 language plpgsql volatile
 security definer
 set search_path = ''
+set jit = off
 as $$
 #variable_conflict use_variable
 declare
@@ -294,6 +297,7 @@ create function shop.load_daily(batch_id uuid) returns bigint
 language plpgsql volatile
 security definer
 set search_path = ''
+set jit = off
 as $$
 #variable_conflict use_variable
 declare

@@ -77,6 +77,12 @@ select is_empty(
   'every function has an empty search_path'
 );
 select is_empty(
+  $$ select f.name from our_functions as f where not coalesce(f.proconfig, '{}') @> '{jit=off}' and exists (
+       select from unnest(f.proconfig) as c (setting) where c.setting like 'enable%'
+     ) order by 1 $$,
+  'a function that steers the planner compiles nothing: a plan that avoids a join counts as very dear'
+);
+select is_empty(
   $$ select name from our_functions where schema in ('raw', 'staging') order by name $$,
   'raw and staging hold rows and no function'
 );

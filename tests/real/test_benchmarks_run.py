@@ -16,6 +16,8 @@ NAMES = (
     "aggregate_10k",
     "import_again",
     "import_events",
+    "import_products",
+    "import_small",
     "import_table",
     "import_table_dirty",
     "import_upsert",

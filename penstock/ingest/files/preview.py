@@ -1,12 +1,16 @@
-"""A dry run: how a file would be read and what would become of it, in a transaction that is rolled back."""
+"""A dry run: how a file would be read and what would become of it, in a transaction that is rolled back.
 
+It is a look, bounded in rows and in time: of a large file the beginning is read, and the answer says so.
+"""
+
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
+from io import BytesIO, RawIOBase, UnsupportedOperation
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
 from penstock.errors import InvalidInput
@@ -14,10 +18,12 @@ from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
+from penstock.ingest.files.parse.batch import ParsedBatch
 from penstock.ingest.files.parse.dates import infer_date_formats
 from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.slow_path import RejectedRecord
+from penstock.ingest.files.parse.stream import BLOCK
 from penstock.ingest.files.plan import Plan, make_plan
 from penstock.ingest.files.rejects import escape_formula
 from penstock.ingest.files.target import EventMapping, find_target
@@ -26,12 +32,17 @@ from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
 ROWS = 20
-BLOCK = 1 << 20
+ROWS_LOOKED_AT = 10_000
+SECONDS = 5.0
+"""A look ends with the block in which it has read so many rows, or for so long."""
+DATES_LOOKED_AT = 200_000
+"""What a day means may be decided far down in a column; so many of its values are asked."""
 
 
 @dataclass
 class _Counts:
     read: int = 0
+    complete: bool = True
     rejected: int = 0
     rejects: list[RejectedRecord] = field(default_factory=list)
 
@@ -44,13 +55,15 @@ class _Counts:
 def dry_run(
     settings: Settings, target: str, source: Path | bytes | BinaryIO, *, options: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Read the whole file and answer with the plan, the counts, the first rows and rejects; writes nothing.
+    """Read the beginning of the file and answer with the plan, the counts, the first rows and rejects; writes nothing.
 
-    A table's own constraints are not tried. Raises `InvalidInput` where an import would end as failed.
+    `complete` is whether that was all of it: if not, the counts are of what was read. A table's own constraints are not
+    tried. Raises `InvalidInput` where an import would end as failed.
     """
     checked = Options.read(options)
     with _opened(source) as file:
-        plan = infer_date_formats(file, make_plan(find_target(target), sniff(file, checked), checked))
+        plan = make_plan(find_target(target), sniff(file, checked), checked)
+        plan = infer_date_formats(file, plan, most=DATES_LOOKED_AT)
         with pool.connection(settings) as connection, connection.transaction(force_rollback=True):
             look = _look_at_table if plan.is_direct else _look_at_events
             counts, outcome = look(connection, settings, plan, file)
@@ -58,6 +71,7 @@ def dry_run(
         "dry_run": True,
         "target": target,
         "plan": plan.described(),
+        "complete": counts.complete,
         "read": counts.read,
         "rejected": counts.rejected,
         **outcome,
@@ -77,14 +91,24 @@ def _look_at_table(
 
 
 def _counted(plan: Plan, file: BinaryIO, counts: _Counts) -> Iterator[bytes]:
-    for batch in _batches(plan, file):
+    for batch in _batches(plan, file, counts):
         yield from batch.stream()
         counts.add(batch)
 
 
-def _batches(plan: Plan, file: BinaryIO) -> Iterator[LoadBatch]:
+def _batches(plan: Plan, file: BinaryIO, counts: _Counts) -> Iterator[LoadBatch]:
     offset, line = plan.dialect.body, plan.dialect.first_line
-    return load_batches(read_batches(file, plan, offset, line), offset, line)
+    return load_batches(_beginning(read_batches(file, plan, offset, line), counts), offset, line)
+
+
+def _beginning(parsed_batches: Iterator[ParsedBatch], counts: _Counts) -> Iterator[ParsedBatch]:
+    deadline, rows = time.monotonic() + SECONDS, 0
+    for parsed in parsed_batches:
+        if rows >= ROWS_LOOKED_AT or time.monotonic() > deadline:
+            counts.complete = False
+            return
+        yield parsed
+        rows += parsed.records + (parsed.reject is not None)
 
 
 def _look_at_events(
@@ -94,7 +118,7 @@ def _look_at_events(
     assert isinstance(mapping, EventMapping)
     staging = Staging(uuid4(), plan)
     staging.create(connection, settings.timezone)
-    for batch in _batches(plan, file):
+    for batch in _batches(plan, file, counts):
         staged += staging.copy(connection, batch, staged, settings.timezone)
         counts.add(batch)
     number, _ = staging.form_events(connection, mapping, _now(connection), "dry run", "dry run")
@@ -133,6 +157,36 @@ def _opened(source: Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
         yield BytesIO(source)
     else:
         with TemporaryFile() as copy:
-            while block := source.read(BLOCK):
-                copy.write(block)
-            yield copy
+            yield cast(BinaryIO, _Spooled(source, copy))
+
+
+class _Spooled(RawIOBase):
+    """A stream that can be read from any place again: what has been read of it is kept, no more is asked for."""
+
+    def __init__(self, source: BinaryIO, copy: BinaryIO) -> None:
+        self._source, self._copy = source, copy
+        self._kept = self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence != 0:
+            raise UnsupportedOperation("the end of a stream is not known")
+        self._place = offset
+        return offset
+
+    def read(self, size: int = -1) -> bytes:
+        while (size < 0 or self._kept < self._place + size) and (block := self._source.read(BLOCK)):
+            self._copy.seek(self._kept)
+            self._kept += self._copy.write(block)
+        self._copy.seek(self._place)
+        found = self._copy.read(size)
+        self._place += len(found)
+        return found

@@ -24,6 +24,7 @@ create table ops.untidy_child (one integer references ops.untidy_parent);
 create materialized view public.untidy_materialized as select 1 as one;
 create function staging.untidy() returns integer language sql as 'select 1';
 create function ops.untidy() returns integer language sql set search_path = public as 'select 1';
+create function penstock.untidy() returns integer language sql set enable_nestloop = off as 'select 1';
 create function public.untidy() returns trigger language plpgsql as 'begin return null; end';
 grant execute on function ops.untidy(), public.untidy() to service_role;
 create schema if not exists shop;

@@ -66,6 +66,15 @@ def test_behind_the_transaction_pooler_nothing_is_prepared(settings: Settings) -
     pool.close_pools()
 
 
+def test_no_statement_of_ours_is_compiled(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session behind a pooler is left as it is: others get it next."""
+    with pool.connect(settings.database_url) as own, pool.connection(settings) as borrowed:
+        assert [each.execute("show jit").fetchone() for each in (own, borrowed)] == [("off",), ("off",)]
+    monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 1593028812)
+    with pool.connect(settings.database_url) as pooled:
+        assert pooled.execute("show jit").fetchone() == ("on",), "the local server has it on, as a hosted project does"
+
+
 def test_a_pooler_on_any_port_is_noticed_by_the_number_that_it_gives(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

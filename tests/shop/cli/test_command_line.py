@@ -6,7 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from penstock.cli import main
+from penstock.cli import compute, main
+from penstock.projections import runner
 from tests.shop.registry import MATERIALIZED
 
 ORDERS = """\
@@ -68,3 +69,25 @@ def test_etl_without_days_computes_those_that_are_due(capsys: pytest.CaptureFixt
     computed = answer(capsys, "etl")
     assert isinstance(computed, dict)
     assert computed["days"] == 3
+
+
+def test_a_refresh_brings_the_projections_up_to_date_or_says_which_are_behind(
+    capsys: pytest.CaptureFixture[str], connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        assert (
+            main(["append", "order", f"N-{number}", "OrderPlaced", "--payload", '{"total": "7.50", "items": []}']) == 0
+        )
+        assert main(["append", "order", f"N-{number}", "OrderCompleted"]) == 0
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(compute, "CATCH_UP_SECONDS", 0.0)
+        patch.setattr(runner, "BATCH_SIZE", 1)
+        assert main(["refresh", "monthly_revenue", "--json"]) == 0
+        shown = capsys.readouterr()
+        assert "orders" in json.loads(shown.out)[0]["behind"]
+        assert "orders has not caught up with the events" in shown.err
+    refreshed = answer(capsys, "refresh", "monthly_revenue")
+    assert isinstance(refreshed, list)
+    assert refreshed[0]["behind"] == []
+    assert connection.execute("select revenue::text from public.monthly_revenue").fetchall() == [("15.00",)]

@@ -6,7 +6,9 @@ from typing import Any
 import psycopg
 
 from penstock.ingest.files import Import, advance_import, create_import, rejects_csv
+from penstock.projections import advance_all
 from penstock.settings import Settings
+from tests.shop.projections.store import put
 
 
 def load(settings: Settings, target: str, text: str | bytes, **options: Any) -> Import:
@@ -54,6 +56,33 @@ def test_an_order_takes_its_category_from_the_catalogue(settings: Settings, conn
     assert account(load(settings, "orders", text + "\n")) == (0, 0, 2), "the catalogue's change makes it no other order"
 
 
+def test_a_listing_that_comes_late_is_history(settings: Settings, connection: psycopg.Connection) -> None:
+    """The years of a catalogue in any order are the same states, and what was latest stays the latest."""
+    header = "product_id,name,category,listed_at\n"
+    new, old = "P,Lamp,Home,2026-03-01\n", "P,Lamp,Light,2026-01-01\n"
+    assert account(load(settings, "products", header + new)) == (1, 0, 0)
+    assert account(load(settings, "products", header + old)) == (1, 0, 0)
+    load(settings, "orders", "order_id,product_id,quantity,ordered_at,unit_price\n1,P,2,2026-01-02,3.10\n")
+    assert payloads(connection, "OrderPlaced")[0]["items"][0]["category"] == "Home"
+    advance_all(settings)
+    assert connection.execute("select category from shop.products").fetchall() == [("Home",)]
+    between = "P,Lamp,Light,2026-02-01\n"
+    assert account(load(settings, "products", header + between + old + new)) == (0, 0, 3), "nothing that was not known"
+    assert account(load(settings, "products", header + "P,Lamp,Light,2026-03-02\n")) == (1, 0, 0)
+    assert account(load(settings, "products", header + "P,Lamp,Home,2026-03-01\nP,Lamp,Bulb,2026-03-01\n")) == (1, 0, 1)
+    both = header + "P,Lamp,Bulb,2026-03-01\nP,Lamp,Home,2026-03-01\n\n"
+    assert account(load(settings, "products", both)) == (0, 0, 2), "two states of one moment are known, in any order"
+
+
+def test_a_time_that_cannot_be_read_ends_no_import(settings: Settings, connection: psycopg.Connection) -> None:
+    listed = {"name": "Lamp", "category": "Light"}
+    for moment in ("2010-02-30", "now", "soon", None):
+        put(connection, "product/P", "ProductListed", listed, occurred_at=moment)
+    assert account(load(settings, "products", "product_id,name,category\nP,Lamp,Home\n")) == (1, 0, 0)
+    load(settings, "orders", "order_id,product_id,quantity,ordered_at,unit_price\n1,P,2,2026-01-02,3.10\n")
+    assert payloads(connection, "OrderPlaced")[0]["items"][0]["category"] == "Home"
+
+
 def test_the_amount_of_a_line_counts_exactly(settings: Settings, connection: psycopg.Connection) -> None:
     text = "basket_id,product_id,quantity,sales_value,date\nb,P1,3,1.00,2026-01-01\n"
     load(settings, "orders", text)
@@ -85,6 +114,33 @@ def test_stock_movements_are_told_apart_by_their_id(settings: Settings, connecti
     assert account(load(settings, "inventory", text + "P,5,lost,r1\n")) == (0, 1, 4)
     assert [item["delta"] for item in payloads(connection, "InventoryAdjusted")] == [5, 5, -1]
     assert account(load(settings, "inventory", "product_id,delta\nQ,1\nQ,1\n")) == (2, 0, 0)
+
+
+def test_a_count_that_differs_in_its_framing_counts_once(settings: Settings, connection: psycopg.Connection) -> None:
+    text = "product_id,delta,reason\nP,5,count\nQ,7,count\nP,5,count\n"
+    assert account(load(settings, "inventory", text)) == (3, 0, 0)
+    framed = [
+        text + "\n\n",
+        text.replace("\n", "\r\n"),
+        text.replace("\nQ", "\n\nQ"),
+        text.replace("Q,7", '"Q",+7').removesuffix("\n"),
+        "reason,product_id,delta\ncount,Q,7\ncount,P,5\ncount,P,5\n",
+    ]
+    for again in framed:
+        assert account(load(settings, "inventory", again)) == (0, 0, 3), again
+    assert account(load(settings, "inventory", text.replace("Q,7", "Q,8"))) == (3, 0, 0), "another count"
+    longer = text + "P,5,count\n"
+    assert account(load(settings, "inventory", longer)) == (4, 0, 0), "and another"
+
+
+def test_movements_with_a_time_are_known_in_any_file(settings: Settings, connection: psycopg.Connection) -> None:
+    header = "product_id,delta,reason,adjusted_at\n"
+    first = "P,5,sale,2026-01-01T10:00:00Z\nP,x,sale,2026-01-01T10:00:00Z\nP,5,sale,2026-01-01T10:00:00Z\n"
+    assert account(load(settings, "inventory", header + first)) == (2, 1, 0)
+    assert account(load(settings, "inventory", header + first.replace("x", "5"))) == (1, 0, 2), "the mended line alone"
+    later = "P,5,sale,2026-01-01T10:00:01Z\n"
+    assert account(load(settings, "inventory", header + later + first.replace("x", "6"))) == (2, 0, 2)
+    assert [item["delta"] for item in payloads(connection, "InventoryAdjusted")] == [5, 5, 5, 5, 6]
 
 
 def test_events_from_json_lines_keep_order_and_ids(settings: Settings, connection: psycopg.Connection) -> None:

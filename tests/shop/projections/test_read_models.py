@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from penstock.postgres.pool import close_pools
-from penstock.projections import advance, runner
+from penstock.projections import advance, advance_all, rebuild, runner
 from penstock.settings import Settings
-from tests.shop.projections.store import letters, place, put, rows
+from tests.shop.projections.store import letters, place, put, read_models, rows
 
 PLACED_AT = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 
@@ -257,3 +257,41 @@ def test_a_step_whose_time_cannot_be_read_is_parked_however_the_events_are_cut(
     advance(settings, "orders")
     assert letters(connection) == [("orders", str(step), True)]
     assert connection.execute("select status, version from orders").fetchall() == [("placed", 2)]
+
+
+def test_the_latest_time_decides_in_whatever_order_events_come(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    """Each in three orders of arrival, folded one by one and at once; of two at one time the later position holds."""
+    months = ("2010-11-01T00:00:00Z", "2010-12-01T00:00:00Z", "2011-01-01T00:00:00Z")
+    for number, order in enumerate(((0, 1, 2), (2, 0, 1), (2, 1, 0))):
+        for month in (*order, order[-1]):
+            at, name = months[month], f"as of {month}"
+            line = {"product_id": f"seen{number}", "name": name, "category": name, "quantity": 1, "unit_price": "1"}
+            bare = {"product_id": f"seen{number}", "quantity": 1, "unit_price": "1"}
+            place(
+                connection, f"{number}-{month}", customer_id=f"buyer{number}", country=name, placed_at=at, items=[line]
+            )
+            place(connection, f"{number}-{month}-bare", customer_id=f"buyer{number}", placed_at=months[2], items=[bare])
+            put(connection, f"customer/c{number}", "CustomerRegistered", {"name": name, "registered_at": at})
+            put(connection, f"product/p{number}", "ProductListed", {"name": name, "category": name}, occurred_at=at)
+            if number != 1:
+                advance_all(settings)
+    put(connection, "product/p0", "ProductListed", {"name": "last said"}, occurred_at=months[2])
+    put(connection, "customer/c0", "CustomerRegistered", {"name": "last said", "registered_at": months[2]})
+    advance_all(settings)
+    latest = "as of 2"
+    listed = connection.execute("select product_id, name, category from products order by product_id").fetchall()
+    assert listed == [
+        *[(f"p{number}", latest if number else "last said", latest if number else None) for number in range(3)],
+        *[(f"seen{number}", latest, latest) for number in range(3)],
+    ]
+    known = connection.execute("select customer_id, name, country from customers order by customer_id").fetchall()
+    assert known == [
+        *[(f"buyer{number}", None, latest) for number in range(3)],
+        *[(f"c{number}", latest if number else "last said", None) for number in range(3)],
+    ]
+    live = read_models(connection)
+    for projection in ("customers", "products"):
+        rebuild(settings, projection)
+    assert read_models(connection) == live

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from psycopg import sql
@@ -25,11 +25,15 @@ from penstock.ingest.files.target import MOMENT, EventMapping
 from penstock.postgres.pool import Connection
 
 _STYLES = {"YMD": "YMD", "DMY": "DMY", "MDY": "MDY"}
-COPY_SESSION = "set local timezone = {}; set local datestyle = 'ISO, {}'; set local statement_timeout = 0"
+# jit: compiling would take longer than the statements do
+LONG: LiteralString = "set local statement_timeout = 0; set local jit = off"
+COPY_SESSION: LiteralString = "set local timezone = {}; set local datestyle = 'ISO, {}'; " + LONG
 
 _APPEND = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
   from penstock.append_imported_events(%s, %s::regclass, %s, %s, %s)"""
 
+_RECORD: Final = "', record ' || f.first_ord"
+"""Items of a JSON array may share a line; what an event is recognised by must be its own."""
 _ANOTHER_CONTENT: Final = "concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with other content')"
 _ID_TAKEN: Final = "concat('its id ', c.id, ' belongs to another event')"
 
@@ -161,7 +165,7 @@ class Staging:
         return row[0], row[1]
 
     def _form(self, connection: Connection, table: sql.Identifier, select: sql.Composed, actor: str) -> None:
-        connection.execute("set local statement_timeout = 0")
+        connection.execute(LONG)
         connection.execute("set local work_mem = '128MB'")
         # the planner knows nothing of a fresh table: a nested loop over the catalogue could take for ever
         connection.execute("set local enable_nestloop = off")
@@ -181,7 +185,7 @@ class Staging:
                          {begin} || (
                            select r.line + f.first_ord - r.first_ord from {runs} as r where r.first_ord <= f.first_ord
                            order by r.first_ord desc limit 1)
-                         || '", "occurred_at": "' || {moment} || '"}}'
+                         || {record} || '", "occurred_at": "' || {moment} || '"}}'
                        )::jsonb as known
                      from ({select}) as f
                    ) as f"""
@@ -190,6 +194,7 @@ class Staging:
                 runs=self.runs,
                 select=select,
                 begin=sql.Literal(self._metadata_begun(actor)),
+                record=sql.SQL(_RECORD if self._plan.dialect.format == "json" else "''"),
                 moment=sql.SQL(MOMENT.replace("<at>", "f.occurred_at")),
             )
         )
@@ -248,7 +253,7 @@ class Staging:
         self, connection: Connection, imported: Import, mapping: EventMapping, after: int, upto: int
     ) -> "dict[str, int]":
         """Append a range of staged events; gives the counts of `penstock.append_imported_events`."""
-        connection.execute("set local statement_timeout = 0")
+        connection.execute(LONG)
         values = (imported.id, f"staging.{self._base}_events", after, upto, mapping.repeat)
         row = connection.execute(_APPEND, values).fetchone()
         assert row is not None

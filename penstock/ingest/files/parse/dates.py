@@ -23,8 +23,11 @@ GLANCE = 1000
 _SHAPE = re.compile(r"(\d{1,4})([/.-])(\d{1,2})\2(\d{1,4})(?:([ T])\d{1,2}:\d{2}(:\d{2})?( ?[AaPp][Mm])?)?", re.ASCII)
 
 
-def infer_date_formats(file: BinaryIO, plan: Plan) -> Plan:
-    """The plan with a format for each time column that needs one; raises `InvalidInput` where it is ambiguous."""
+def infer_date_formats(file: BinaryIO, plan: Plan, *, most: int | None = None) -> Plan:
+    """The plan with a format for each time column that needs one; raises `InvalidInput` where it is ambiguous.
+
+    `most`: so many values of a column are asked, not all of them.
+    """
     if not plan.is_table:
         return plan
     dates = dict(plan.dates)
@@ -32,7 +35,7 @@ def infer_date_formats(file: BinaryIO, plan: Plan) -> Plan:
         if column.field and isinstance(column.field_type, Timestamp) and column.field not in dates:
             glance = list(islice(_values(file, plan, place), GLANCE))
             if any(not is_iso(value) for value in glance):
-                found = _format_of(column.name, _values(file, plan, place))
+                found = _format_of(column.name, islice(_values(file, plan, place), most))
                 dates |= {column.field: found} if found else {}
     return replace(plan, dates=dates)
 
