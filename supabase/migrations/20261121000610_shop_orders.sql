@@ -38,7 +38,7 @@ comment on column shop.orders.delivered_at is 'When it was delivered; null if it
 comment on column shop.orders.completed_at is 'When it was completed; null if it was not, or nobody said so.';
 comment on column shop.orders.cancelled_at is 'When it was cancelled; null if it was not, or nobody said so.';
 comment on column shop.orders.version is 'Version of the stream after the last event that is in this row.';
-comment on column shop.orders.placed_position is 'Position of the event that placed it: leads back to the request, delivery or file.';
+comment on column shop.orders.placed_position is 'Position of the event that says what it is, the placing or the latest amendment: leads back to the request, delivery or file.';
 comment on column shop.orders.position is 'Position of the last event that is in this row.';
 alter table shop.orders enable row level security;
 create policy orders_read on shop.orders for select to service_role, analyst using (true);

@@ -67,6 +67,8 @@ PLACED = document(customer_id=IDS, total=MONEY, placed_at=TIMES, country=COUNTRI
 STEPS = ("PaymentReceived", "OrderShipped", "OrderDelivered", "OrderCompleted", "OrderCancelled")
 KINDS: list[tuple[str, str, st.SearchStrategy[dict[str, Any]]]] = [
     *[("order", "OrderPlaced", PLACED)] * 3,
+    *[("order", "OrderAmended", PLACED)] * 2,
+    ("order", "OrderVoided", st.just({})),
     *[("order", step, st.just({})) for step in STEPS],
     ("customer", "CustomerRegistered", document(name=COUNTRIES, country=COUNTRIES, registered_at=TIMES)),
     ("product", "ProductListed", document(name=COUNTRIES, category=COUNTRIES, unit_price=MONEY)),
