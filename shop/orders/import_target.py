@@ -2,11 +2,13 @@
 
 The order's time is that of its earliest line, its total the exact sum over its lines. A line may give `unit_price`,
 or `amount` for the whole line. A category or name that the file does not give is taken from the catalogue.
+An order that is stored and that a file says otherwise is amended, as `shop.amend_order` has it.
 """
 
 from penstock.ingest.files.parse.types import Code, Identifier, Integer, Number, Text, Timestamp
-from penstock.ingest.files.target import MOMENT, EventMapping, Field, Profile, Target
+from penstock.ingest.files.target import MOMENT, Amendment, EventMapping, Field, Profile, Target
 from shop.events import MAX_NAME
+from shop.orders.order import AMENDED, VOIDED
 
 _ONLINE_RETAIL = Profile(
     "online_retail",
@@ -94,7 +96,13 @@ TARGET = Target(
         Field("country", Text(at_most=100), False, ("ship country", "customer country")),
         Field("currency", Code(3), False, ("currency code",)),
     ),
-    into=EventMapping(_SELECT, repeat="stream", by="order_id"),
+    into=EventMapping(
+        _SELECT,
+        repeat="stream",
+        by="order_id",
+        amendment=Amendment(AMENDED, "shop.amend_order"),
+        removed=VOIDED,
+    ),
     one_of=(("amount", "unit_price"),),
     defaults={"currency": "USD"},
     profiles=(_ONLINE_RETAIL, _COMPLETE_JOURNEY),

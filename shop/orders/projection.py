@@ -151,7 +151,7 @@ def _total(events: str) -> str:
         from {payload_sql.elements(f"{events}.items")} as item
       ),
       0
-    )"""
+    )"""  # noqa: S608
 
 
 _ADVANCE_ORDERS = f"""

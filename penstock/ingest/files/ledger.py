@@ -18,7 +18,8 @@ from penstock.ingest.files.storage.stored_files import StoredFile
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
-FINAL_STATES = frozenset({"completed", "failed", "aborted", "undone"})
+FINAL_STATES = frozenset({"completed", "failed", "aborted", "undoing", "undone"})
+"""Nothing more is loaded; what is `undoing` is taken back by `undo` alone."""
 
 _COLUMNS = """id, target, source_name, content_sha256, size_bytes, options, plan, state, error, offset_bytes,
   source_bytes, next_line, rows_read, loaded, rejected, duplicate, pending, updated, staged, rejects_kept,
