@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from penstock.errors import NotFound
+from penstock.errors import Conflict, NotFound
 from penstock.ingest.files.load.batches import LoadBatch
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.plan import Plan
@@ -138,7 +138,10 @@ def open_import(
     ).fetchone()
     if row is None:  # it failed between the two statements
         return open_import(connection, settings, target, name, file, options, reject_limit, actor)
-    return read_import(connection, row[0]), True
+    found = read_import(connection, row[0])
+    if found.state == "undoing":
+        raise Conflict(f"import {found.id} of this file is being undone: `penstock import undo` it to its end first")
+    return found, True
 
 
 def identify_upload(connection: Connection, settings: Settings, imported: Import, file: StoredFile) -> bool:
