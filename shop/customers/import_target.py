@@ -26,5 +26,5 @@ TARGET = Target(
             "registered_at", Timestamp(of_event=True), True, ("created_at", "signup date", "registration date", "date")
         ),
     ),
-    into=EventMapping(_SELECT, repeat="latest", by="customer_id", removed="CustomerRemoved"),
+    into=EventMapping(_SELECT, repeat="latest", by="customer_id"),
 )

@@ -2,13 +2,43 @@
 
 A registration replaces name, email and country of an earlier one. Orders add a customer nobody has registered, and
 that customer's country; once registered, only the times of the first and last order still come from them.
+`CustomerRemoved` takes away all that is known but these times, and with the last of it the customer.
 """
 
 from penstock.projections import payload_sql
 from penstock.projections.projection import SqlProjection
 
+_REMOVALS = """removals as materialized (
+  select e.aggregate_id as customer_id, max(e.position) as position
+  from public.current_events as e
+  where e.position > %(after)s and e.position <= %(upto)s
+    and e.aggregate_type = 'customer' and e.event_type = 'CustomerRemoved'
+  group by e.aggregate_id
+),
+removed as materialized (
+  select c.place
+  from removals as r
+  cross join lateral (
+    select c.ctid as place from customers as c where c.customer_id = r.customer_id limit 1
+  ) as c
+)"""
+
+# What was known before the range. Of the range itself, what comes before a removal is passed over below.
+_FORGET = f"""
+with {_REMOVALS}
+update customers as c set name = null, email = null, country = null, registered_at = null
+where c.ctid = any (array(select r.place from removed as r))
+"""  # noqa: S608
+
+_DELETE_UNKNOWN = f"""
+with {_REMOVALS}
+delete from customers as c
+where c.ctid = any (array(select r.place from removed as r)) and c.registered_at is null and c.first_order_at is null
+"""  # noqa: S608
+
 _ADVANCE = f"""
-with registrations as materialized (
+with {_REMOVALS},
+registrations as materialized (
   select
     e.aggregate_id as customer_id, e.position,
     nullif(e.payload ->> 'name', '') as name,
@@ -36,7 +66,7 @@ purchases as materialized (
       e.payload ->> 'placed_at' as placed_at, e.metadata ->> 'occurred_at' as occurred_at, e.created_at
     from public.current_events as e
     where e.position > %(after)s and e.position <= %(upto)s
-      and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
+      and e.aggregate_type = 'order' and e.event_type in ('OrderPlaced', 'OrderAmended')
     offset 0
   ) as o
 ),
@@ -44,13 +74,18 @@ registered as (
   select distinct on (r.customer_id collate "C")
     r.customer_id, r.name, r.email, r.country, min(r.registered_at) over (partition by r.customer_id) as registered_at
   from registrations as r
+  left join removals on removals.customer_id = r.customer_id
+  where removals.position is null or r.position > removals.position
   order by r.customer_id collate "C", r.position desc
 ),
 seen as (
   select
     o.customer_id, min(o.placed_at) as first_order_at, max(o.placed_at) as last_order_at,
-    (array_agg(o.country order by o.position desc) filter (where o.country is not null))[1] as country
+    (array_agg(o.country order by o.position desc) filter (
+      where o.country is not null and (removals.position is null or o.position > removals.position)
+    ))[1] as country
   from purchases as o
+  left join removals on removals.customer_id = o.customer_id
   where o.customer_id is not null
   group by o.customer_id
 ),
@@ -83,6 +118,6 @@ select
 PROJECTION = SqlProjection(
     name="customers",
     tables=("shop.customers",),
-    event_types=("CustomerRegistered", "OrderPlaced"),
-    statements=(_ADVANCE,),
+    event_types=("CustomerRegistered", "CustomerRemoved", "OrderPlaced", "OrderAmended"),
+    statements=(_FORGET, _ADVANCE, _DELETE_UNKNOWN),
 )

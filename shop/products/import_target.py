@@ -28,5 +28,5 @@ TARGET = Target(
         Field("unit_price", Number(), False, ("UnitPrice", "price", "list price")),
         Field("listed_at", Timestamp(of_event=True), False, ("created_at", "date")),
     ),
-    into=EventMapping(_SELECT, repeat="latest", by="product_id", removed="ProductRemoved"),
+    into=EventMapping(_SELECT, repeat="latest", by="product_id"),
 )

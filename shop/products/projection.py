@@ -1,14 +1,34 @@
 """Products, listed or seen on an order line.
 
 The latest listing holds as a whole. A product nobody has listed takes name and category from the latest order line
-that gives them.
+that gives them. `ProductRemoved` takes the product away, until it is listed or seen again.
 """
 
 from penstock.projections import payload_sql
 from penstock.projections.projection import SqlProjection
 
+_REMOVALS = """removals as materialized (
+  select e.aggregate_id as product_id, max(e.position) as position
+  from public.current_events as e
+  where e.position > %(after)s and e.position <= %(upto)s
+    and e.aggregate_type = 'product' and e.event_type = 'ProductRemoved'
+  group by e.aggregate_id
+)"""
+
+# What was known before the range. Of the range itself, what comes before a removal is passed over below.
+_REMOVE = f"""
+with {_REMOVALS},
+removed as materialized (
+  select p.place
+  from removals as r
+  cross join lateral (select p.ctid as place from products as p where p.product_id = r.product_id limit 1) as p
+)
+delete from products as p where p.ctid = any (array(select r.place from removed as r))
+"""  # noqa: S608
+
 _ADVANCE = f"""
-with listings as materialized (
+with {_REMOVALS},
+listings as materialized (
   select
     e.aggregate_id as product_id, e.position,
     nullif(e.payload ->> 'name', '') as name,
@@ -28,11 +48,13 @@ lines as materialized (
   from public.current_events as e
   cross join lateral {payload_sql.elements("e.payload -> 'items'")} as item
   where e.position > %(after)s and e.position <= %(upto)s
-    and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
+    and e.aggregate_type = 'order' and e.event_type in ('OrderPlaced', 'OrderAmended')
 ),
 listed as (
   select distinct on (l.product_id collate "C") l.product_id, l.name, l.category, l.unit_price, l.listed_at
   from listings as l
+  left join removals on removals.product_id = l.product_id
+  where removals.position is null or l.position > removals.position
   order by l.product_id collate "C", l.position desc
 ),
 seen as (
@@ -41,7 +63,8 @@ seen as (
     (array_agg(l.name order by l.position desc, l.line desc) filter (where l.name is not null))[1] as name,
     (array_agg(l.category order by l.position desc, l.line desc) filter (where l.category is not null))[1] as category
   from lines as l
-  where l.product_id is not null
+  left join removals on removals.product_id = l.product_id
+  where l.product_id is not null and (removals.position is null or l.position > removals.position)
   group by l.product_id
 ),
 written as (
@@ -74,6 +97,6 @@ select {payload_sql.all_read("listings", "unit_price", "listed_at")}, {payload_s
 PROJECTION = SqlProjection(
     name="products",
     tables=("shop.products",),
-    event_types=("ProductListed", "OrderPlaced"),
-    statements=(_ADVANCE,),
+    event_types=("ProductListed", "ProductRemoved", "OrderPlaced", "OrderAmended"),
+    statements=(_REMOVE, _ADVANCE),
 )

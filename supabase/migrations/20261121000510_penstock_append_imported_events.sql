@@ -85,9 +85,7 @@ comment on function penstock.classify_by_stream(uuid, regclass, bigint, bigint, 
   'What each row of a range is, if it says what its stream is; and what the stream says now.';
 revoke execute on function penstock.classify_by_stream(uuid, regclass, bigint, bigint, text, text) from public, anon, authenticated;
 
-create function penstock.classify_by_latest(
-  import_id uuid, staged regclass, after bigint, upto bigint, removed text default null
-)
+create function penstock.classify_by_latest(import_id uuid, staged regclass, after bigint, upto bigint)
 returns table (n bigint, outcome text)
 language sql stable rows 100000
 set search_path = ''
@@ -109,9 +107,9 @@ as $$
       coalesce(
         lag(h.payload) over (partition by h.aggregate_type, h.aggregate_id order by h.n),
         (
-          select case when e.event_type = h.event_type then e.payload end from public.event_store as e
-          where e.aggregate_id = h.aggregate_id and e.aggregate_type = h.aggregate_type
-            and (e.event_type = h.event_type or e.event_type = removed)
+          select e.payload from public.event_store as e
+          where e.aggregate_id = h.aggregate_id and e.aggregate_type = h.aggregate_type and e.event_type = h.event_type
+            and not exists (select from penstock.undone_events as u where u.id = e.id)
           order by e.version desc
           limit 1
         )
@@ -119,8 +117,8 @@ as $$
     from penstock.staged_events(staged, after, upto) as h
   ) as g
 $$;
-comment on function penstock.classify_by_latest(uuid, regclass, bigint, bigint, text) is 'What each row of a range is, if it is a state.';
-revoke execute on function penstock.classify_by_latest(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;
+comment on function penstock.classify_by_latest(uuid, regclass, bigint, bigint) is 'What each row of a range is, if it is a state.';
+revoke execute on function penstock.classify_by_latest(uuid, regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.classify_by_id(import_id uuid, staged regclass, after bigint, upto bigint)
 returns table (n bigint, outcome text)
@@ -226,7 +224,7 @@ begin
     'update %s as f set outcome = c.outcome from penstock.%s as c where f.n = c.n', staged,
     case repeat
       when 'stream' then 'classify_by_stream($1, $2, $3, $4, null, $5)'
-      when 'latest' then 'classify_by_latest($1, $2, $3, $4, $5)'
+      when 'latest' then 'classify_by_latest($1, $2, $3, $4)'
       when 'id' then 'classify_by_id($1, $2, $3, $4)'
     end
   ) using import_id, staged, after, upto, removed;

@@ -58,8 +58,8 @@ class EventMapping:
     `metadata` (more of it). It may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the
     hash of the file. `repeat` says how an event is recognised that the store has already:
     by its stream, by being what the stream's latest event of the type says, or by its id.
-    `amendment` is for `stream` alone; without it a stream that says something else rejects the row's lines. `removed`
-    is the event type after which the stream says nothing, as when an import is undone: a row begins it once more.
+    `amendment` and `removed` are for `stream` alone: without an amendment, a stream that says something else rejects
+    the row's lines; after an event of the type `removed` a stream says nothing, and a row begins it once more.
     `regroup`: lines of one event may be spread over the file, so `by` names the field that they have in common.
     """
 

@@ -22,6 +22,9 @@ _FIGURES = {
     "months": "select * from public.monthly_revenue",
     "cohorts": "select * from public.user_cohorts",
     "products": "select product_id, units_sold, revenue, order_count, last_sold_at from public.product_performance",
+    "customers": "select customer_id, name, email, country, registered_at from shop.customers where name is not null",
+    "catalogue": """select product_id, name, category, unit_price, listed_at from shop.products
+      where listed_at is not null""",
     "stock": "select product_id, on_hand, reserved from shop.inventory_current where on_hand <> 0",
 }
 ORDERS = b"order_id,product_id,quantity,unit_price,ordered_at,customer_id\n"

@@ -113,6 +113,40 @@ def test_movements_of_stock_are_taken_back_and_may_be_loaded_again(
     assert account(load(settings, content + b"\n", "inventory")) == ((0, 3, 0) if content == STOCK else (3, 0, 0))
 
 
+REGISTERED = b"customer_id,name,registered_at\nc1,Ann,2025-01-01T00:00:00Z\nc2,Bob,2025-01-02T00:00:00Z\n"
+MOVED = b"customer_id,name,registered_at\nc1,Anna,2025-02-01T00:00:00Z\nc3,Cid,2025-02-01T00:00:00Z\n"
+LISTED = b"sku,name,price,listed_at\nA,Lamp,2,2025-01-01T00:00:00Z\nB,Mug,3,2025-01-01T00:00:00Z\n"
+RELISTED = b"sku,name,price,listed_at\nA,Lamp,4,2025-02-01T00:00:00Z\nC,Cup,3,2025-02-01T00:00:00Z\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "first", "second"),
+    [("customers", REGISTERED, MOVED), ("products", LISTED, RELISTED)],
+    ids=["customers", "products"],
+)
+def test_states_are_again_what_they_were_before_the_import(
+    settings: Settings, connection: psycopg.Connection, target: str, first: bytes, second: bytes
+) -> None:
+    empty = read_figures(settings, connection)
+    one = load(settings, first, target)
+    before = read_figures(settings, connection)
+    for _ in range(2):
+        two = load(settings, second, target)
+        assert account(two) == (2, 0, 0)
+        after = read_figures(settings, connection)
+        assert undo(settings, two.id) == {"removed": 1, "restored": 1, "kept": 0, "events": 3}
+        assert read_figures(settings, connection) == before
+    assert account(load(settings, first + b"\n", target)) == (0, 2, 0)
+    three = load(settings, second, target)
+    assert read_figures(settings, connection) == after
+    assert undo(settings, one.id)["kept"] == 1, "one has been said otherwise since"
+    undo(settings, three.id)
+    assert len(read_figures(settings, connection)[{"customers": target, "products": "catalogue"}[target]]) == 1
+    rebuilt = rebuild(settings, target)
+    assert (rebuilt.deleted, rebuilt.inserted) == (0, 0)
+    assert empty[target] == []
+
+
 def event(stream: str, event_type: str, payload: dict[str, Any], **others: Any) -> bytes:
     kind, name = stream.split("/")
     said = {"aggregate_type": kind, "aggregate_id": name, "event_type": event_type, "payload": payload, **others}
