@@ -88,7 +88,9 @@ def undo_step(connection: Connection, imported: Import) -> None:
         ledger.finish_import(connection, imported.id, "undone")
         return
     undo = dict(imported.result["undo"])
-    appends, undone = _decide(connection, imported, [(kind, name) for _, kind, name in streams], undo)
+    appends, undone = _decide(
+        connection, imported, [(aggregate_type, name) for _, aggregate_type, name in streams], undo
+    )
     append_bulk(connection, appends)
     ids = [event.id for append in appends for event in append.events]
     connection.execute(
@@ -111,9 +113,12 @@ def _decide(
     appends: list[StreamAppend] = []
     undone: list[object] = []
     types, ids = zip(*streams, strict=True)
-    versions = {(kind, name): version for kind, name, version in connection.execute(_LOCK, (list(types), list(ids)))}
-    for (kind, name), events in _live_events(connection, imported, streams):
-        compensation = find_compensation(kind)
+    versions = {
+        (aggregate_type, name): version
+        for aggregate_type, name, version in connection.execute(_LOCK, (list(types), list(ids)))
+    }
+    for (aggregate_type, name), events in _live_events(connection, imported, streams):
+        compensation = find_compensation(aggregate_type)
         assert compensation, "asked before the first step"
         own = [event for event in events if _is_own(event, imported)]
         if not own:  # the events of an order that another import of the same file took back
@@ -126,7 +131,11 @@ def _decide(
         undone += [event.id for event in own]
         if taken.events:
             moment = own[0].metadata["occurred_at"]
-            appends.append(StreamAppend(kind, name, versions[kind, name], [*_new_events(imported, taken, moment)]))
+            appends.append(
+                StreamAppend(
+                    aggregate_type, name, versions[aggregate_type, name], [*_new_events(imported, taken, moment)]
+                )
+            )
     return appends, undone
 
 
@@ -134,9 +143,9 @@ def _live_events(
     connection: Connection, imported: Import, streams: list[tuple[str, str]]
 ) -> Iterator[tuple[tuple[str, str], list[RecordedEvent]]]:
     """The events of each stream without those that were taken back."""
-    sums = [(found := find_compensation(kind)) is not None and found.sums for kind, _ in streams]
+    sums = [(found := find_compensation(aggregate_type)) is not None and found.sums for aggregate_type, _ in streams]
     values = {
-        "types": [kind for kind, _ in streams],
+        "types": [aggregate_type for aggregate_type, _ in streams],
         "ids": [name for _, name in streams],
         "sums": sums,
         "import": str(imported.id),
