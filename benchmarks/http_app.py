@@ -12,6 +12,7 @@ from penstock.http.app import create_app
 from penstock.http.background import Notifiers
 from penstock.http.routing import Json, requires, router
 from penstock.settings import ApiKey, Settings
+from shop import DOMAIN
 
 KEY = "a key of the benchmark"
 routes = router()
@@ -30,6 +31,6 @@ def make() -> FastAPI:
     def nothing(*_: object, **__: object) -> None:
         return None
 
-    app = create_app(settings=settings, notifiers=Notifiers(nothing, nothing, nothing))
+    app = create_app(DOMAIN, settings=settings, notifiers=Notifiers(nothing, nothing, nothing))
     app.router.routes[:0] = routes.routes  # first, as the append is
     return app

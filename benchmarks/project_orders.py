@@ -18,6 +18,7 @@ from benchmarks.harness import METADATA, PAYLOAD, Bench, Figure, timed, url_of
 from penstock.event_store import NewEvent, StreamAppend, append_bulk
 from penstock.postgres import pool
 from penstock.projections import advance, projections, rebuild, rebuilding
+from penstock.projections.projection import place_of
 from penstock.settings import Settings
 
 EVENTS = 500_000
@@ -38,11 +39,17 @@ def orders(number: int) -> Iterator[StreamAppend]:
         yield StreamAppend("order", f"{run}-{order}", "no_stream", events)
 
 
+def identifiers(schema: str, table: str) -> dict[str, sql.Identifier]:
+    """A live table and its namesake in another schema."""
+    live_schema, name = place_of(table)
+    return {"copy": sql.Identifier(schema, name), "live": sql.Identifier(live_schema, name)}
+
+
 def written(connection: psycopg.Connection, schema: str, events: int) -> float:
     """Events a second if their finished rows only had to be written."""
     began = time.perf_counter()
     for table in projections()["orders"].tables:
-        names = {"copy": sql.Identifier(schema, table), "live": sql.Identifier("public", table)}
+        names = identifiers(schema, table)
         connection.execute(sql.SQL("insert into {copy} select * from {live}").format(**names))
     return events / (time.perf_counter() - began)
 
@@ -51,7 +58,7 @@ def write_live(connection: psycopg.Connection, events: int) -> float:
     with connection.transaction(force_rollback=True):
         connection.execute("create schema bench")
         for table in projections()["orders"].tables:
-            names = {"copy": sql.Identifier("bench", table), "live": sql.Identifier("public", table)}
+            names = identifiers("bench", table)
             connection.execute(sql.SQL("create table {copy} (like {live} including all)").format(**names))
         return written(connection, "bench", events)
 

@@ -51,12 +51,18 @@ def test_a_new_prefix_repeats_no_type_that_was_listened_to(connection: psycopg.C
     assert told(settings, "order.paid", "order.*", "order.p*") == [("order.paid", 3)]
 
 
-def test_a_long_past_goes_out_in_portions_between_new_events(
-    connection: psycopg.Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def long_past(connection: psycopg.Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 events, told with no listener for them, and a relay that takes 40 at once."""
     monkeypatch.setattr(relay_module, "MAX_POSITIONS", 40)
     append(connection, "Noted", 100)
     told(settings)
+
+
+@pytest.mark.usefixtures("long_past")
+def test_a_long_past_goes_out_in_portions_between_new_events(
+    connection: psycopg.Connection, settings: Settings
+) -> None:
     outbox = Outbox()
     first = relay(settings, outbox, {"Noted"}, seconds=0)
     assert (first.sent, first.caught_up) == (40, False)
@@ -67,12 +73,8 @@ def test_a_long_past_goes_out_in_portions_between_new_events(
     assert [data["count"] for data in outbox.appended] == [10]
 
 
-def test_the_past_goes_on_where_a_failed_send_left_it(
-    connection: psycopg.Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(relay_module, "MAX_POSITIONS", 40)
-    append(connection, "Noted", 100)
-    told(settings)
+@pytest.mark.usefixtures("long_past")
+def test_the_past_goes_on_where_a_failed_send_left_it(settings: Settings) -> None:
     outbox = Outbox()
     relay(settings, outbox, {"Noted"}, seconds=0)
     outbox.fail = Unavailable("no answer")

@@ -14,7 +14,6 @@ from penstock.settings import Settings
 BUCKET = "imports"
 BLOCK = 1 << 20
 TIMEOUT = httpx.Timeout(30.0, read=120.0)
-SIGNED_FOR_SECONDS = 7200
 LISTED_AT_ONCE = 1000
 _REFUSALS = (400, 403, 409, 413, 415)
 
