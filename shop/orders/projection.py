@@ -74,9 +74,13 @@ def _changed(fields: str) -> str:
     offset 0
   ) as e
   cross join lateral (
-    select count(*) as number from public.event_store as s
-    where s.aggregate_id = e.order_id and s.aggregate_type = 'order'
-      and s.position > %(after)s and s.position <= %(upto)s
+    select count(*) as number
+    from ( -- by the stream: the range would be read once for each order
+      select s.position from public.event_store as s
+      where s.aggregate_id = e.order_id and s.aggregate_type = 'order'
+      offset 0
+    ) as s
+    where s.position > %(after)s and s.position <= %(upto)s
   ) as others
   left join lateral (
     select o.ctid as place, o.status, o.placed_at, o.total from orders as o where o.order_id = e.order_id limit 1
@@ -120,14 +124,20 @@ rewritten as (
     product_id = excluded.product_id, name = excluded.name, category = excluded.category,
     quantity = excluded.quantity, unit_price = excluded.unit_price, amount = excluded.amount
 ),
+lengths as materialized (
+  select c.order_id, coalesce(max(a.line), 0) as length
+  from changed as c
+  left join amended_items as a on a.order_id = c.order_id
+  where c.place is not null
+  group by c.order_id
+),
 surplus as materialized (
   select i.place
-  from changed as c
+  from lengths as l
   cross join lateral (
-    select i.ctid as place, i.line from order_items as i where i.order_id = c.order_id offset 0
+    select i.ctid as place, i.line from order_items as i where i.order_id = l.order_id offset 0
   ) as i
-  where c.place is not null
-    and i.line > (select coalesce(max(a.line), 0) from amended_items as a where a.order_id = c.order_id)
+  where i.line > l.length
 ),
 removed as (
   delete from order_items as i where i.ctid = any (array(select s.place from surplus as s))
