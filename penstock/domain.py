@@ -16,7 +16,9 @@ from typing import Any
 from penstock import payloads
 from penstock.event_store import folds
 from penstock.event_store.folds import Fold
+from penstock.ingest.files import compensation as compensations
 from penstock.ingest.files import target as targets
+from penstock.ingest.files.compensation import Compensation
 from penstock.ingest.files.target import Target
 from penstock.payloads import EventSchema
 from penstock.postgres import migrations
@@ -45,12 +47,13 @@ class Domain:
     """What a business adds; each part may be empty.
 
     `events` are the payloads that webhooks and typed appends are held to, `folds` the states of aggregates,
-    `projections` the read models, `targets` what files may become, `views` the figures that may be read by name,
-    `routes` FastAPI routers and `functions` Inngest functions (the core never looks into these two).
-    `commands` add commands to `penstock` (see `penstock/cli/arguments.py`). `after_import` brings figures up to date
-    when the command line has loaded a file (elsewhere Inngest's event `import/file.loaded` does). `sample` loads
-    something to look at, once, when everything runs on one machine. `migrations` are the files (without `.sql`) that
-    its tables come from: a deployment has no files to see which ones are missing.
+    `projections` the read models, `targets` what files may become, `compensations` what `undo` appends to take
+    their events back, `views` the figures that may be read by name, `routes` FastAPI routers and `functions`
+    Inngest functions (the core never looks into these two). `commands` add commands to `penstock` (see
+    `penstock/cli/arguments.py`). `after_import` brings figures up to date when the command line has loaded a file
+    (elsewhere Inngest's event `import/file.loaded` does). `sample` loads something to look at, once, when
+    everything runs on one machine. `migrations` are the files (without `.sql`) that its tables come from: a
+    deployment has no files to see which ones are missing.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Domain:
     folds: Sequence[Fold[Any]] = ()
     projections: Sequence[Projection] = ()
     targets: Sequence[Target] = ()
+    compensations: Sequence[Compensation] = ()
     views: Sequence[View] = ()
     routes: Sequence[Any] = ()
     functions: Sequence[Any] = ()
@@ -89,6 +93,8 @@ def install(*domains: Domain) -> None:
             projections.register(projection)
         for target in domain.targets:
             targets.register(target)
+        for compensation in domain.compensations:
+            compensations.register(compensation)
         for view in domain.views:
             views.register(view)
         migrations.declare(domain.migrations)

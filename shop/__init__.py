@@ -9,18 +9,22 @@ from penstock.domain import Domain, Local
 from penstock.settings import Settings
 from shop.customers import import_target as customers_target
 from shop.customers import projection as customers
+from shop.customers.compensation import COMPENSATION as CUSTOMERS_UNDONE
 from shop.events import EVENTS
 from shop.figures.views import VIEWS
 from shop.inventory import import_target as inventory_target
 from shop.inventory import projection as inventory
 from shop.inventory import routes as inventory_routes
+from shop.inventory.compensation import COMPENSATION as INVENTORY_UNDONE
 from shop.inventory.fold import FOLD as INVENTORY
 from shop.orders import import_target as orders_target
 from shop.orders import projection as orders
 from shop.orders import routes as orders_routes
+from shop.orders.compensation import COMPENSATION as ORDERS_UNDONE
 from shop.orders.fold import FOLD as ORDER
 from shop.products import import_target as products_target
 from shop.products import projection as products
+from shop.products.compensation import COMPENSATION as PRODUCTS_UNDONE
 
 
 # A deployment has neither the command line nor the extra `local`: what needs them is imported when it is called.
@@ -48,6 +52,7 @@ DOMAIN = Domain(
     folds=(ORDER, INVENTORY),
     projections=(orders.PROJECTION, customers.PROJECTION, products.PROJECTION, inventory.PROJECTION),
     targets=(orders_target.TARGET, customers_target.TARGET, products_target.TARGET, inventory_target.TARGET),
+    compensations=(ORDERS_UNDONE, CUSTOMERS_UNDONE, PRODUCTS_UNDONE, INVENTORY_UNDONE),
     views=VIEWS,
     routes=(orders_routes.routes, inventory_routes.routes),
     commands=(_add_commands,),

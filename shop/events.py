@@ -93,6 +93,16 @@ class OrderPlaced(Payload):
         return self
 
 
+class OrderAmended(OrderPlaced):
+    """The whole order as it is from now on, in place of what `OrderPlaced` said; its status stays."""
+
+
+class OrderVoided(Payload):
+    """The order was never placed: it counts in no figure. An `OrderPlaced` after it begins the order again."""
+
+    reason: Text | None = None
+
+
 class PaymentReceived(Payload):
     amount: Money
     method: Text | None = None
@@ -137,6 +147,12 @@ class ProductListed(Payload):
     unit_price: Money | None = None
 
 
+class ProductRemoved(Payload):
+    """What was listed of it before no longer holds."""
+
+    product_id: Identifier
+
+
 class CustomerRegistered(Payload):
     customer_id: Identifier
     name: Text | None = None
@@ -145,8 +161,16 @@ class CustomerRegistered(Payload):
     registered_at: OccurredAt
 
 
+class CustomerRemoved(Payload):
+    """What was registered of the customer before no longer holds."""
+
+    customer_id: Identifier
+
+
 EVENTS: Final = (
     EventSchema(OrderPlaced, "order", "order_id", time_field="placed_at"),
+    EventSchema(OrderAmended, "order", "order_id", time_field="placed_at"),
+    EventSchema(OrderVoided, "order", "order_id"),
     EventSchema(PaymentReceived, "order", "order_id"),
     EventSchema(OrderShipped, "order", "order_id"),
     EventSchema(OrderDelivered, "order", "order_id"),
@@ -155,7 +179,9 @@ EVENTS: Final = (
     EventSchema(InventoryAdjusted, "inventory", "product_id"),
     EventSchema(StockReserved, "inventory", "product_id"),
     EventSchema(ProductListed, "product", "product_id"),
+    EventSchema(ProductRemoved, "product", "product_id"),
     EventSchema(CustomerRegistered, "customer", "customer_id", time_field="registered_at"),
+    EventSchema(CustomerRemoved, "customer", "customer_id"),
 )
 
 

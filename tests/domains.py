@@ -7,7 +7,7 @@ from typing import Any
 from penstock import domain, payloads
 from penstock.domain import Domain, install
 from penstock.event_store import folds
-from penstock.ingest.files import target
+from penstock.ingest.files import compensation, target
 from penstock.postgres import migrations
 from penstock.projections import projection
 from penstock.views import registry as views
@@ -18,6 +18,7 @@ _REGISTRIES: tuple[Any, ...] = (
     migrations._declared,
     payloads._registry,
     projection._registry,
+    compensation._registry,
     target._registry,
     views._registry,
 )

@@ -4,6 +4,7 @@ Its tables are in `tests/tickets.sql`, applied beside the package's migrations; 
 needed.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,11 +13,12 @@ from fastapi import Path, Request
 
 from penstock.domain import Domain
 from penstock.errors import NotFound
-from penstock.event_store import NewEvent, append, read_checkpoint
+from penstock.event_store import NewEvent, RecordedEvent, append, read_checkpoint
 from penstock.http.background import relay_after
 from penstock.http.parameters import Answer, WaitFor
 from penstock.http.read_your_writes import read_when_ready
 from penstock.http.routing import Json, requires, router, settings_of
+from penstock.ingest.files.compensation import Compensation, TakenBack
 from penstock.ingest.files.parse.types import Identifier as IdentifierField
 from penstock.ingest.files.parse.types import Integer, Number, Timestamp
 from penstock.ingest.files.parse.types import Text as TextField
@@ -47,6 +49,14 @@ class TicketOpened(Payload):
 
 class TicketClosed(Payload):
     reason: Text | None = None
+
+
+class TicketWithdrawn(Payload):
+    ticket_id: Identifier
+
+
+def _withdraw(before: Sequence[RecordedEvent], own: Sequence[RecordedEvent]) -> TakenBack | None:
+    return None if before else TakenBack([NewEvent("TicketWithdrawn", {"ticket_id": own[0].aggregate_id})])
 
 
 _PROJECT = f"""
@@ -111,7 +121,7 @@ TARGET = Target(
         Field("opened_at", Timestamp(of_event=True), True, ("created_at", "date")),
         Field("price", Number(positive=True), True, ("each",)),
     ),
-    into=EventMapping(_SELECT, repeat="stream", by="ticket_id"),
+    into=EventMapping(_SELECT, repeat="stream", by="ticket_id", removed="TicketWithdrawn"),
 )
 
 VIEWS = (
@@ -172,6 +182,23 @@ def read_ticket(connection: Connection, ticket_id: str) -> dict[str, Any]:
 EVENTS = (
     EventSchema(TicketOpened, "ticket", "ticket_id", time_field="opened_at"),
     EventSchema(TicketClosed, "ticket", "ticket_id"),
+    EventSchema(TicketWithdrawn, "ticket", "ticket_id"),
 )
 FUNCTIONS = (*standard.FUNCTIONS, projection_function("tickets"))
-DOMAIN = Domain("tickets", events=EVENTS, projections=(PROJECTION,), targets=(TARGET,), views=VIEWS, routes=(routes,))
+COMPENSATION = Compensation(
+    "ticket",
+    _withdraw,
+    alone=frozenset({"TicketOpened"}),
+    begins=frozenset({"TicketOpened"}),
+    together=frozenset({"TicketClosed"}),
+)
+
+DOMAIN = Domain(
+    "tickets",
+    events=EVENTS,
+    projections=(PROJECTION,),
+    targets=(TARGET,),
+    compensations=(COMPENSATION,),
+    views=VIEWS,
+    routes=(routes,),
+)

@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"examples:{_EXAMPLES}"
     parser.add_argument("file", help="the file, also gzip; - for standard input; or the word undo")
-    parser.add_argument("id", nargs="?", help="with undo: the import into a table that is taken back")
+    parser.add_argument("id", nargs="?", help="with undo: the import that is taken back")
     parser.add_argument("--target", help="what its rows become: orders, customers, products, …")
     parser.add_argument("--dry-run", action="store_true", help="only look: mapping, types, counts, the first 20 rows")
     parser.add_argument("--reject-limit", type=_count, metavar="N", help="stop after so many rejected lines")

@@ -41,14 +41,20 @@ def import_file(options: argparse.Namespace) -> int:
 
 
 def undo_import(options: argparse.Namespace) -> int:
-    """Take an import into a table back: rows that it added go, rows that it changed are as they were."""
-    undone = files.undo_import(reachable_settings(), _import_id(options.id))
+    """Take an import back: what it added goes, what it changed is as it was. Stopped in the middle, it goes on."""
+    settings = reachable_settings()
+    undone = files.undo_import(settings, _import_id(options.id))
+    if undone.result["undo"].get("events"):
+        try_relay(settings)
+        _compute_figures(settings)
     if options.json:
         print_json(undone.as_json())
         return 0
     counts = undone.result["undo"]
+    what = f"by {counts['events']:,} events: " if "events" in counts else ""
+    of_what = "" if "events" in counts else " rows"
     print(
-        f"undone: {counts['removed']:,} rows removed, {counts['restored']:,} restored,"
+        f"undone: {what}{counts['removed']:,}{of_what} removed, {counts['restored']:,} restored,"
         f" {counts['kept']:,} kept because they were changed since (import {undone.id})"
     )
     return 0

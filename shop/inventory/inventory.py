@@ -15,7 +15,7 @@ from shop.events import InventoryAdjusted, StockReserved
 
 AGGREGATE_TYPE: Final = "inventory"
 
-_CHANGE: Final = {"InventoryAdjusted": "delta", "StockReserved": "quantity"}
+CHANGES: Final = {"InventoryAdjusted": "delta", "StockReserved": "quantity"}
 _WHOLE_NUMBER: Final = re.compile(r"[+-]?(?=[0-9])0*+[0-9]{0,10}(?:\.0*+)?")
 
 
@@ -34,9 +34,9 @@ class Inventory:
 
 def evolve(inventory: Inventory, event_type: str, payload: Mapping[str, Any]) -> Inventory:
     """Fold one event, by the rules of the read model: what it cannot read, and parks, changes nothing here either."""
-    if event_type not in _CHANGE or not _may_name_an_order(payload.get("order_id")):
+    if event_type not in CHANGES or not _may_name_an_order(payload.get("order_id")):
         return inventory
-    change = read_whole_number(payload.get(_CHANGE[event_type]))
+    change = read_whole_number(payload.get(CHANGES[event_type]))
     if change is None:
         return inventory
     if event_type == "InventoryAdjusted":

@@ -3,11 +3,13 @@
 The order's time is that of its earliest line, its total the exact sum over its lines. A line may give `unit_price`,
 or `amount` for the whole line. A category or name that the file does not give is taken from the catalogue: from the
 listing of the latest time that is there when the file is loaded.
+An order that is stored and that a file says otherwise is amended, as `shop.amend_order` has it.
 """
 
 from penstock.ingest.files.parse.types import Code, Identifier, Integer, Number, Text, Timestamp
-from penstock.ingest.files.target import MOMENT, EventMapping, Field, Profile, Target
+from penstock.ingest.files.target import MOMENT, Amendment, EventMapping, Field, Profile, Target
 from shop.events import MAX_NAME
+from shop.orders.order import AMENDED, VOIDED
 
 _ONLINE_RETAIL = Profile(
     "online_retail",
@@ -41,6 +43,7 @@ with wanted as materialized (
     from public.event_store as l
     where l.aggregate_id = w.product_id collate "default" and l.aggregate_type = 'product'
       and l.event_type = 'ProductListed'
+      and not exists (select from penstock.undone_events as u where u.id = l.id)
     order by penstock.event_time(l.metadata, l.created_at) desc, l.version desc
     limit 1
   ) as e
@@ -105,7 +108,13 @@ TARGET = Target(
         Field("country", Text(at_most=100), False, ("ship country", "customer country")),
         Field("currency", Code(3), False, ("currency code",)),
     ),
-    into=EventMapping(_SELECT, repeat="stream", by="order_id"),
+    into=EventMapping(
+        _SELECT,
+        repeat="stream",
+        by="order_id",
+        amendment=Amendment(AMENDED, "shop.amend_order"),
+        removed=VOIDED,
+    ),
     one_of=(("amount", "unit_price"),),
     defaults={"currency": "USD"},
     profiles=(_ONLINE_RETAIL, _COMPLETE_JOURNEY),

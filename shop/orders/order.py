@@ -5,14 +5,15 @@
       └───cancel─────┴──► cancelled
 
 A paid order may be completed at once: a shop that hands goods over the counter ships nothing. Nothing that has been
-shipped can be cancelled, and nothing can follow `completed` or `cancelled`.
+shipped can be cancelled, and no step can follow `completed` or `cancelled`. `OrderAmended` says what an order is from
+then on and keeps its status. `OrderVoided` takes the order back, whatever its status; it may be placed again.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 from penstock.errors import ImpossibleStep, InvalidInput, NotFound
 from penstock.payloads import Payload
@@ -33,6 +34,11 @@ STATUS_AFTER: Final[Mapping[str, Status]] = {
 }
 """What each event after `OrderPlaced` makes of an order; the read model `orders` takes its steps from here."""
 
+VOIDED: Final = "OrderVoided"
+AMENDED: Final = "OrderAmended"
+CONTENT: Final = ("OrderPlaced", AMENDED)
+"""The events that say what an order is: the last of them holds."""
+
 _FINAL: Final = ("completed", "cancelled")
 _RANK: Final = {status: 5 if status in _FINAL else place for place, status in enumerate(get_args(Status), 1)}
 ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -47,9 +53,12 @@ ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Order:
-    """`status` is None until the order is placed. Money is text, as in the events."""
+    """`status` is None until the order is placed. Money is text, as in the events.
 
-    status: Status | None = None
+    A `voided` order has nothing but that status, and no row in the read model.
+    """
+
+    status: Status | Literal["voided"] | None = None
     customer_id: str | None = None
     currency: str | None = None
     country: str | None = None
@@ -65,15 +74,27 @@ class Order:
 def evolve(order: Order, event_type: str, payload: Mapping[str, Any]) -> Order:
     """Fold one event, by the rules of the read model `orders`: the furthest step counts, the first placing holds."""
     if event_type == "OrderPlaced":
-        return order if order.status else _placed(payload)
+        return order if is_open(order) else _placed(payload)
+    if not is_open(order):
+        return order
+    if event_type == AMENDED:
+        said = _placed(payload)
+        return replace(said, status=order.status, placed_at=said.placed_at or order.placed_at)
+    if event_type == VOIDED:
+        return Order(status="voided")
     status = STATUS_AFTER.get(event_type)
-    if status is None or order.status is None or _RANK[status] < _RANK[order.status]:
+    if status is None or _RANK[status] < _RANK[cast(Status, order.status)]:
         return order
     return replace(order, status=status)
 
 
+def is_open(order: Order) -> bool:
+    """Whether it has been placed and not been taken back."""
+    return order.status not in (None, "voided")
+
+
 def place(order: Order, placed: OrderPlaced) -> OrderPlaced:
-    if order.status is not None:
+    if is_open(order):
         raise ImpossibleStep(
             f"order {placed.order_id} exists already: it is {order.status}",
             order_id=placed.order_id,

@@ -2,12 +2,13 @@
 
 An order begins with the first `OrderPlaced` of its stream; what comes before that, and a second one, changes nothing.
 Steps move an order forward only: the furthest step is its status. `completed` and `cancelled` end it, and of those two
-the later one holds, so a completed order that is cancelled takes its revenue back.
+the later one holds, so a completed order that is cancelled takes its revenue back. `OrderAmended` replaces what an
+order is, and keeps its status; `OrderVoided` removes the order, which may then begin once more.
 """
 
 from penstock.projections import payload_sql
 from penstock.projections.projection import SqlProjection
-from shop.orders.order import STATUS_AFTER
+from shop.orders.order import AMENDED, STATUS_AFTER, VOIDED
 
 
 def _status_after(before: str) -> str:
@@ -55,30 +56,126 @@ def _placed(fields: str) -> str:
 )"""  # noqa: S608
 
 
+def _changed(fields: str) -> str:
+    """The orders that a range amends or voids; `place` is the row before it, null if the order is not there.
+
+    Such an order must have no other event in the range: else the error has the runner halve it. So each event meets
+    the row that those before it left, and whether it can be read never depends on those after it.
+    """
+    return f"""changed as materialized (
+  select
+    e.*, o.place, o.status, o.placed_at as placed_before, o.total as total_before,
+    case when others.number > 1 then ('a range with several events of order ' || e.order_id)::integer end as alone
+  from (
+    select e.aggregate_id as order_id, e.position, e.version, e.event_type, {fields}
+    from public.current_events as e
+    where e.position > %(after)s and e.position <= %(upto)s
+      and e.aggregate_type = 'order' and e.event_type in ('{AMENDED}', '{VOIDED}')
+    offset 0
+  ) as e
+  cross join lateral (
+    select count(*) as number
+    from ( -- by the stream: the range would be read once for each order
+      select s.position from public.event_store as s
+      where s.aggregate_id = e.order_id and s.aggregate_type = 'order'
+      offset 0
+    ) as s
+    where s.position > %(after)s and s.position <= %(upto)s
+  ) as others
+  left join lateral (
+    select o.ctid as place, o.status, o.placed_at, o.total from orders as o where o.order_id = e.order_id limit 1
+  ) as o on true
+)"""  # noqa: S608
+
+
+def _items_of(events: str) -> str:
+    return f"""
+  select
+    i.order_id, i.line, i.product_id, i.name, i.category, i.quantity, i.unit_price,
+    coalesce(i.amount, i.quantity * i.unit_price) as amount
+  from (
+    select
+      e.order_id, item.ordinality as line,
+      {payload_sql.identifier("item.value -> 'product_id'", "product_id")} as product_id,
+      nullif(item.value ->> 'name', '') as name,
+      nullif(item.value ->> 'category', '') as category,
+      {payload_sql.whole_number("item.value ->> 'quantity'")} as quantity,
+      (item.value ->> 'unit_price')::numeric as unit_price,
+      (item.value ->> 'amount')::numeric as amount
+    from {events} as e
+    cross join lateral {payload_sql.elements("e.items")} as item
+    offset 0 -- keeps the planner from computing quantity and price once more for the amount
+  ) as i"""  # noqa: S608
+
+
 # Before the orders, which say what was placed already.
 _ADD_ITEMS = f"""
-with {_placed("e.payload -> 'items' as items")}
-insert into order_items (order_id, line, product_id, name, category, quantity, unit_price, amount)
-select
-  i.order_id, i.line, i.product_id, i.name, i.category, i.quantity, i.unit_price,
-  coalesce(i.amount, i.quantity * i.unit_price)
-from (
-  select
-    e.order_id, item.ordinality as line,
-    {payload_sql.identifier("item.value -> 'product_id'", "product_id")} as product_id,
-    nullif(item.value ->> 'name', '') as name,
-    nullif(item.value ->> 'category', '') as category,
-    {payload_sql.whole_number("item.value ->> 'quantity'")} as quantity,
-    (item.value ->> 'unit_price')::numeric as unit_price,
-    (item.value ->> 'amount')::numeric as amount
-  from placed as e
-  cross join lateral {payload_sql.elements("e.items")} as item
-  offset 0 -- keeps the planner from computing quantity and price once more for the amount
-) as i
+with {_placed("e.payload -> 'items' as items")},
+{_changed("e.payload -> 'items' as items")},
+amended as materialized (
+  select c.order_id, c.items from changed as c where c.place is not null and c.event_type = '{AMENDED}'
+),
+amended_items as materialized ({_items_of("amended")}
+),
+rewritten as (
+  insert into order_items as i (order_id, line, product_id, name, category, quantity, unit_price, amount)
+  select a.* from amended_items as a
+  on conflict (order_id, line) do update set
+    product_id = excluded.product_id, name = excluded.name, category = excluded.category,
+    quantity = excluded.quantity, unit_price = excluded.unit_price, amount = excluded.amount
+),
+lengths as materialized (
+  select c.order_id, coalesce(max(a.line), 0) as length
+  from changed as c
+  left join amended_items as a on a.order_id = c.order_id
+  where c.place is not null
+  group by c.order_id
+),
+surplus as materialized (
+  select i.place
+  from lengths as l
+  cross join lateral (
+    select i.ctid as place, i.line from order_items as i where i.order_id = l.order_id offset 0
+  ) as i
+  where i.line > l.length
+),
+removed as (
+  delete from order_items as i where i.ctid = any (array(select s.place from surplus as s))
+),
+added as (
+  insert into order_items (order_id, line, product_id, name, category, quantity, unit_price, amount)
+  select i.* from ({_items_of("placed")}) as i
+)
+select {payload_sql.all_read("changed", "alone")}
 """  # noqa: S608
+
+
+def _total(events: str) -> str:
+    return f"""coalesce(
+      {events}.total::numeric,
+      (
+        select sum(coalesce(
+          (item.value ->> 'amount')::numeric,
+          {payload_sql.whole_number("item.value ->> 'quantity'")} * (item.value ->> 'unit_price')::numeric
+        ))
+        from {payload_sql.elements(f"{events}.items")} as item
+      ),
+      0
+    )"""  # noqa: S608
+
 
 _ADVANCE_ORDERS = f"""
 with {_placed(_PLACED_FIELDS)},
+{_changed(_PLACED_FIELDS)},
+amended as materialized (
+  select
+    c.order_id, c.place, c.placed_before, c.total_before, c.position, c.version, c.currency, c.country,
+    {payload_sql.identifier("c.customer_id", "customer_id")} as customer_id,
+    {_total("c")} as total,
+    coalesce({payload_sql.time("c.placed_at")}, c.placed_before) as placed_at
+  from changed as c
+  where c.place is not null and c.event_type = '{AMENDED}'
+),
 -- Each time is read, also of a step that changes nothing: the cut of the ranges must not decide on that.
 moments as materialized (
   select e.order_id, e.position, e.version, e.event_type,
@@ -125,17 +222,7 @@ new_orders as (
     {_status_after("'placed'")},
     e.currency,
     e.country,
-    coalesce(
-      e.total::numeric,
-      (
-        select sum(coalesce(
-          (item.value ->> 'amount')::numeric,
-          {payload_sql.whole_number("item.value ->> 'quantity'")} * (item.value ->> 'unit_price')::numeric
-        ))
-        from {payload_sql.elements("e.items")} as item
-      ),
-      0
-    ),
+    {_total("e")},
     coalesce({payload_sql.time("e.placed_at")}, {payload_sql.time("e.occurred_at")}, e.created_at),
     s.paid_at, s.shipped_at, s.delivered_at, s.completed_at, s.cancelled_at,
     coalesce(s.version, e.version), e.position, coalesce(s.position, e.position)
@@ -158,12 +245,39 @@ moved_orders as (
   where o.ctid = any (array(select known.place from known)) and o.order_id = s.order_id
   returning o.placed_at, o.total, o.status, known.status as status_before
 ),
+amended_orders as (
+  update orders as o set
+    customer_id = a.customer_id,
+    currency = a.currency,
+    country = a.country,
+    total = a.total,
+    placed_at = a.placed_at,
+    placed_position = a.position, -- another one for each amendment: the days are marked even if the total stays
+    version = a.version,
+    position = a.position
+  from amended as a
+  where o.ctid = any (array(select a.place from amended as a)) and o.order_id = a.order_id
+  returning o.placed_at, o.total, o.status, a.placed_before, a.total_before
+),
+voided_orders as (
+  delete from orders as o
+  where o.ctid = any (
+    array(select c.place from changed as c where c.place is not null and c.event_type = '{VOIDED}')
+  )
+  returning o.placed_at, o.total, o.status
+),
 changes as (
   select n.placed_at, n.total, 1 as placed, (n.status = 'completed')::integer as completed from new_orders as n
   union all
   select m.placed_at, m.total, 0, (m.status = 'completed')::integer - (m.status_before = 'completed')::integer
   from moved_orders as m
   where (m.status = 'completed') <> (m.status_before = 'completed')
+  union all
+  select a.placed_at, a.total, 1, (a.status = 'completed')::integer from amended_orders as a
+  union all
+  select a.placed_before, a.total_before, -1, -(a.status = 'completed')::integer from amended_orders as a
+  union all
+  select v.placed_at, v.total, -1, -(v.status = 'completed')::integer from voided_orders as v
 ),
 hours as (
   insert into revenue_by_hour as r (hour, placed_count, order_count, revenue)
@@ -177,13 +291,13 @@ hours as (
     order_count = r.order_count + excluded.order_count,
     revenue = r.revenue + excluded.revenue
 )
-select {payload_sql.all_read("moments", "occurred_at")}
+select {payload_sql.all_read("moments", "occurred_at")}, {payload_sql.all_read("changed", "alone")}
 """  # noqa: S608
 
 PROJECTION = SqlProjection(
     name="orders",
     tables=("shop.orders", "shop.order_items", "public.revenue_by_hour"),
-    event_types=("OrderPlaced", *STATUS_AFTER),
+    event_types=("OrderPlaced", AMENDED, VOIDED, *STATUS_AFTER),
     statements=(_ADD_ITEMS, _ADVANCE_ORDERS),
     independent=True,
 )

@@ -1,14 +1,35 @@
 """Products, listed or seen on an order line.
 
 The latest listing by its time holds as a whole, whatever came in last; of two at one time the later position. A product
-nobody has listed takes name and category from the line of the latest order that gives them.
+nobody has listed takes name and category from the line of the latest order that gives them. `ProductRemoved` takes the
+product away, until it is listed or seen again.
 """
 
 from penstock.projections import payload_sql
 from penstock.projections.projection import SqlProjection
 
+_REMOVALS = """removals as materialized (
+  select e.aggregate_id as product_id, max(e.position) as position
+  from public.current_events as e
+  where e.position > %(after)s and e.position <= %(upto)s
+    and e.aggregate_type = 'product' and e.event_type = 'ProductRemoved'
+  group by e.aggregate_id
+)"""
+
+# What was known before the range. Of the range itself, what comes before a removal is passed over below.
+_REMOVE = f"""
+with {_REMOVALS},
+removed as materialized (
+  select p.place
+  from removals as r
+  cross join lateral (select p.ctid as place from products as p where p.product_id = r.product_id limit 1) as p
+)
+delete from products as p where p.ctid = any (array(select r.place from removed as r))
+"""  # noqa: S608
+
 _ADVANCE = f"""
-with listings as materialized (
+with {_REMOVALS},
+listings as materialized (
   select
     e.aggregate_id as product_id, e.position,
     nullif(e.payload ->> 'name', '') as name,
@@ -31,7 +52,7 @@ lines as materialized (
       ) as placed_at
     from public.current_events as e
     where e.position > %(after)s and e.position <= %(upto)s
-      and e.aggregate_type = 'order' and e.event_type = 'OrderPlaced'
+      and e.aggregate_type = 'order' and e.event_type in ('OrderPlaced', 'OrderAmended')
     offset 0
   ) as o
   cross join lateral {payload_sql.elements("o.items")} as item
@@ -39,6 +60,8 @@ lines as materialized (
 listed as (
   select distinct on (l.product_id collate "C") l.product_id, l.name, l.category, l.unit_price, l.listed_at
   from listings as l
+  left join removals on removals.product_id = l.product_id
+  where removals.position is null or l.position > removals.position
   order by l.product_id collate "C", l.listed_at desc, l.position desc
 ),
 seen as (
@@ -51,7 +74,8 @@ seen as (
     (array_agg(l.category order by l.placed_at desc, l.position desc, l.line desc)
       filter (where l.category is not null))[1] as category
   from lines as l
-  where l.product_id is not null
+  left join removals on removals.product_id = l.product_id
+  where l.product_id is not null and (removals.position is null or l.position > removals.position)
   group by l.product_id
 ),
 written as (
@@ -96,6 +120,6 @@ select
 PROJECTION = SqlProjection(
     name="products",
     tables=("shop.products",),
-    event_types=("ProductListed", "OrderPlaced"),
-    statements=(_ADVANCE,),
+    event_types=("ProductListed", "ProductRemoved", "OrderPlaced", "OrderAmended"),
+    statements=(_REMOVE, _ADVANCE),
 )

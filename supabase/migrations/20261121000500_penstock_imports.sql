@@ -3,6 +3,8 @@
 --   raw.import_rejects   every line that was refused: number, field, reason, the line as it came
 --   raw.import_batches    which stretch of a file went into a table in which way, for `undo`
 --   raw.import_changes   what a table's row was before an import changed it, for `undo`
+--   raw.import_undo      the streams that `undo` has still to take an import of events back from
+--   penstock.undone_events   events that count for nothing: those that were taken back, and those that did it
 -- A batch of a file is one transaction that moves the offset, the counts and the rows together; that is what makes
 -- an import resumable at any point. Staged rows live in unlogged tables of their own, staging.import_<id>_…: a crash
 -- of the server empties them, the count shows it, and the import starts over. read = loaded + rejected + duplicate
@@ -43,7 +45,8 @@ create table raw.imports (
   constraint imports_pkey primary key (id),
   constraint imports_state_check
     check (state in (
-      'uploading', 'waiting', 'loading', 'forming', 'appending', 'completed', 'failed', 'aborted', 'undone')),
+      'uploading', 'waiting', 'loading', 'forming', 'appending', 'completed', 'failed', 'aborted', 'undoing',
+      'undone')),
   constraint imports_account_check check (rows_read = loaded + rejected + duplicate + pending)
 );
 -- the same file read in the same way for the same target is one import, unless that one failed or was taken back
@@ -59,7 +62,7 @@ comment on column raw.imports.size_bytes is 'Size of the file as it was given, c
 comment on column raw.imports.options is 'How the caller asked for the file to be read.';
 comment on column raw.imports.fingerprint is 'Of the content and of how it is read: the same again adds nothing.';
 comment on column raw.imports.plan is 'How it is read: dialect, columns and types, as found in its first rows; null before.';
-comment on column raw.imports.state is 'How far it is; completed, failed, aborted and undone are final.';
+comment on column raw.imports.state is 'How far it is; completed, failed, aborted and undone are final; one that is undoing is undone by the next call of undo.';
 comment on column raw.imports.error is 'Why it failed, or what the last attempt met.';
 comment on column raw.imports.offset_bytes is 'Where the next batch begins, in the decompressed content as UTF-8.';
 comment on column raw.imports.source_bytes is 'How much of the file as it is stored has been read, for the progress.';
@@ -148,6 +151,65 @@ comment on column raw.import_changes.after is 'The row as the import left it.';
 alter table raw.import_changes enable row level security;
 revoke all on raw.import_changes from public, anon, authenticated, service_role;
 grant select, insert, update, delete on raw.import_changes to service_role;
+
+create table raw.import_undo (
+  import_id uuid not null,
+  n bigint not null,
+  aggregate_type text not null,
+  aggregate_id text not null,
+  event_types text[] not null,
+  constraint import_undo_pkey primary key (import_id, n),
+  constraint import_undo_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
+);
+comment on table raw.import_undo is 'The streams to which an import brought events, while it is being undone.';
+comment on column raw.import_undo.import_id is 'The import: raw.imports.id.';
+comment on column raw.import_undo.n is 'From 1, in the order of the import''s events; `progress.undone` of the import says how far it is.';
+comment on column raw.import_undo.aggregate_type is 'First part of the stream''s name.';
+comment on column raw.import_undo.aggregate_id is 'Second part of the stream''s name.';
+comment on column raw.import_undo.event_types is 'Types of the events that the import brought to the stream.';
+alter table raw.import_undo enable row level security;
+revoke all on raw.import_undo from public, anon, authenticated, service_role;
+grant select, insert, update, delete on raw.import_undo to service_role;
+
+-- Not with the import: that an event was taken back holds for as long as the event is there.
+create table penstock.undone_events (
+  id uuid not null,
+  constraint undone_events_pkey primary key (id)
+);
+comment on table penstock.undone_events is 'Events that `undo` of an import took back, and the events that it appended for that: without both, a stream reads as if the import had never been.';
+comment on column penstock.undone_events.id is 'The event: event_store.id.';
+alter table penstock.undone_events enable row level security;
+revoke all on penstock.undone_events from public, anon, authenticated, service_role;
+grant select on penstock.undone_events to service_role;
+
+create function penstock.imported_streams(import_id uuid)
+returns table (aggregate_type text, aggregate_id text, event_types text[], first_position bigint)
+language sql stable rows 100000
+set search_path = ''
+as $$
+  with recursive types as (
+    (select e.event_type from public.event_store as e order by e.event_type limit 1)
+    union all
+    select (select e.event_type from public.event_store as e where e.event_type > t.event_type order by e.event_type limit 1)
+    from types as t
+    where t.event_type is not null
+  )
+  select e.aggregate_type, e.aggregate_id, array_agg(distinct e.event_type), min(e.position)
+  from raw.imports as i
+  cross join types as t
+  -- by time: nothing else in the store's indexes leads from an import to its events
+  cross join lateral (
+    select e.aggregate_type, e.aggregate_id, e.event_type, e.position
+    from public.event_store as e
+    where e.event_type = t.event_type and e.created_at >= i.created_at and e.created_at <= coalesce(i.finished_at, now())
+      and e.metadata ->> 'correlation_id' = imported_streams.import_id::text
+      and e.metadata ->> 'causation_id' like 'import:' || imported_streams.import_id || '#line %'
+  ) as e
+  where i.id = imported_streams.import_id
+  group by e.aggregate_type, e.aggregate_id
+$$;
+comment on function penstock.imported_streams(uuid) is 'The streams to which an import brought events, and of which types.';
+revoke execute on function penstock.imported_streams(uuid) from public, anon, authenticated;
 
 -- The id of an imported event follows from what it says, so that the same event has the same id in every run. It
 -- begins with the time of the event (as UUIDv7 does), which keeps the ids of a file together in the index; the rest

@@ -1,7 +1,7 @@
 -- From staged to stored events, many streams in one call. Staged is a table staging.import_<id>_events, each row of which
 -- has its events' metadata already.
---   penstock.classify_imported_events    what each row is: new, a duplicate, or in conflict with what is stored
---   penstock.append_new_streams  append rows each of which begins a stream; classify only if a stream was there
+--   penstock.classify_imported_events    what each row is: new, a duplicate, amending, or in conflict with what is stored
+--   penstock.append_new_streams  append rows each of which begins a stream, or nothing if a stream was there
 --   penstock.append_imported_events   the one way in: classify a range of rows of any streams, then append the new ones
 -- Stream rows are locked before anything is classified: the import that inserts one has won the stream, and two imports
 -- of one file at once cannot both append an order. Stream rows are locked in the one order
@@ -26,19 +26,6 @@ end $$;
 comment on function penstock.lock_imported_streams(regclass, bigint, bigint) is 'Lock the stream rows of a range of staged events; new streams get a row at version 0.';
 revoke execute on function penstock.lock_imported_streams(regclass, bigint, bigint) from public, anon, authenticated;
 
-create function penstock.without_catalogue(payload jsonb) returns jsonb
-language sql immutable parallel safe
-set search_path = ''
-as $$
-  select case when jsonb_typeof(payload -> 'items') = 'array' then
-    payload || jsonb_build_object('items', (
-      select jsonb_agg(i.item - 'name' - 'category' order by i.place)
-      from jsonb_array_elements(payload -> 'items') with ordinality as i (item, place)))
-  else payload end
-$$;
-comment on function penstock.without_catalogue(jsonb) is 'An order without the names and categories that the catalogue may have changed since.';
-revoke execute on function penstock.without_catalogue(jsonb) from public, anon, authenticated;
-
 create type penstock.imported_event as (
   n bigint, first_ord bigint, aggregate_type text, aggregate_id text, id uuid, event_type text,
   occurred_at timestamptz, payload jsonb, event_metadata jsonb
@@ -58,28 +45,50 @@ end $$;
 comment on function penstock.staged_events(regclass, bigint, bigint) is 'A range of an import''s staged events.';
 revoke execute on function penstock.staged_events(regclass, bigint, bigint) from public, anon, authenticated;
 
-create function penstock.classify_by_stream(import_id uuid, staged regclass, after bigint, upto bigint)
-returns table (n bigint, outcome text)
+create function penstock.classify_by_stream(
+  import_id uuid, staged regclass, after bigint, upto bigint, amended text default null, removed text default null
+)
+returns table (n bigint, outcome text, loaded_as text, stored jsonb)
 language sql stable rows 100000
 set search_path = ''
 as $$
-  -- a row begins its stream: one that exists begins with the same event, or another
+  -- a row says what its stream is; the stream's latest event that says so may say the same, or something else
   select g.n, case
-    when e.version is null then 'new'
-    when e.event_type = g.event_type and (
-      e.payload = g.payload or penstock.without_catalogue(e.payload) = penstock.without_catalogue(g.payload))
-    then case when e.metadata ->> 'causation_id' = g.event_metadata ->> 'causation_id' then 'loaded' else 'duplicate' end
-    else 'conflict'
-  end
+      when s.version is null or s.version = 0 then 'new'
+      when own.event_type is not null then 'loaded'
+      when latest.event_type = removed then 'new'
+      when latest.payload = g.payload then 'duplicate'
+      else 'conflict'
+    end,
+    own.event_type, latest.payload
   from penstock.staged_events(staged, after, upto) as g
+  -- each of these by the index, however large the store is
   left join lateral (
-    select e.version, e.event_type, e.payload, e.metadata from public.event_store as e
-    where e.aggregate_id = g.aggregate_id and e.version = 1 and e.aggregate_type = g.aggregate_type
+    select s.version from penstock.streams as s
+    where s.aggregate_id = g.aggregate_id and s.aggregate_type = g.aggregate_type
     offset 0
-  ) as e on true
+  ) as s on true
+  left join lateral (
+    select e.event_type, e.payload
+    from public.current_events as e
+    where e.aggregate_id = g.aggregate_id and e.aggregate_type = g.aggregate_type
+      and (e.event_type = g.event_type or e.event_type = amended or e.event_type = removed)
+    order by e.version desc
+    limit 1
+  ) as latest on s.version > 0
+  -- by this very line, before a crash, however others have amended it since
+  left join lateral (
+    select e.event_type
+    from public.event_store as e
+    where e.aggregate_id = g.aggregate_id and e.aggregate_type = g.aggregate_type
+      and (e.event_type = g.event_type or e.event_type = amended)
+      and e.metadata ->> 'causation_id' = g.event_metadata ->> 'causation_id'
+    limit 1
+  ) as own on s.version > 0
 $$;
-comment on function penstock.classify_by_stream(uuid, regclass, bigint, bigint) is 'What each row of a range is, if it begins its stream.';
-revoke execute on function penstock.classify_by_stream(uuid, regclass, bigint, bigint) from public, anon, authenticated;
+comment on function penstock.classify_by_stream(uuid, regclass, bigint, bigint, text, text) is
+  'What each row of a range is, if it says what its stream is; and what the stream says now.';
+revoke execute on function penstock.classify_by_stream(uuid, regclass, bigint, bigint, text, text) from public, anon, authenticated;
 
 create function penstock.event_time(metadata jsonb, created_at timestamptz) returns timestamptz
 language plpgsql stable parallel safe
@@ -121,6 +130,7 @@ as $$
         case when e.metadata ->> 'correlation_id' = import_id::text then penstock.place_in_file(e.metadata) end as place
       from public.event_store as e
       where e.aggregate_id = t.aggregate_id and e.aggregate_type = t.aggregate_type and e.event_type = t.event_type
+        and not exists (select from penstock.undone_events as u where u.id = e.id)
       offset 0
     ) as e
   ), reached as ( -- how far this import got in a stream before its staged rows were lost in a crash of the server
@@ -203,21 +213,89 @@ $$;
 comment on function penstock.classify_by_id(uuid, regclass, bigint, bigint) is 'What each row of a range is, if it has an id of its own.';
 revoke execute on function penstock.classify_by_id(uuid, regclass, bigint, bigint) from public, anon, authenticated;
 
-create function penstock.classify_imported_events(import_id uuid, staged regclass, after bigint, upto bigint, repeat text)
+create function penstock.amend_streams(
+  import_id uuid, staged regclass, after bigint, upto bigint, amended text, merge regproc, removed text
+)
 returns void
 language plpgsql volatile
 set search_path = ''
 set jit = off
 as $$
 begin
+  -- what the stream says and what the row says become what holds from now on: nothing new, or the amended payload
   execute format(
-    'update %s as f set outcome = c.outcome from penstock.%I($1, $2, $3, $4) as c where f.n = c.n', staged,
-    case repeat when 'stream' then 'classify_by_stream' when 'latest' then 'classify_by_latest' when 'id' then 'classify_by_id' end
-  ) using import_id, staged, after, upto;
+    'with classified as materialized (
+       select c.*, case when c.outcome = ''conflict'' and c.stored is not null then %s(c.stored, f.payload) end as merged
+       from penstock.classify_by_stream($1, $2, $3, $4, $5, $6) as c
+       join %s as f on f.n = c.n
+     ), decided as (
+       select c.n, c.merged, case
+           when c.outcome <> ''conflict'' or c.stored is null or jsonb_typeof(c.merged) = ''null'' then c.outcome
+           when c.merged is null then ''duplicate''
+           else ''amended''
+         end as outcome, c.outcome = ''loaded'' and c.loaded_as = $5 as was_amended
+       from classified as c
+     )
+     update %s as f set
+       outcome = d.outcome,
+       event_type = case when d.outcome = ''amended'' or d.was_amended then $5 else f.event_type end,
+       more = case when d.outcome = ''amended'' or d.was_amended then ''{}'' else f.more end,
+       payload = case when d.outcome = ''amended'' then d.merged -> ''payload'' else f.payload end,
+       known = case when d.outcome = ''amended'' then (d.merged ->> ''known'')::bigint else 0 end
+     from decided as d where f.n = d.n', merge, staged, staged
+  ) using import_id, staged, after, upto, amended, removed;
 end $$;
-comment on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text) is
-  'Set `outcome` of a range of staged events: new, loaded (by this import, before a crash), duplicate or conflict.';
-revoke execute on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;
+comment on function penstock.amend_streams(uuid, regclass, bigint, bigint, text, regproc, text) is
+  'Set `outcome` of a range of staged events that say what their streams are; those that say it otherwise become events of the type `amended`. `merge(stored, given)` gives the `payload` and how many lines of the file were `known`; null if nothing is new, a JSON null if the two cannot be one.';
+revoke execute on function penstock.amend_streams(uuid, regclass, bigint, bigint, text, regproc, text) from public, anon, authenticated;
+
+create function penstock.renew_undone_ids(staged regclass, after bigint, upto bigint) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  renewed bigint;
+begin
+  loop
+    execute format(
+      'update %s as f set id = (left(f.id::text, 14) || ''8'' || substr(md5(f.id::text), 1, 3) || ''8'' || substr(md5(f.id::text), 4, 15))::uuid
+       where f.n > $1 and f.n <= $2 and exists (select from penstock.undone_events as u where u.id = f.id)', staged)
+    using after, upto;
+    get diagnostics renewed = row_count;
+    exit when renewed = 0;
+  end loop;
+end $$;
+comment on function penstock.renew_undone_ids(regclass, bigint, bigint) is
+  'Give staged events whose ids belong to events that were taken back another id, the same in every run: they may be loaded again.';
+revoke execute on function penstock.renew_undone_ids(regclass, bigint, bigint) from public, anon, authenticated;
+
+create function penstock.classify_imported_events(
+  import_id uuid, staged regclass, after bigint, upto bigint, repeat text,
+  amended text default null, merge regproc default null, removed text default null
+)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if repeat = 'stream' and amended is not null then
+    perform penstock.amend_streams(import_id, staged, after, upto, amended, merge, removed);
+    return;
+  elsif repeat = 'id' then
+    perform penstock.renew_undone_ids(staged, after, upto);
+  end if;
+  execute format(
+    'update %s as f set outcome = c.outcome from penstock.%s as c where f.n = c.n', staged,
+    case repeat
+      when 'stream' then 'classify_by_stream($1, $2, $3, $4, null, $5)'
+      when 'latest' then 'classify_by_latest($1, $2, $3, $4)'
+      when 'id' then 'classify_by_id($1, $2, $3, $4)'
+    end
+  ) using import_id, staged, after, upto, removed;
+end $$;
+comment on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text) is
+  'Set `outcome` of a range of staged events: new, loaded (by this import, before a crash), amended, duplicate or conflict. `removed`: the type of event after which a stream begins once more.';
+revoke execute on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text) from public, anon, authenticated;
 
 create function penstock.count_outcomes(
   staged regclass, after bigint, upto bigint,
@@ -230,11 +308,11 @@ as $$
 begin
   execute format(
     'select
-       coalesce(sum(f.lines) filter (where f.outcome in (''new'', ''loaded'')), 0),
-       coalesce(sum(f.lines) filter (where f.outcome = ''duplicate''), 0),
+       coalesce(sum(f.lines - f.known) filter (where f.outcome in (''new'', ''loaded'', ''amended'')), 0),
+       coalesce(sum(case f.outcome when ''duplicate'' then f.lines else f.known end), 0),
        coalesce(sum(f.lines) filter (where f.outcome = ''conflict''), 0),
-       count(*) filter (where f.outcome in (''new'', ''loaded'')),
-       coalesce(sum(1 + cardinality(f.more)) filter (where f.outcome in (''new'', ''loaded'')), 0)
+       count(*) filter (where f.outcome in (''new'', ''loaded'', ''amended'')),
+       coalesce(sum(1 + cardinality(f.more)) filter (where f.outcome in (''new'', ''loaded'', ''amended'')), 0)
      from %s as f where f.n > $1 and f.n <= $2', staged)
   into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events using after, upto;
 end $$;
@@ -242,7 +320,7 @@ comment on function penstock.count_outcomes(regclass, bigint, bigint) is 'What b
 revoke execute on function penstock.count_outcomes(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.append_new_streams(
-  import_id uuid, staged regclass, after bigint, upto bigint,
+  staged regclass, after bigint, upto bigint,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -255,32 +333,23 @@ set enable_mergejoin = off
 set work_mem = '64MB'
 as $$
 declare
-  insert_streams constant text := format(
-    'insert into penstock.streams (aggregate_id, aggregate_type, version)
-     select f.aggregate_id, f.aggregate_type, 1 + cardinality(f.more)
-     from %s as f where f.n > $1 and f.n <= $2
-     order by f.aggregate_id collate "C", f.aggregate_type collate "C"', staged);
-  won text := '';
-  join_won text := '';
-  events_wanted bigint;
 begin
+  begin -- to hope that all streams are new costs half of what it costs to ask
+    execute format(
+      'insert into penstock.streams (aggregate_id, aggregate_type, version)
+       select f.aggregate_id, f.aggregate_type, 1 + cardinality(f.more)
+       from %s as f where f.n > $1 and f.n <= $2
+       order by f.aggregate_id collate "C", f.aggregate_type collate "C"', staged) using after, upto;
+  exception when unique_violation then
+    return;
+  end;
   perform penstock.publish_floor();
   execute format(
-    'select coalesce(sum(f.lines), 0), count(*), coalesce(sum(1 + cardinality(f.more)), 0)
-     from %s as f where f.n > $1 and f.n <= $2', staged)
-  into lines_loaded, facts_loaded, events_wanted using after, upto;
-
-  begin -- to hope that all streams are new costs half of what it costs to ask
-    execute insert_streams using after, upto;
-  exception when unique_violation then
-    won := 'with won as (' || insert_streams
-      || ' on conflict on constraint streams_pkey do nothing returning aggregate_id, aggregate_type)';
-    join_won := 'join won as w on w.aggregate_id = f.aggregate_id and w.aggregate_type = f.aggregate_type';
-  end;
+    'select coalesce(sum(f.lines), 0), count(*) from %s as f where f.n > $1 and f.n <= $2', staged)
+  into lines_loaded, facts_loaded using after, upto;
 
   execute format(
-    '%2$s
-     insert into public.event_store
+    'insert into public.event_store
        (position, id, aggregate_type, aggregate_id, event_type, payload, metadata, version, schema_version)
      select nextval(''public.event_store_position_seq''),
        -- what penstock.imported_event_id gives, which costs three times as much to call
@@ -295,27 +364,21 @@ begin
          f.aggregate_type, f.aggregate_id, f.event_type || f.more as event_types, f.payload, f.schema_version,
          f.event_metadata,
          lpad(to_hex(greatest(0, (extract(epoch from f.occurred_at) * 1000)::bigint)), 12, ''0'') || ''8'' as id_begin
-       from %1$s as f %3$s
+       from %1$s as f
        where f.n > $1 and f.n <= $2
        order by f.n -- the lateral join keeps the order; to sort the events would copy each payload once more
        offset 0
      ) as g
-     cross join lateral unnest(g.event_types) with ordinality as t (event_type, version)', staged, won, join_won)
+     cross join lateral unnest(g.event_types) with ordinality as t (event_type, version)', staged)
   using after, upto;
   get diagnostics events = row_count;
 
   lines_duplicate := 0;
   lines_in_conflict := 0;
-  if events < events_wanted then
-    perform penstock.classify_imported_events(import_id, staged, after, upto, 'stream');
-    select c.lines_loaded, c.lines_duplicate, c.lines_in_conflict, c.facts_loaded, c.events
-    into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-    from penstock.count_outcomes(staged, after, upto) as c;
-  end if;
 end $$;
-comment on function penstock.append_new_streams(uuid, regclass, bigint, bigint) is
-  'Append a range of staged events each of which begins a stream, exactly once; counts what became of their lines.';
-revoke execute on function penstock.append_new_streams(uuid, regclass, bigint, bigint) from public, anon, authenticated;
+comment on function penstock.append_new_streams(regclass, bigint, bigint) is
+  'Append a range of staged events each of which begins a stream, and count them; nothing, and nulls, if one of the streams is there.';
+revoke execute on function penstock.append_new_streams(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.drop_unused_streams(staged regclass, after bigint, upto bigint) returns void
 language plpgsql volatile
@@ -338,6 +401,7 @@ revoke execute on function penstock.drop_unused_streams(regclass, bigint, bigint
 
 create function penstock.append_imported_events(
   import_id uuid, staged regclass, after bigint, upto bigint, repeat text,
+  amended text default null, merge regproc default null, removed text default null,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -353,19 +417,21 @@ begin
   if repeat = 'stream' then -- the only form that can hope for new streams alone, and so skip the locks and the look
     select n.lines_loaded, n.lines_duplicate, n.lines_in_conflict, n.facts_loaded, n.events
     into lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-    from penstock.append_new_streams(import_id, staged, after, upto) as n;
-    return;
+    from penstock.append_new_streams(staged, after, upto) as n;
+    if events is not null then
+      return;
+    end if;
   end if;
   perform penstock.lock_imported_streams(staged, after, upto);
   -- a statement of its own: its snapshot must be younger than the locks
-  perform penstock.classify_imported_events(import_id, staged, after, upto, repeat);
+  perform penstock.classify_imported_events(import_id, staged, after, upto, repeat, amended, merge, removed);
   perform penstock.publish_floor();
 
   execute format(
     'with new_events as (
        select f.*, 1 + cardinality(f.more) as size,
          sum(1 + cardinality(f.more)) over (partition by f.aggregate_type, f.aggregate_id order by f.n) as reaches
-       from %1$s as f where f.n > $1 and f.n <= $2 and f.outcome = ''new''
+       from %1$s as f where f.n > $1 and f.n <= $2 and f.outcome in (''new'', ''amended'')
      ), added as (
        select g.aggregate_id, g.aggregate_type, sum(g.size)::integer as size from new_events as g group by 1, 2
      ), stream_rows as ( -- the rows are there and locked; an update that joins would read the rows of all streams
@@ -402,6 +468,6 @@ begin
     perform penstock.drop_unused_streams(staged, after, upto);
   end if;
 end $$;
-comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text) is
+comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text) is
   'Append a range of staged events to their streams, exactly once, in the order of the file; counts what became of their lines.';
-revoke execute on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text) from public, anon, authenticated;
+revoke execute on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text) from public, anon, authenticated;

@@ -38,7 +38,7 @@ comment on column shop.orders.delivered_at is 'When it was delivered; null if it
 comment on column shop.orders.completed_at is 'When it was completed; null if it was not, or nobody said so.';
 comment on column shop.orders.cancelled_at is 'When it was cancelled; null if it was not, or nobody said so.';
 comment on column shop.orders.version is 'Version of the stream after the last event that is in this row.';
-comment on column shop.orders.placed_position is 'Position of the event that placed it: leads back to the request, delivery or file.';
+comment on column shop.orders.placed_position is 'Position of the event that says what it is, the placing or the latest amendment: leads back to the request, delivery or file.';
 comment on column shop.orders.position is 'Position of the last event that is in this row.';
 alter table shop.orders enable row level security;
 create policy orders_read on shop.orders for select to service_role, analyst using (true);
@@ -73,6 +73,89 @@ alter table shop.order_items enable row level security;
 create policy order_items_read on shop.order_items for select to service_role, analyst using (true);
 revoke all on shop.order_items from public, anon, authenticated, service_role;
 grant select on shop.order_items to service_role, analyst;
+
+-- Lines are compared by what they cost: the catalogue may have changed names and categories since.
+create function shop.order_lines(payload jsonb) returns text[]
+language sql immutable parallel safe
+set search_path = ''
+as $$
+  select coalesce(array_agg(l.line order by l.line), '{}')
+  from (
+    select concat_ws(E'\x1f', 'product ' || (i.item ->> 'product_id'), 'quantity ' || n.quantity, 'price ' || n.price, 'amount ' || n.amount)
+      collate "C" as line
+    from jsonb_array_elements(case when jsonb_typeof(payload -> 'items') = 'array' then payload -> 'items' else '[]' end) as i (item)
+    cross join lateral (
+      select
+        max(v.value) filter (where v.name = 'quantity') as quantity,
+        max(v.value) filter (where v.name = 'unit_price') as price,
+        max(v.value) filter (where v.name = 'amount') as amount
+      from (
+        select f.name, case when i.item ->> f.name ~ '^-?[0-9]{1,30}([.][0-9]{1,30})?$'
+          then trim_scale((i.item ->> f.name)::numeric)::text else i.item ->> f.name end as value
+        from unnest('{quantity,unit_price,amount}'::text[]) as f (name)
+      ) as v
+    ) as n
+  ) as l
+$$;
+comment on function shop.order_lines(jsonb) is 'The lines of an order as texts that are equal if they say the same of product, quantity, price and amount; sorted.';
+revoke execute on function shop.order_lines(jsonb) from public, anon, authenticated;
+grant execute on function shop.order_lines(jsonb) to service_role;
+
+-- An import calls it for each order that is stored and that the file says otherwise.
+create function shop.amend_order(stored jsonb, given jsonb) returns jsonb
+language sql immutable parallel safe
+set search_path = ''
+as $$
+  with lines as (
+    select shop.order_lines(stored) as had, shop.order_lines(given) as has
+  ), compared as (
+    select
+      l.had = l.has as same,
+      -- of each stored line at least as many
+      not exists (
+        select from unnest(l.had) as s (line)
+        group by s.line
+        having count(*) > (select count(*) from unnest(l.has) as g (line) where g.line = s.line)
+      ) as whole,
+      (
+        select coalesce(sum(least(g.number, (select count(*) from unnest(l.had) as s (line) where s.line = g.line))), 0)
+        from (select u.line, count(*) as number from unnest(l.has) as u (line) group by u.line) as g
+      ) as known,
+      not exists (
+        select from jsonb_array_elements(case when jsonb_typeof(stored -> 'items') = 'array' then stored -> 'items' else '[]' end) as s (item)
+        inner join jsonb_array_elements(given -> 'items') as g (item) on g.item ->> 'product_id' = s.item ->> 'product_id'
+      ) as apart
+    from lines as l
+  ), header as (
+    select given || jsonb_build_object(
+      'customer_id', coalesce(given ->> 'customer_id', stored ->> 'customer_id'),
+      'country', coalesce(given ->> 'country', stored ->> 'country'),
+      -- both are UTC as imports and commands write it; without the Z, fractions of a second sort as text
+      'placed_at', case
+        when stored ->> 'placed_at' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?Z$'
+          and rtrim(stored ->> 'placed_at', 'Z') collate "C" < rtrim(given ->> 'placed_at', 'Z') collate "C"
+        then stored ->> 'placed_at' else given ->> 'placed_at'
+      end) as said
+  )
+  select case
+    when c.same and (h.said ->> 'customer_id', h.said ->> 'country', h.said ->> 'placed_at', h.said ->> 'currency')
+      is not distinct from (stored ->> 'customer_id', stored ->> 'country', stored ->> 'placed_at', stored ->> 'currency')
+    then null
+    when c.whole or not c.apart then jsonb_build_object('payload', h.said, 'known', c.known)
+    -- an amount in two currencies is none
+    when stored ->> 'currency' is distinct from given ->> 'currency' or coalesce(stored ->> 'total', '') !~ '^[0-9]{1,30}([.][0-9]{1,18})?$'
+    then 'null'
+    else jsonb_build_object('known', 0, 'payload', h.said || jsonb_build_object(
+      'items', (stored -> 'items') || (given -> 'items'),
+      'total', (select case when scale(t.total) <= 3 then round(t.total, 3) else trim_scale(t.total) end::text
+        from (select (stored ->> 'total')::numeric + (given ->> 'total')::numeric as total) as t)))
+  end
+  from compared as c cross join header as h
+$$;
+comment on function shop.amend_order(jsonb, jsonb) is
+  'The order that is stored and the same order as a file has it become one: null if the file says nothing new; the file''s lines if they contain the stored ones, or correct them; both if they share no product; a JSON null if that cannot be one order. `known` is how many of the file''s lines were stored.';
+revoke execute on function shop.amend_order(jsonb, jsonb) from public, anon, authenticated;
+grant execute on function shop.amend_order(jsonb, jsonb) to service_role;
 
 create table public.revenue_by_hour (
   hour timestamptz not null,

@@ -1,7 +1,8 @@
 -- Days whose figures are to be computed again. Whatever changes what a day consists of marks the day here in the same
 -- transaction, by any writer: a projection, the exchange of a rebuild, or a hand. The daily ETL computes the marked
 -- days and takes away the marks that it saw before it read the orders; a change that commits later leaves a newer mark.
--- What marks a day: an order that is placed, or whose total, time, customer or completion changes; then also the day of
+-- What marks a day: an order that is placed, amended or voided, or whose total, time, customer or completion changes
+-- (of an amended order the day before and the day since, whatever it changes); then also the day of
 -- the order that was, or becomes, the customer's first instead; lines of an order that a rebuild or a hand changes.
 -- What does not: a product's category. A day shows the categories of the time when it was computed.
 
@@ -100,11 +101,13 @@ begin
   from (
     select o.order_id, o.placed_at, o.customer_id, o.total, o.completed
     from (
-      select b.order_id, b.placed_at, b.customer_id, b.total, b.status = 'completed' as completed from before as b
+      select b.order_id, b.placed_at, b.customer_id, b.total, b.status = 'completed' as completed, b.placed_position
+      from before as b
       union all
-      select a.order_id, a.placed_at, a.customer_id, a.total, a.status = 'completed' as completed from after as a
+      select a.order_id, a.placed_at, a.customer_id, a.total, a.status = 'completed' as completed, a.placed_position
+      from after as a
     ) as o
-    group by o.order_id, o.placed_at, o.customer_id, o.total, o.completed
+    group by o.order_id, o.placed_at, o.customer_id, o.total, o.completed, o.placed_position
     having count(*) = 1
   ) as c
   group by hashtext(coalesce(c.customer_id, c.order_id)) % (select 1 + count(*) / 100000 from after);

@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from penstock.event_store import NewEvent, append
-from penstock.ingest.files import advance_import, create_import
+from penstock.ingest.files import advance_import, create_import, undo_import
 from penstock.ingest.files.parse.types import Code, Email, FieldType, Identifier, Integer, Number, Text, Timestamp
 from penstock.ingest.files.target import EventMapping, Target
 from penstock.payloads import find_schema
 from penstock.projections import advance
 from penstock.settings import Settings
 from shop import DOMAIN
-from shop.events import InventoryAdjusted, OrderPlaced
+from shop.events import InventoryAdjusted, OrderAmended, OrderPlaced
 from shop.inventory.fold import load_inventory
 from shop.inventory.inputs import AdjustInventory
 from shop.orders.fold import load_order
@@ -110,6 +110,30 @@ def test_what_an_import_writes_fits_the_schema(shop: Shop, target: Target) -> No
         assert_fits(event_type, payload)
 
 
+def test_what_amends_an_order_or_takes_an_import_back_fits_the_schema(shop: Shop) -> None:
+    store_settings, connection = shop
+    began = datetime.now(UTC)
+    for target in EVENT_TARGETS:
+        header = {item.name: item.name for item in target.fields}
+        found = rows(target, {})
+        load(shop, target, header, found)
+        said_otherwise = {"orders": {"product_id": "other", "quantity": "2"}}.get(target.name, {"name": "y"})
+        if target.name != "inventory":  # a movement is never said otherwise
+            load(shop, target, header, [{**row, **said_otherwise} for row in found])
+    imports = connection.execute(
+        "select id from raw.imports where created_at >= %s order by created_at desc", (began,)
+    ).fetchall()
+    for (import_id,) in imports:
+        undo_import(store_settings, import_id)
+    written = connection.execute(
+        "select distinct event_type, payload from public.event_store where created_at >= %s", (began,)
+    ).fetchall()
+    types = {"OrderAmended", "OrderVoided", "CustomerRemoved", "ProductRemoved", "InventoryAdjusted"}
+    assert types <= {event_type for event_type, _ in written}
+    for event_type, payload in written:
+        assert_fits(event_type, payload)
+
+
 PROFILES = [(target, profile) for target in EVENT_TARGETS for profile in target.profiles]
 
 
@@ -177,6 +201,25 @@ def compared(order: dict[str, Any]) -> dict[str, Any]:
     """What an aggregate and a row both say, with money and time as values."""
     said = {key: order[key] for key in ("status", "customer_id", "currency", "country")}
     return said | {"total": Decimal(order["total"]), "placed_at": datetime.fromisoformat(order["placed_at"])}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ORDERS, ORDERS)
+def test_an_amendment_is_read_alike(shop: Shop, first: dict[str, Any], second: dict[str, Any]) -> None:
+    store_settings, connection = shop
+    order_id = uuid4().hex
+    placed, amended = (PlaceOrder.model_validate(body).placed(order_id, NOW).as_json() for body in (first, second))
+    assert OrderAmended.model_validate(amended).as_json() == amended
+    put(connection, ("order", order_id), "OrderPlaced", placed)
+    put(connection, ("order", order_id), "OrderCompleted", {})
+    put(connection, ("order", order_id), "OrderAmended", amended)
+    advance(store_settings, "orders")
+    (row,) = connection.execute(_ORDER, (order_id,)).fetchone() or (None,)
+    state: Order = load_order(connection, order_id).state
+    assert compared(vars(state)) == compared(row)
+    assert (state.status, state.total, len(state.items)) == ("completed", amended["total"], len(amended["items"]))
+    lines = [(line.get("product_id"), line.get("quantity")) for line in amended["items"]]
+    assert [(product, quantity) for product, _, _, quantity, *_ in connection.execute(_ITEMS, (order_id,))] == lines
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -21,13 +21,14 @@ from penstock.http.routing import Json, caller_of, ids_of, limiter, requires, ro
 from penstock.ingest import files
 from penstock.ingest.files import Import
 from penstock.ingest.files.options import MAPPINGS, TEXTS
-from penstock.relay.event_names import IMPORT_REQUESTED
+from penstock.relay.event_names import IMPORT_LOADED, IMPORT_REQUESTED
 
 routes = router()
 
 _MAX_FIELDS: Final = 20
 _DRY_RUNS_AT_ONCE: Final = 4
 """Each reads a whole file before it answers; other requests need threads, too."""
+_UNDO_SECONDS: Final = 20.0
 
 
 class ImportAccepted(Answer):
@@ -165,12 +166,17 @@ def read_import(request: Request, import_id: ImportId) -> Json:
 
 @routes.post("/v1/imports/{import_id}/undo", responses={200: {"model": ImportOut}}, openapi_extra=requires("write"))
 def undo_import(request: Request, import_id: ImportId) -> Json:
-    """Take an import into a table back: rows that it added go, rows that it changed are as they were.
+    """Take an import back: what it added goes, what it changed is as it was; of events, by events that undo them.
 
-    `result.undo` counts what was removed, restored, and kept because somebody has changed it since. Events stay: for
-    their imports this is a 409, as for one that still runs, and for rows that others refer to.
+    `result.undo` counts what was removed, restored, and kept because somebody has changed it since. While `state` is
+    `undoing`, call again. A 409 for an import that still runs, for events that nothing takes back, and for rows that
+    others refer to.
     """
-    return Json(files.undo_import(settings_of(request), import_id).as_json())
+    imported = files.undo_import(settings_of(request), import_id, seconds=_UNDO_SECONDS)
+    answer = Json(imported.as_json())
+    if not imported.result["undo"].get("events"):
+        return answer
+    return send_after(request, answer, IMPORT_LOADED, f"undo-{import_id}-{uuid7()}", {"import_id": str(import_id)})
 
 
 @routes.get(

@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from penstock.errors import NotFound
+from penstock.errors import Conflict, NotFound
 from penstock.ingest.files.load.batches import LoadBatch
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.plan import Plan
@@ -18,7 +18,8 @@ from penstock.ingest.files.storage.stored_files import StoredFile
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
-FINAL_STATES = frozenset({"completed", "failed", "aborted", "undone"})
+FINAL_STATES = frozenset({"completed", "failed", "aborted", "undoing", "undone"})
+"""Nothing more is loaded; what is `undoing` is taken back by `undo` alone."""
 
 _COLUMNS = """id, target, source_name, content_sha256, size_bytes, options, plan, state, error, offset_bytes,
   source_bytes, next_line, rows_read, loaded, rejected, duplicate, pending, updated, staged, rejects_kept,
@@ -137,7 +138,10 @@ def open_import(
     ).fetchone()
     if row is None:  # it failed between the two statements
         return open_import(connection, settings, target, name, file, options, reject_limit, actor)
-    return read_import(connection, row[0]), True
+    found = read_import(connection, row[0])
+    if found.state == "undoing":
+        raise Conflict(f"import {found.id} of this file is being undone: `penstock import undo` it to its end first")
+    return found, True
 
 
 def identify_upload(connection: Connection, settings: Settings, imported: Import, file: StoredFile) -> bool:

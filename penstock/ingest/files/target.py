@@ -36,6 +36,19 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Amendment:
+    """How a row changes what its stream says already: by an event of the type `event_type`.
+
+    `merge` names an SQL function `(stored jsonb, given jsonb) returns jsonb`: `{"payload": …, "known": n}` with what
+    holds from now on and how many of the file's lines the store had; null if that is nothing new; a JSON null if the
+    two cannot be one, which rejects the lines.
+    """
+
+    event_type: str
+    merge: str
+
+
+@dataclass(frozen=True)
 class EventMapping:
     """Events made of staged rows.
 
@@ -45,12 +58,23 @@ class EventMapping:
     `metadata` (more of it). It may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the
     hash of the file. `repeat` says how an event is recognised that the store has already:
     by its stream, by being what the stream's latest event of the type says, or by its id.
+    `amendment` and `removed` are for `stream` alone: without an amendment, a stream that says something else rejects
+    the row's lines; after an event of the type `removed` a stream says nothing, and a row begins it once more.
     `regroup`: lines of one event may be spread over the file, so `by` names the field that they have in common.
     """
 
     select: str
     repeat: Repeat
     by: str
+    amendment: Amendment | None = None
+    removed: str | None = None
+
+    @property
+    def rules(self) -> tuple[str, str | None, str | None, str | None]:
+        """What the SQL functions that classify and append take: repeat, amended, merge, removed."""
+        if self.amendment is None:
+            return self.repeat, None, None, self.removed
+        return self.repeat, self.amendment.event_type, self.amendment.merge, self.removed
 
 
 @dataclass(frozen=True)

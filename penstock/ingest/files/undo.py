@@ -1,8 +1,10 @@
-"""Take a table import back: rows that it added go, rows that it changed are as they were.
+"""Take an import back.
 
-A row that somebody has changed since is left alone and counted. Events cannot be taken back: the store is append-only.
+Of a table: rows that it added go, rows that it changed are as they were, in one transaction. Of events: what the domain
+declares is appended (`undo_events.py`). What somebody has changed since is left alone and counted.
 """
 
+import time
 from collections.abc import Iterator
 from typing import BinaryIO
 from uuid import UUID
@@ -16,17 +18,41 @@ from penstock.ingest.files.load.tables import TableWriter
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.storage.stored_files import open_file
+from penstock.ingest.files.undo_events import begin_undo, undo_step
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
 
-def undo_import(settings: Settings, import_id: UUID) -> Import:
-    """Undo it in one transaction; `result` says how many rows were removed, restored and kept.
+def undo_import(settings: Settings, import_id: UUID, *, seconds: float | None = None) -> Import:
+    """Undo it; `result["undo"]` says how many rows or streams were removed, restored and kept.
 
-    Raises `Conflict` for an import of events, for one that is still running or undone already, and when other rows
-    refer to a row that would have to go.
+    An import of events may take longer than `seconds`: then its state is `undoing`, and the next call goes on. The
+    same after a crash, and calls at once share the work. Raises `Conflict` for an import that is still running or
+    undone already, for events that nothing takes back, and when other rows refer to a row that would have to go.
     """
+    deadline = None if seconds is None else time.monotonic() + seconds
+    with pool.connection(settings) as connection:
+        if _is_of_table(ledger.read_import(connection, import_id)):
+            return _undo_table(settings, import_id)
+        with connection.transaction():
+            imported = ledger.read_import(connection, import_id, lock=True)
+            if imported.state != "undoing":
+                _check(imported)
+                begin_undo(connection, imported)
+        while True:
+            with connection.transaction():
+                imported = ledger.read_import(connection, import_id, lock=True)
+                if imported.state != "undoing" or (deadline is not None and time.monotonic() >= deadline):
+                    return imported
+                undo_step(connection, imported)
+
+
+def _is_of_table(imported: Import) -> bool:
+    return imported.plan is not None and imported.read_plan.is_direct
+
+
+def _undo_table(settings: Settings, import_id: UUID) -> Import:
     with pool.transaction(settings) as connection:
         connection.execute("set local statement_timeout = 0")
         imported = ledger.read_import(connection, import_id, lock=True)
@@ -40,12 +66,12 @@ def undo_import(settings: Settings, import_id: UUID) -> Import:
 
 
 def _check(imported: Import) -> None:
-    if imported.plan is None or not imported.read_plan.is_direct:
-        raise Conflict("only imports into tables can be undone: events are never deleted, append what corrects them")
     if imported.state == "undone":
         raise Conflict("the import has been undone already")
     if not imported.is_final:
         raise Conflict(f"the import is {imported.state}: let it end first")
+    if imported.plan is None:
+        raise Conflict("the import has loaded nothing")
 
 
 def _undo(connection: Connection, settings: Settings, imported: Import) -> dict[str, int]:

@@ -8,13 +8,15 @@ import psycopg
 _TABLE = """
 create unlogged table {} (
   n bigint, first_ord bigint, aggregate_type text, aggregate_id text, id uuid, event_type text, more text[],
-  occurred_at timestamptz, payload jsonb, schema_version integer, lines bigint, event_metadata jsonb, outcome text
+  occurred_at timestamptz, payload jsonb, schema_version integer, lines bigint, event_metadata jsonb, outcome text,
+  known bigint
 )
 """
 _ROW = """
 insert into {} values (
   %(n)s, %(n)s, %(type)s, %(id)s, gen_random_uuid(), 'Made', '{{}}', now(), '{{}}', 1, 1,
-  '{{"correlation_id": "i", "causation_id": "i", "actor": "a", "source": "import", "occurred_at": "2026-01-01"}}', null
+  '{{"correlation_id": "i", "causation_id": "i", "actor": "a", "source": "import", "occurred_at": "2026-01-01"}}',
+  null, 0
 )
 """
 
@@ -29,7 +31,7 @@ def stage_facts(connection: psycopg.Connection, streams: Iterable[tuple[str, str
 
 
 def append_new_streams(connection: psycopg.Connection, table: str) -> None:
-    connection.execute("select penstock.append_new_streams(gen_random_uuid(), %s::regclass, 0, 1000)", (table,))
+    connection.execute("select penstock.append_new_streams(%s::regclass, 0, 1000)", (table,))
 
 
 def append_imported_events(connection: psycopg.Connection, table: str) -> None:

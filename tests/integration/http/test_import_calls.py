@@ -1,6 +1,7 @@
 """What can be asked of an import over HTTP: a look before it, a limit on its rejects, the way back."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -10,9 +11,12 @@ import psycopg
 import pytest
 
 from penstock import json_codec
+from penstock.http.resources import imports
 from penstock.ingest import files
+from penstock.relay.event_names import IMPORT_LOADED
 from tests.integration.http.conftest import Api
 from tests.integration.http.test_bad_input import assert_names, assert_problem
+from tests.waiting import PATIENCE_SECONDS
 
 ORDERS = "ticket_id,part,quantity,opened_at,price\n" + "".join(
     f"{number},MUG,{'x' if number > 30 else 2},2026-01-01,1.25\n" for number in range(60)
@@ -131,9 +135,30 @@ def test_an_import_into_a_table_is_taken_back(api: Api, shelves: psycopg.Connect
     assert "undone already" in assert_problem(api.http.post(undo), 409)["detail"]
 
 
+def test_an_import_of_events_is_taken_back_in_as_many_calls_as_it_takes(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undo = f"/v1/imports/{loaded(api, 'tickets', ORDERS)['import_id']}/undo"
+    with monkeypatch.context() as patch:
+        patch.setattr(imports, "_UNDO_SECONDS", 0)
+        assert api.http.post(undo).json()["state"] == "undoing"
+    undone = api.http.post(undo).json()
+    assert (undone["state"], undone["result"]["undo"]) == (
+        "undone",
+        {"removed": 31, "restored": 0, "kept": 0, "events": 31},
+    )
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while api.sent.events[-1][0] != IMPORT_LOADED and time.monotonic() < deadline:  # it goes out after the answer
+        time.sleep(0.01)
+    assert api.sent.events[-1][0] == IMPORT_LOADED, "the days that it changed are computed"
+    assert "undone already" in assert_problem(api.http.post(undo), 409)["detail"]
+
+
 def test_what_cannot_be_taken_back(api: Api) -> None:
-    events = loaded(api, "tickets", ORDERS)
+    event = {"aggregate_type": "note", "aggregate_id": "1", "event_type": "NoteTaken", "payload": {}}
+    event["metadata"] = {"occurred_at": "2026-01-01T00:00:00Z"}
+    events = loaded(api, "events", json_codec.dumps(event))
     refused = assert_problem(api.http.post(f"/v1/imports/{events['import_id']}/undo"), 409)
-    assert "events are never deleted" in refused["detail"]
+    assert "nothing takes NoteTaken of note back" in refused["detail"]
     assert_problem(api.http.post(f"/v1/imports/{uuid4()}/undo"), 404)
     assert_names(assert_problem(api.http.post("/v1/imports/7/undo"), 422), "import_id")

@@ -67,8 +67,12 @@ PLACED = document(customer_id=IDS, total=MONEY, placed_at=TIMES, country=COUNTRI
 STEPS = ("PaymentReceived", "OrderShipped", "OrderDelivered", "OrderCompleted", "OrderCancelled")
 KINDS: list[tuple[str, str, st.SearchStrategy[dict[str, Any]]]] = [
     *[("order", "OrderPlaced", PLACED)] * 3,
+    *[("order", "OrderAmended", PLACED)] * 2,
+    ("order", "OrderVoided", st.just({})),
     *[("order", step, st.just({})) for step in STEPS],
     ("customer", "CustomerRegistered", document(name=COUNTRIES, country=COUNTRIES, registered_at=TIMES)),
+    ("customer", "CustomerRemoved", st.just({})),
+    ("product", "ProductRemoved", st.just({})),
     ("product", "ProductListed", document(name=COUNTRIES, category=COUNTRIES, unit_price=MONEY)),
     ("inventory", "InventoryAdjusted", document(delta=st.integers(-9, 9), reason=st.just("count"))),
     ("inventory", "StockReserved", document(quantity=st.integers(1, 9), order_id=IDS)),

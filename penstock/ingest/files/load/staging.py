@@ -30,7 +30,7 @@ LONG: LiteralString = "set local statement_timeout = 0; set local jit = off"
 COPY_SESSION: LiteralString = "set local timezone = {}; set local datestyle = 'ISO, {}'; " + LONG
 
 _APPEND = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-  from penstock.append_imported_events(%s, %s::regclass, %s, %s, %s)"""
+  from penstock.append_imported_events(%s, %s::regclass, %s, %s, %s, %s, %s::regproc, %s)"""
 
 _RECORD: Final = "', record ' || f.first_ord"
 """Items of a JSON array may share a line; what an event is recognised by must be its own."""
@@ -179,7 +179,7 @@ class Staging:
                      f.schema_version, f.occurred_at, f.payload,
                      case when f.metadata is null then f.known
                        else penstock.event_metadata(f.known, f.metadata) end as event_metadata,
-                     null::text as outcome
+                     null::text as outcome, 0::bigint as known
                    from (
                      select f.first_ord as n, f.*, (
                          {begin} || (
@@ -234,8 +234,8 @@ class Staging:
         name = f"staging.{self._base}_events"
         connection.execute("set local enable_nestloop = off")
         connection.execute(
-            "select penstock.classify_imported_events(%s, %s::regclass, 0, %s, %s)",
-            (self._import_id, name, staged, mapping.repeat),
+            "select penstock.classify_imported_events(%s, %s::regclass, 0, %s, %s, %s, %s::regproc, %s)",
+            (self._import_id, name, staged, *mapping.rules),
         )
         row = connection.execute(
             "select lines_loaded, lines_duplicate, lines_in_conflict from penstock.count_outcomes(%s::regclass, 0, %s)",
@@ -254,7 +254,7 @@ class Staging:
     ) -> "dict[str, int]":
         """Append a range of staged events; gives the counts of `penstock.append_imported_events`."""
         connection.execute(LONG)
-        values = (imported.id, f"staging.{self._base}_events", after, upto, mapping.repeat)
+        values = (imported.id, f"staging.{self._base}_events", after, upto, *mapping.rules)
         row = connection.execute(_APPEND, values).fetchone()
         assert row is not None
         counts = dict(zip(("loaded", "duplicate", "conflict", "facts", "events"), map(int, row), strict=True))
