@@ -18,7 +18,7 @@ from penstock.settings import Settings
 from shop import figures as etl
 from shop.figures import daily
 from tests.shop.figures.test_daily import figures, sell
-from tests.shop.projections.store import put
+from tests.shop.projections.store import put, rows
 
 TODAY = date(2024, 6, 1)
 
@@ -51,6 +51,37 @@ def extract_due(settings: Settings) -> etl.Portion:
 def project(settings: Settings, connection: psycopg.Connection) -> list[str]:
     advance(settings, "orders")
     return due(connection)
+
+
+def test_an_amended_order_marks_its_day_though_its_total_stays(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    sell(connection, "a", "2024-03-01T10:00:00Z", items=[("p1", "Home", 1, "10.00")])
+    compute(settings)
+    line = {"product_id": "p1", "category": "Food", "quantity": 1, "unit_price": "10.00"}
+    put(connection, "order/a", "OrderAmended", {"placed_at": "2024-03-01T10:00:00Z", "items": [line]})
+    assert project(settings, connection) == ["2024-03-01"]
+    compute(settings)
+    assert [row for row in figures(connection, "top_categories") if row[1]] == [
+        ("2024-03-01", [{"category": "Food", "revenue": "10.00", "units": 1}])
+    ]
+
+
+def test_an_order_that_is_voided_leaves_the_figures_of_its_day(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    sell(connection, "a", "2024-03-01T10:00:00Z", customer_id="c1")
+    sell(connection, "b", "2024-03-02T10:00:00Z", customer_id="c1")
+    compute(settings)
+    put(connection, "order/a", "OrderVoided", {})
+    assert project(settings, connection) == ["2024-03-01", "2024-03-02"]
+    compute(settings)
+    assert figures(connection, "placed_count", "order_count", "new_users")[:2] == [
+        ("2024-03-01", 0, 0, 0),
+        ("2024-03-02", 1, 1, 1),
+    ]
+    assert rows(connection, "order_items") != []
+    assert {row[0] for row in rows(connection, "order_items")} == {"b"}
 
 
 def test_an_order_completed_long_after_reaches_its_day(settings: Settings, connection: psycopg.Connection) -> None:

@@ -1,5 +1,6 @@
 """An order that is stored and that a file says otherwise: corrected, extended, or the same."""
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -130,6 +131,27 @@ def test_after_a_crash_of_the_server_what_was_amended_counts_as_loaded(
     assert types_of(connection, "order/o1") == ["OrderPlaced", "OrderCompleted", "OrderAmended", "OrderAmended"]
     advance_all(settings)
     assert [product for product, *_ in lines(connection)] == ["A", "B", "C"]
+
+
+def test_imports_at_once_of_the_same_orders_lose_no_line(
+    settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "EVENTS_A_STEP", 7)
+    products = ["A", "B", "C", "D"]
+    # in another order in each file: each step locks other orders
+    texts = [
+        "".join(f"o{number * (place + 1) % 53},{product},1,1.00,2025-03-01T10:00:00Z,c1\n" for number in range(53))
+        for place, product in enumerate(products)
+    ]
+    created = [create_import(settings, "orders", ORDERS + text.encode())[0] for text in texts]
+    with ThreadPoolExecutor(len(created)) as executor:
+        done = list(executor.map(lambda each: advance_import(settings, each.id), created))
+    assert [(each.error, account(each)) for each in done] == [(None, (53, 0, 0))] * 4
+    assert sum(each.result["events"] for each in done) == 53 * (2 + 3)
+    advance_all(settings)
+    assert connection.execute(
+        "select count(*), sum(total), count(distinct status) from shop.orders where total = 4"
+    ).fetchone() == (53, 212, 1)
 
 
 def test_a_dry_run_knows_what_would_be_amended(settings: Settings, connection: psycopg.Connection) -> None:

@@ -295,3 +295,34 @@ def test_the_latest_time_decides_in_whatever_order_events_come(
     for projection in ("customers", "products"):
         rebuild(settings, projection)
     assert read_models(connection) == live
+
+
+def test_each_amendment_in_a_range_is_read(settings: Settings, connection: psycopg.Connection) -> None:
+    first = place(connection)
+    step(connection, "PaymentReceived")
+    bad = put(connection, "order/o1", "OrderAmended", {"total": "many"})
+    last = put(connection, "order/o1", "OrderAmended", {"total": "7", "customer_id": "c1"})
+    assert advance(settings, "orders") == runner.Advanced(position=last, events=4, caught_up=True)
+    assert letters(connection) == [("orders", str(bad), True)]
+    row = order(connection)
+    assert (row["status"], row["total"], row["customer_id"], row["placed_at"]) == ("paid", 7, "c1", PLACED_AT)
+    assert (row["placed_position"], row["position"], row["version"]) == (last, last, 4)
+    assert first < bad
+    assert rows(connection, "order_items") == []
+    assert rows(connection, "revenue_by_hour") == [(PLACED_AT.replace(minute=0), 1, 0, 0)]
+
+
+def test_an_order_that_is_voided_may_begin_once_more(settings: Settings, connection: psycopg.Connection) -> None:
+    place(connection, customer_id="c1")
+    step(connection, "OrderCompleted")
+    put(connection, "order/o1", "OrderVoided", {})
+    step(connection, "OrderCompleted")
+    put(connection, "order/o1", "OrderAmended", {"total": "3"})
+    advance(settings, "orders")
+    assert rows(connection, "orders") == rows(connection, "order_items") == []
+    assert rows(connection, "revenue_by_hour") == [(PLACED_AT.replace(minute=0), 0, 0, 0)]
+    again = place(connection, customer_id="c2")
+    advance(settings, "orders")
+    row = order(connection)
+    assert (row["status"], row["customer_id"], row["completed_at"], row["version"]) == ("placed", "c2", None, 6)
+    assert row["placed_position"] == again
