@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.ingest.files.options import DECIMAL_SIGNS, FORMATS, TEXTS
+from penstock.ingest.files.options import DECIMAL_SIGNS, FORMATS, REJECT_SHARE, TEXTS
 from penstock.ingest.files.parse.stream import ENCODINGS
 
 _EXAMPLES = """
@@ -24,7 +24,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", help="what its rows become: orders, customers, products, …")
     parser.add_argument("--dry-run", action="store_true", help="only look: mapping, types, counts, the first 20 rows")
     parser.add_argument("--reject-limit", type=_count, metavar="N", help="stop after so many rejected lines")
-    parser.add_argument("--rejects", metavar="FILE", help="write rejected lines there, with number and reason")
+    parser.add_argument(
+        "--reject-share",
+        type=_share,
+        default=REJECT_SHARE,
+        metavar="SHARE",
+        help="of a larger share of rejected lines the exit code is 3 (%(default)s)",
+    )
+    parser.add_argument("--rejects", metavar="FILE", help="write the lines left out there, with number and reason")
     _add_reading(parser.add_argument_group("how the file is read, where that is not found out"))
 
 
@@ -96,6 +103,16 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError("not a JSON object")
     return value
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1, such as 0.01")
+    return share
 
 
 def _count(text: str) -> int:

@@ -20,11 +20,12 @@ from penstock.ingest import files
 from penstock.ingest.files import Import
 from penstock.settings import Settings
 
-_REJECT_COLUMNS = ("line", "field", "reason", "content")
+_REJECT_COLUMNS = ("line", "outcome", "field", "reason", "content")
+_EXIT_CODES = {"completed": 0, "completed_with_rejects": 3}
 
 
 def import_file(options: argparse.Namespace) -> int:
-    """Load a file to its end; exit code 1 if it could not be loaded. Rejected lines alone are not a failure."""
+    """Load a file to its end; exit code 1 if it could not be loaded, 3 if more lines than a share were refused."""
     if options.file == "undo":
         return undo_import(options)
     settings = import_settings()
@@ -37,7 +38,7 @@ def import_file(options: argparse.Namespace) -> int:
     if imported.loaded:
         _compute_figures(settings)
     print_json(imported.as_json()) if options.json else print(_account(imported))
-    return 0 if imported.state == "completed" else 1
+    return _EXIT_CODES.get(imported.state, 1)
 
 
 def undo_import(options: argparse.Namespace) -> int:
@@ -108,6 +109,7 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
         "name": Path(options.file).name,
         "options": reading_options(options),
         "reject_limit": options.reject_limit,
+        "reject_share": options.reject_share,
         "actor": "penstock import",
     }
 
@@ -146,7 +148,7 @@ def _look(settings: Settings, options: argparse.Namespace) -> int:
 def _print_look(found: Mapping[str, Any]) -> None:
     plan = found["plan"]
     print(f"dry run, nothing is written: {found['read']:,} lines read, {found['loaded']:,} would be loaded,", end=" ")
-    print(f"{found['rejected']:,} rejected, {found['duplicate']:,} are known already")
+    print(f"{found['skipped']:,} skipped, {found['rejected']:,} rejected, {found['duplicate']:,} are known already")
     said = [plan["format"], plan["encoding"], "gzip" if plan["gzip"] else "", _delimiter(plan["delimiter"])]
     print(f"read as {', '.join(part for part in said if part)}\n")
     fields = [
@@ -160,7 +162,7 @@ def _print_look(found: Mapping[str, Any]) -> None:
     print(f"\nthe first {len(found['rows'])} rows")
     print_rows(found["rows"], found["rows"][0] if found["rows"] else (), empty="none would be loaded")
     if found["rejects"]:
-        print(f"\nthe first {len(found['rejects'])} rejected lines")
+        print(f"\nthe first {len(found['rejects'])} lines that are left out")
         print_rows(found["rejects"], _REJECT_COLUMNS, empty="")
 
 
@@ -171,7 +173,8 @@ def _delimiter(character: str | None) -> str:
 def _account(imported: Import) -> str:
     counts = (
         f"{imported.state}: {imported.rows_read:,} lines read, {imported.loaded:,} loaded,"
-        f" {imported.rejected:,} rejected, {imported.duplicate:,} known before (import {imported.id})"
+        f" {imported.skipped:,} skipped, {imported.rejected:,} rejected, {imported.held:,} held,"
+        f" {imported.duplicate:,} known before (import {imported.id})"
     )
     return f"{counts}\n{imported.error}" if imported.error else counts
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 
 from penstock import json_codec
-from penstock.ingest.files.options import MAPPINGS, TEXTS, DecimalSign, Format
+from penstock.ingest.files.options import MAPPINGS, REJECT_SHARE, TEXTS, DecimalSign, Format
 
 MAX_OPTION: Final = 20_000
 
@@ -26,6 +26,9 @@ class ImportOptions(BaseModel):
     delimiter: Annotated[str | None, Field(max_length=1)] = None
     header: bool | None = None
     reject_limit: Annotated[int | None, Field(ge=0, le=2**31 - 1, description="Stop after so many rejects.")] = None
+    reject_share: Annotated[
+        float, Field(ge=0, le=1, description="Of a larger share of faults it ends as `completed_with_rejects`.")
+    ] = REJECT_SHARE
 
     def for_imports(self, form: Mapping[str, str] | None = None) -> dict[str, Any]:
         """As `imports` wants them; what a form says counts before what the address says."""

@@ -45,20 +45,22 @@ class StoringOut(Answer):
 
 
 class ImportOut(Answer):
-    """`read = loaded + rejected + duplicate + pending`, at every moment."""
+    """`read = loaded + skipped + rejected + held + duplicate + pending`, at every moment."""
 
     import_id: str
     target: str
     source_name: str
-    state: str
+    state: str = Field(description="Final are `completed`, `completed_with_rejects`, `failed`, `aborted` and `undone`.")
     error: str | None
     size_bytes: int
     bytes_read: int
     read: int
     loaded: int
+    skipped: int = Field(description="A rule, of a profile say, declares that they are not wanted: no fault.")
     rejected: int
+    held: int = Field(description="Good lines of orders of which others were rejected: they wait for the mended ones.")
     rejects_kept: int = Field(
-        description="How many of them are listed: the first 10,000, unless `reject_limit` is more."
+        description="How many rejected and held lines are listed: the first 10,000, unless `reject_limit` is more."
     )
     duplicate: int
     pending: int = Field(description="Read, and not yet decided.")
@@ -82,6 +84,7 @@ class DryRunOut(BaseModel):
     plan: dict[str, Any]
     read: int
     loaded: int
+    skipped: int
     rejected: int
     duplicate: int
     rows: list[Any]
@@ -175,7 +178,7 @@ def undo_import(request: Request, import_id: ImportId) -> Json:
     openapi_extra=requires("read"),
 )
 def read_rejects(request: Request, import_id: ImportId) -> Response:
-    """The refused lines as CSV that is safe to open in a spreadsheet: line, place, field, reason, content."""
+    """The lines left out as CSV that is safe to open in a spreadsheet: line, place, outcome, field, reason, content."""
     lines = files.rejects_csv(settings_of(request), import_id)
     headers = {"content-disposition": f'attachment; filename="rejects-{import_id}.csv"'}
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
@@ -195,6 +198,7 @@ def _take(request: Request, target: str, asked: FileOptions, sent: _Sent) -> tup
         name=sent.name,
         options=asked.for_imports(sent.options),
         reject_limit=asked.reject_limit,
+        reject_share=asked.reject_share,
         actor=caller_of(request).name,
     )
 

@@ -18,16 +18,19 @@ from penstock.ingest.files.storage.stored_files import StoredFile
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
-FINAL_STATES = frozenset({"completed", "failed", "aborted", "undone"})
+FINAL_STATES = frozenset({"completed", "completed_with_rejects", "failed", "aborted", "undone"})
+LOADED_STATES = frozenset({"completed", "completed_with_rejects"})
+"""The file was read to its end."""
 
 _COLUMNS = """id, target, source_name, content_sha256, size_bytes, options, plan, state, error, offset_bytes,
-  source_bytes, next_line, rows_read, loaded, rejected, duplicate, pending, updated, staged, rejects_kept,
-  rejects_kept_bytes, attempts, progress, result, reject_limit, actor, created_at, updated_at, finished_at"""
+  source_bytes, next_line, rows_read, loaded, skipped, rejected, held, duplicate, pending, updated, staged,
+  rejects_kept, skips_kept, rejects_kept_bytes, attempts, progress, result, reject_limit, reject_share, actor,
+  created_at, updated_at, finished_at"""
 
 
 @dataclass(frozen=True)
 class Import:
-    """One import as it is now. `rows_read = loaded + rejected + duplicate + pending`, always."""
+    """One import as it is now. `rows_read = loaded + skipped + rejected + held + duplicate + pending`, always."""
 
     id: UUID
     target: str
@@ -43,17 +46,21 @@ class Import:
     next_line: int
     rows_read: int
     loaded: int
+    skipped: int
     rejected: int
+    held: int
     duplicate: int
     pending: int
     updated: int
     staged: int
     rejects_kept: int
+    skips_kept: int
     rejects_kept_bytes: int
     attempts: int
     progress: Mapping[str, Any]
     result: Mapping[str, Any]
     reject_limit: int | None
+    reject_share: float
     actor: str
     created_at: datetime
     updated_at: datetime
@@ -62,6 +69,12 @@ class Import:
     @property
     def is_final(self) -> bool:
         return self.state in FINAL_STATES
+
+    @property
+    def loaded_state(self) -> str:
+        """How an import ends whose file was read to its end."""
+        faults = self.rejected + self.held
+        return "completed_with_rejects" if faults > self.reject_share * self.rows_read else "completed"
 
     @property
     def is_upload(self) -> bool:
@@ -93,7 +106,9 @@ class Import:
             "bytes_read": min(self.source_bytes, self.size_bytes),
             "read": self.rows_read,
             "loaded": self.loaded,
+            "skipped": self.skipped,
             "rejected": self.rejected,
+            "held": self.held,
             "rejects_kept": self.rejects_kept,
             "duplicate": self.duplicate,
             "pending": self.pending,
@@ -116,17 +131,28 @@ def open_import(
     file: StoredFile,
     options: Options,
     reject_limit: int | None,
+    reject_share: float,
     actor: str,
 ) -> tuple[Import, bool]:
     """The import of this file: a new one, or the one that there is already (then True)."""
     fingerprint = _fingerprint(settings, file, options)
     row = connection.execute(
         """insert into raw.imports
-             (target, source_name, content_sha256, size_bytes, options, fingerprint, reject_limit, actor)
-           values (%s, %s, %s, %s, %s, %s, %s, %s)
+             (target, source_name, content_sha256, size_bytes, options, fingerprint, reject_limit, reject_share, actor)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
            on conflict (target, fingerprint) where state not in ('failed', 'aborted', 'undone') do nothing
            returning id""",
-        (target, name, file.sha256, file.size, Jsonb(options.as_json()), fingerprint, reject_limit, actor),
+        (
+            target,
+            name,
+            file.sha256,
+            file.size,
+            Jsonb(options.as_json()),
+            fingerprint,
+            reject_limit,
+            reject_share,
+            actor,
+        ),
     ).fetchone()
     if row:
         return read_import(connection, row[0]), False
@@ -136,7 +162,7 @@ def open_import(
         (target, fingerprint),
     ).fetchone()
     if row is None:  # it failed between the two statements
-        return open_import(connection, settings, target, name, file, options, reject_limit, actor)
+        return open_import(connection, settings, target, name, file, options, reject_limit, reject_share, actor)
     return read_import(connection, row[0]), True
 
 
@@ -230,12 +256,15 @@ def start_over(connection: Connection, import_id: UUID) -> None:
         next_line=1,
         rows_read=0,
         loaded=0,
+        skipped=0,
         rejected=0,
+        held=0,
         duplicate=0,
         pending=0,
         updated=0,
         staged=0,
         rejects_kept=0,
+        skips_kept=0,
         rejects_kept_bytes=0,
         progress={},
         result={},

@@ -20,6 +20,8 @@ FORMATS: Final[tuple[str, ...]] = get_args(Format)
 DECIMAL_SIGNS: Final[tuple[str, ...]] = get_args(DecimalSign)
 MAPPINGS: Final = ("mapping", "constants", "defaults", "dates")
 """The options that are objects of texts; HTTP and a form take them as JSON."""
+REJECT_SHARE: Final = 0.01
+"""Of a larger share of rejected and held lines an import ends as `completed_with_rejects`."""
 TEXTS: Final = ("decimal", "format", "encoding", "delimiter")
 _ALIASES = {
     "cp1252": "windows-1252",
@@ -74,6 +76,13 @@ class Options:
 
     def canonical(self) -> str:
         return json.dumps(self.as_json(), sort_keys=True, ensure_ascii=False)
+
+
+def check_reject_bounds(limit: int | None, share: float) -> None:
+    if limit is not None and limit < 0:
+        raise InvalidInput("less than 0", field="reject_limit")
+    if not 0 <= share <= 1:
+        raise InvalidInput("a share from 0 to 1, such as 0.01", field="reject_share")
 
 
 def _is_delimiter(value: object) -> bool:

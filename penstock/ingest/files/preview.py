@@ -32,12 +32,15 @@ BLOCK = 1 << 20
 @dataclass
 class _Counts:
     read: int = 0
+    skipped: int = 0
     rejected: int = 0
     rejects: list[RejectedRecord] = field(default_factory=list)
 
     def add(self, batch: LoadBatch) -> None:
         self.read += batch.records + len(batch.rejects)
-        self.rejected += len(batch.rejects)
+        skipped = sum(reject.outcome == "skipped" for reject in batch.rejects)
+        self.skipped += skipped
+        self.rejected += len(batch.rejects) - skipped
         self.rejects += batch.rejects[: ROWS - len(self.rejects)]
 
 
@@ -59,6 +62,7 @@ def dry_run(
         "target": target,
         "plan": plan.described(),
         "read": counts.read,
+        "skipped": counts.skipped,
         "rejected": counts.rejected,
         **outcome,
         "rejects": [_shown(reject) for reject in counts.rejects],
@@ -113,6 +117,7 @@ def _now(connection: Connection) -> Any:
 def _shown(reject: RejectedRecord) -> dict[str, Any]:
     return {
         "line": reject.line,
+        "outcome": reject.outcome,
         "field": reject.field,
         "reason": reject.reason,
         "content": escape_formula(reject.content),

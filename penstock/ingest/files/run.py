@@ -1,7 +1,8 @@
 """An import from its first byte to its last event, in steps that may stop anywhere.
 
-`waiting` → (planned) → `loading` → `forming` → `appending` → `completed`; or `failed` (the file cannot be read),
-`aborted` (more rejects than asked for) or, later, `undone`. Every step is a transaction that changes the counts
+`waiting` → (planned) → `loading` → `forming` → `appending` → `completed`, or `completed_with_rejects` if a larger share
+than asked for was refused; or `failed` (the file cannot be read), `aborted` (more rejects than asked for) or, later,
+`undone`. Every step is a transaction that changes the counts
 together with the rows, so a run that is killed goes on where the last step ended.
 """
 
@@ -172,7 +173,7 @@ class _Runner:
             if now.state != "loading":
                 return
             if imported.read_plan.is_direct:
-                ledger.finish_import(connection, imported.id, "completed", source_bytes=imported.size_bytes)
+                ledger.finish_import(connection, imported.id, now.loaded_state, source_bytes=imported.size_bytes)
             else:
                 ledger.update_import(connection, imported.id, state="forming", source_bytes=imported.size_bytes)
 
@@ -197,6 +198,7 @@ class _Runner:
                 return False  # somebody else has advanced it: begin from where it is now
             counts = self._write_chunk(connection, imported, batch)
             counts |= keep_rejects(connection, imported, batch.rejects)
+            rejected = sum(reject.outcome == "rejected" for reject in batch.rejects)
             ledger.update_import(
                 connection,
                 imported.id,
@@ -204,10 +206,11 @@ class _Runner:
                 next_line=batch.next_line,
                 source_bytes=meter.consumed,
                 rows_read_by=batch.records + len(batch.rejects),
-                rejected_by=len(batch.rejects),
+                rejected_by=rejected,
+                skipped_by=len(batch.rejects) - rejected,
                 **counts,
             )
-            if imported.reject_limit is not None and imported.rejected + len(batch.rejects) > imported.reject_limit:
+            if imported.reject_limit is not None and imported.rejected + rejected > imported.reject_limit:
                 self._abort(connection, imported)
                 return False
         return True
@@ -303,7 +306,8 @@ class _Runner:
         if progress["conflicts"]:
             with open_file(self.settings, imported.content_sha256) as file:
                 fill_contents(connection, imported.id, file)
-        ledger.finish_import(connection, imported.id, "completed")
+        imported = ledger.read_import(connection, imported.id)
+        ledger.finish_import(connection, imported.id, imported.loaded_state)
 
     @staticmethod
     def _update_counts(

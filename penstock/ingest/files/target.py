@@ -45,12 +45,16 @@ class EventMapping:
     `metadata` (more of it). It may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the
     hash of the file. `repeat` says how an event is recognised that the store has already:
     by its stream, by being what the stream's latest event of the type says, or by its id.
-    `regroup`: lines of one event may be spread over the file, so `by` names the field that they have in common.
+    Lines of one event may be spread over the file, so `by` names the field that they have in common.
+
+    `holds` says what an event is of (`order`), if one with a rejected line is held back whole: `aggregate_id` must then
+    be the text of the field `by`. None: a rejected line says nothing about others.
     """
 
     select: str
     repeat: Repeat
     by: str
+    holds: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Profile:
-    """Files recognised by their whole header, with types of their own for some fields."""
+    """Files recognised by their whole header, with types of their own for some fields.
+
+    A type's `unwanted` declares what is no sale, say: those records are skipped with the reason.
+    """
 
     name: str
     header: frozenset[str]

@@ -38,6 +38,7 @@ def test_a_dry_run_shows_the_first_rows_as_they_would_be(api: Api, connection: p
     assert [(row["order_id"], row["quantity"]) for row in found["rows"]] == [(str(number), 2) for number in range(20)]
     assert found["rejects"][0] == {
         "line": 33,
+        "outcome": "rejected",
         "field": "quantity",
         "reason": found["rejects"][0]["reason"],
         "content": "31,MUG,x,2026-01-01,1.25",
@@ -113,7 +114,8 @@ def test_a_date_format_without_a_year_is_refused(api: Api) -> None:
 def test_an_import_ends_at_its_limit_of_rejects(api: Api) -> None:
     aborted = loaded(api, "orders", ORDERS, reject_limit="28")
     assert (aborted["state"], aborted["error"]) == ("aborted", "more than 28 rejected lines")
-    assert loaded(api, "orders", ORDERS, reject_limit="29")["state"] == "completed"
+    assert loaded(api, "orders", ORDERS, reject_limit="29")["state"] == "completed_with_rejects"
+    assert loaded(api, "orders", ORDERS.replace("1.25", "1.50"), reject_share="0.5")["state"] == "completed"
 
 
 def test_an_import_into_a_table_is_taken_back(api: Api, shelves: psycopg.Connection) -> None:

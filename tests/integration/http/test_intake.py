@@ -76,7 +76,7 @@ def test_a_file_is_taken_as_body_form_or_gzip_and_accounted_for(api: Api) -> Non
     )
     for send in ways:
         state = run_import(api, send())
-        assert (state["state"], state["read"], state["loaded"], state["rejected"]) == ("completed", 2, 1, 1), state
+        assert (state["state"], state["read"], state["loaded"], state["rejected"]) == ("completed_with_rejects", 2, 1, 1), state
         rejects = api.http.get(f"/v1/imports/{state['import_id']}/rejects")
         assert rejects.headers["content-type"].startswith("text/csv")
         [header, reject] = rejects.text.strip().splitlines()

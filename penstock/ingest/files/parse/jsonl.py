@@ -11,7 +11,7 @@ from decimal import Decimal
 from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.ingest.files.parse.fast_path import MAX_RECORD, RecordPatterns, Splitter, SuspectRecord
-from penstock.ingest.files.parse.slow_path import KEPT, RecordParser, RejectedRecord
+from penstock.ingest.files.parse.slow_path import RecordParser, RejectedRecord
 from penstock.ingest.files.parse.stream import BadFile
 from penstock.ingest.files.parse.types import InvalidValue
 from penstock.ingest.files.plan import Plan
@@ -56,12 +56,14 @@ class Records:
         data = suspect.data.strip(b" \t\r\n,")
         if not data:
             return None
+        cells: list[str | None] = []
         try:
             if suspect.fault:
                 raise InvalidValue(suspect.fault)
-            return self._parser.write(self._cells(data))
+            cells = self._cells(data)
+            return self._parser.write(cells)
         except InvalidValue as error:
-            return RejectedRecord(suspect.line, suspect.offset, getattr(error, "field", None), str(error), data[:KEPT])
+            return self._parser.reject(suspect, data, cells, error)
 
     def _cells(self, data: bytes) -> list[str | None]:
         try:

@@ -105,7 +105,7 @@ def test_the_same_command_goes_on_where_an_import_stopped(
     real(importing.import_settings(), calls[0], seconds=0)  # its content is known by then
     assert main([*CALL, "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
-    assert (done["import_id"], done["state"], done["loaded"]) == (str(calls[0]), "completed", 36)
+    assert (done["import_id"], done["state"], done["loaded"]) == (str(calls[0]), "completed_with_rejects", 36)
 
 
 def test_standard_input_is_sent_with_its_size(

@@ -40,7 +40,7 @@ def test_every_option_is_an_object_a_text_or_the_header() -> None:
 
 
 def test_http_has_every_option_and_no_other() -> None:
-    assert set(ImportOptions.model_fields) == NAMES | {"reject_limit"}
+    assert set(ImportOptions.model_fields) == NAMES | {"reject_limit", "reject_share"}
 
 
 def test_every_option_can_be_typed_and_means_the_same() -> None:
