@@ -240,6 +240,9 @@ def note_error(connection: Connection, import_id: UUID, reason: str) -> None:
 
 
 def finish_import(connection: Connection, import_id: UUID, state: str, **changes: Any) -> None:
+    if state not in LOADED_STATES:
+        connection.execute("select penstock.drop_held_lines(%s)", (import_id,))
+    connection.execute("select penstock.end_held_lines(%s)", (import_id,))
     update_import(connection, import_id, state=state, **changes)
     connection.execute("update raw.imports set finished_at = clock_timestamp() where id = %s", (import_id,))
 
@@ -247,6 +250,7 @@ def finish_import(connection: Connection, import_id: UUID, state: str, **changes
 def start_over(connection: Connection, import_id: UUID) -> None:
     """Back to the first line, when the staged rows were lost in a crash of the server."""
     connection.execute("delete from raw.import_rejects where import_id = %s", (import_id,))
+    connection.execute("select penstock.drop_held_lines(%s)", (import_id,))
     update_import(
         connection,
         import_id,

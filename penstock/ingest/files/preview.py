@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.load.batches import LoadBatch, load_batches
+from penstock.ingest.files.load.held import Held
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
@@ -77,7 +78,7 @@ def _look_at_table(
     writer = TableWriter(uuid4(), plan, settings.timezone)
     added, updated, duplicate = writer.preview(connection, _counted(plan, file, counts))
     rows = writer.preview_rows(connection, ROWS)
-    return counts, {"loaded": added + updated, "updated": updated, "duplicate": duplicate, "rows": rows}
+    return counts, {"loaded": added + updated, "held": 0, "updated": updated, "duplicate": duplicate, "rows": rows}
 
 
 def _counted(plan: Plan, file: BinaryIO, counts: _Counts) -> Iterator[bytes]:
@@ -101,11 +102,13 @@ def _look_at_events(
     for batch in _batches(plan, file):
         staged += staging.copy(connection, batch, staged, settings.timezone)
         counts.add(batch)
-    number, _ = staging.form_events(connection, mapping, _now(connection), "dry run", "dry run")
+    held = staging.held.find(connection) if staging.held else Held()
+    number, _ = staging.form_events(connection, mapping, _now(connection), "dry run", "dry run", held=held.keys > 0)
     loaded, duplicate, conflict = staging.classify(connection, mapping, staged)
     counts.rejected += conflict
     rows = staging.preview_rows(connection, ROWS)
-    return counts, {"loaded": loaded, "duplicate": duplicate, "facts": number, "rows": rows}
+    found = {"loaded": loaded, "held": held.lines, "duplicate": duplicate + held.duplicate, "facts": number}
+    return counts, {**found, "rows": rows}
 
 
 def _now(connection: Connection) -> Any:

@@ -69,7 +69,7 @@ class Table:
 class Profile:
     """Files recognised by their whole header, with types of their own for some fields.
 
-    A type's `unwanted` declares what is no sale, say: those records are skipped with the reason.
+    A type's `unwanted` declares what is not a sale, say: those records are skipped with the reason.
     """
 
     name: str

@@ -115,7 +115,7 @@ def test_an_import_ends_at_its_limit_of_rejects(api: Api) -> None:
     aborted = loaded(api, "orders", ORDERS, reject_limit="28")
     assert (aborted["state"], aborted["error"]) == ("aborted", "more than 28 rejected lines")
     assert loaded(api, "orders", ORDERS, reject_limit="29")["state"] == "completed_with_rejects"
-    assert loaded(api, "orders", ORDERS.replace("1.25", "1.50"), reject_share="0.5")["state"] == "completed"
+    assert loaded(api, "orders", ORDERS.replace("1.25", "1.50"), reject_share="1")["state"] == "completed"
 
 
 def test_an_import_into_a_table_is_taken_back(api: Api, shelves: psycopg.Connection) -> None:

@@ -15,7 +15,7 @@ from tests.waiting import PATIENCE_SECONDS
 CSV = (
     b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
     b"1,MUG,Mug,2,2010-12-01 08:26:00,2.55,17850.0,United Kingdom\n"
-    b"1,TEA,Tea,x,2010-12-01 08:26:00,1.00,17850.0,United Kingdom\n"
+    b"9,TEA,Tea,x,2010-12-01 08:26:00,1.00,17850.0,United Kingdom\n"
 )
 
 
@@ -76,7 +76,12 @@ def test_a_file_is_taken_as_body_form_or_gzip_and_accounted_for(api: Api) -> Non
     )
     for send in ways:
         state = run_import(api, send())
-        assert (state["state"], state["read"], state["loaded"], state["rejected"]) == ("completed_with_rejects", 2, 1, 1), state
+        assert (state["state"], state["read"], state["loaded"], state["rejected"]) == (
+            "completed_with_rejects",
+            2,
+            1,
+            1,
+        ), state
         rejects = api.http.get(f"/v1/imports/{state['import_id']}/rejects")
         assert rejects.headers["content-type"].startswith("text/csv")
         [header, reject] = rejects.text.strip().splitlines()

@@ -21,8 +21,8 @@ KEPT = 8192
 class RejectedRecord:
     """A line that is left out: `line` and `offset` of its first byte, and the line as it came.
 
-    `skipped` is no fault: a rule says that the line is none of those wanted. `key` is what the line and others have in
-    common (an order's id), as far as it could be read; not certain where separators are lost or too many.
+    `skipped` is not a fault: a rule says that the line is none of those wanted. `key` is what the line and others have
+    in common (an order's id), as far as it could be read; not certain where separators are lost or too many.
     """
 
     line: int

@@ -114,15 +114,15 @@ def test_of_many_rejects_the_first_are_kept_and_all_are_counted(
     monkeypatch.setattr(batches, "BATCH_BYTES", 200_000)
     content = (HEADER + GOOD + "x\n" * 12_000).encode()
     done = load(settings, content)
-    assert (done.rows_read, done.loaded, done.rejected) == (12_001, 1, 12_000)
+    assert (done.rows_read, done.held, done.rejected) == (12_001, 1, 12_000)
     assert done.rejects_kept == done.as_json()["rejects_kept"] == 10_000
     kept = connection.execute("select count(*), min(line), max(line) from raw.import_rejects").fetchone()
     assert kept == (10_000, 3, 10_002)
     rows = "".join(rejects_csv(settings, done.id)).splitlines()
     assert len(rows) == 10_002
-    assert "2000 more lines were rejected or held" in rows[-1]
+    assert "2001 more lines were rejected or held" in rows[-1]
     more = load(settings, content + b"\n", reject_limit=20_000)
-    assert (more.rejected, more.rejects_kept) == (12_000, 12_000)
+    assert (more.rejected, more.duplicate, more.rejects_kept) == (12_000, 1, 12_000)
 
 
 def test_the_rejects_of_one_import_take_a_bounded_room(
@@ -143,11 +143,11 @@ def test_conflicts_are_kept_within_the_same_bounds(settings: Settings, monkeypat
     load(settings, (HEADER + "".join(lines)).encode())
     monkeypatch.setattr(kept_rejects, "KEPT", 15)
     changed = load(settings, (HEADER + "".join(lines).replace("1.50", "2.50") + "x\n" * 10).encode())
-    assert (changed.rejected, changed.rejects_kept) == (50, 15)
+    assert (changed.rejected, changed.held, changed.rejects_kept) == (49, 1, 15)
     monkeypatch.setattr(kept_rejects, "KEPT_BYTES", 8_000)
     monkeypatch.setattr(kept_rejects, "KEPT", 100)
     small = load(settings, (HEADER + "".join(lines).replace("1.50", "3.50")).encode())
-    assert small.rejected == 40
+    assert (small.rejected, small.held) == (39, 1)
     assert small.rejects_kept_bytes <= 8_000
 
 

@@ -107,7 +107,7 @@ def test_what_only_the_table_refuses_is_a_reject_with_its_line(settings: Setting
     assert account(done) == (100, 98, 2, 0, 0)
     text = "".join(rejects_csv(settings, created.id))
     assert '"42","","rejected","","new row for relation' in text.replace("\r", "")
-    assert '"73","","",' in text
+    assert '"73","","rejected","",' in text
     assert '""things_quantity_check""' in text
     assert "a70,13,1.00" in text
 

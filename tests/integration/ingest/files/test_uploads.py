@@ -15,7 +15,7 @@ from penstock.settings import Settings
 from tests.integration.ingest.files.storage_stub import KEY, storage
 
 ORDERS = "order_id,product_id,quantity,ordered_at,unit_price\n" + "".join(
-    f"{n // 3},P{n % 7},{n % 5},2026-01-01,1.25\n" for n in range(30_000)
+    f"{n % 1000},P{n % 7},{n % 5},2026-01-01,1.25\n" for n in range(30_000)
 )
 
 
