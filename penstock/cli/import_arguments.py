@@ -12,6 +12,7 @@ _EXAMPLES = """
   penstock import sales.csv --target orders --map "Invoice no.=order_id" --map "Remarks="
   penstock import sales.csv --target orders --dry-run
   penstock import undo 019aa1b2-0000-7000-8000-000000000000
+  penstock import release 019aa1b2-0000-7000-8000-000000000000 536365 536366
 """
 
 
@@ -19,8 +20,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments; `check` sees to what argparse cannot say."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"examples:{_EXAMPLES}"
-    parser.add_argument("file", help="the file, also gzip; - for standard input; or the word undo")
-    parser.add_argument("id", nargs="?", help="with undo: the import into a table that is taken back")
+    parser.add_argument("file", help="the file, also gzip; - for standard input; or the word undo or release")
+    parser.add_argument(
+        "id", nargs="?", help="with undo: the import that is taken back; with release: that holds orders"
+    )
+    parser.add_argument("keys", nargs="*", metavar="key", help="with release: only these orders")
     parser.add_argument("--target", help="what its rows become: orders, customers, products, …")
     parser.add_argument("--dry-run", action="store_true", help="only look: mapping, types, counts, the first 20 rows")
     parser.add_argument("--reject-limit", type=_count, metavar="N", help="stop after so many rejected lines")
@@ -54,17 +58,19 @@ def _add_reading(parser: "argparse._ArgumentGroup") -> None:
 
 
 def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """`import undo ID` is a command of its own; a file that is called undo is `./undo`."""
-    if options.file != "undo":
+    """`import undo ID` and `import release ID` are commands of their own; a file that is called undo is `./undo`."""
+    if options.keys and options.file != "release":
+        parser.error(f"unrecognized arguments: {' '.join(options.keys)}")
+    if options.file not in ("undo", "release"):
         if options.id is not None:
             parser.error(f"unrecognized arguments: {options.id}")
         if options.target is None:
             parser.error("the following arguments are required: --target")
         return
     if options.id is None:
-        parser.error("import undo needs the id of an import")
+        parser.error(f"import {options.file} needs the id of an import")
     if options.target or options.dry_run:
-        parser.error("import undo takes an id alone")
+        parser.error(f"import {options.file} takes an id alone")
 
 
 def reading_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Files in: `penstock import FILE` and `penstock import undo ID`."""
+"""Files in: `penstock import FILE`, `penstock import undo ID` and `penstock import release ID`."""
 
 import argparse
 import shutil
@@ -28,6 +28,8 @@ def import_file(options: argparse.Namespace) -> int:
     """Load a file to its end; exit code 1 if it could not be loaded, 3 if more lines than a share were refused."""
     if options.file == "undo":
         return undo_import(options)
+    if options.file == "release":
+        return release_held(options)
     settings = import_settings()
     if options.dry_run:
         return _look(settings, options)
@@ -52,6 +54,19 @@ def undo_import(options: argparse.Namespace) -> int:
         f"undone: {counts['removed']:,} rows removed, {counts['restored']:,} restored,"
         f" {counts['kept']:,} kept because they were changed since (import {undone.id})"
     )
+    return 0
+
+
+def release_held(options: argparse.Namespace) -> int:
+    """Load orders that an import holds back as they are, all of them or those that are named."""
+    settings = reachable_settings()
+    before = files.import_status(settings, _import_id(options.id))
+    imported = files.release_held(settings, before.id, options.keys)
+    try_relay(settings)
+    if imported.loaded > before.loaded:
+        _compute_figures(settings)
+    released = imported.result.get("released", 0) - before.result.get("released", 0)
+    print_json(imported.as_json()) if options.json else print(f"released: {released:,} orders\n{_account(imported)}")
     return 0
 
 

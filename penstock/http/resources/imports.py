@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from penstock.errors import InvalidInput
 from penstock.event_store import uuid7
-from penstock.http.background import send_after
+from penstock.http.background import relay_after, send_after
 from penstock.http.import_options import MAX_OPTION, ImportOptions
 from penstock.http.parameters import Answer, Limit, Name
 from penstock.http.routing import Json, caller_of, ids_of, limiter, requires, router, settings_of
@@ -169,6 +169,20 @@ def undo_import(request: Request, import_id: ImportId) -> Json:
     their imports this is a 409, as for one that still runs, and for rows that others refer to.
     """
     return Json(files.undo_import(settings_of(request), import_id).as_json())
+
+
+@routes.post("/v1/imports/{import_id}/release", responses={200: {"model": ImportOut}}, openapi_extra=requires("write"))
+def release_held(
+    request: Request,
+    import_id: ImportId,
+    key: Annotated[list[Name] | None, Query(description="Only these orders; else all that the import holds.")] = None,
+) -> Json:
+    """Load orders that are held back as they are, without the lines that were rejected.
+
+    Again changes nothing. A 404 names an order that the import does not hold; a 409 says that it is not loaded yet, or
+    that another import is about to complete the order.
+    """
+    return relay_after(request, Json(files.release_held(settings_of(request), import_id, key or ()).as_json()))
 
 
 @routes.get(

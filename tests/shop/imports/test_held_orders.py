@@ -1,12 +1,23 @@
 """An order with a rejected line is held back whole, until later files complete it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
 import psycopg
 import pytest
 
-from penstock.ingest.files import Import, advance_import, create_import, dry_run, import_status, rejects_csv, run
+from penstock.errors import Conflict, NotFound
+from penstock.ingest.files import (
+    Import,
+    advance_import,
+    create_import,
+    dry_run,
+    import_status,
+    rejects_csv,
+    release_held,
+    run,
+)
 from penstock.settings import Settings
 
 HEADER = "order_id,product_id,quantity,ordered_at,unit_price\n"
@@ -183,3 +194,90 @@ def test_a_large_file_holds_bucket_by_bucket(
     found = orders(connection)
     assert len(found) == 100
     assert all((len(products), total) == (6, 6) for products, total in found.values())
+
+
+def test_held_orders_are_released_as_they_are(settings: Settings, connection: psycopg.Connection) -> None:
+    first = load(settings, A1, BAD, A3, B1, BAD.replace("A", "B", 1), B1.replace("B", "C"))
+    second = load(settings, A1.replace("P1", "P7"), BAD)
+    assert [counts(settings, each) for each in (first, second)] == [
+        {"loaded": 1, "rejected": 2, "held": 3}, {"rejected": 1, "held": 1},
+    ]  # fmt: skip
+    with pytest.raises(NotFound, match="holds no order 'C'"):
+        release_held(settings, first.id, ["A", "C"])
+    released = release_held(settings, first.id, ["A"])
+    assert (released.state, released.result) == (first.state, {"facts": 2, "events": 4, "released": 1})
+    assert [counts(settings, each) for each in (first, second)] == [
+        {"loaded": 3, "rejected": 2, "held": 1}, {"loaded": 1, "rejected": 1},
+    ]  # fmt: skip
+    assert orders(connection)["A"] == (["P1", "P3", "P7"], Decimal("12.10"))
+    assert held(connection) == [("B", 1)]
+    assert counts(settings, release_held(settings, first.id)) == {"loaded": 4, "rejected": 2}
+    assert release_held(settings, first.id) == import_status(settings, first.id), "nothing is left"
+    assert orders(connection)["B"] == (["P1"], Decimal("5.50"))
+    left = connection.execute(
+        "select relname from pg_class where starts_with(relname, 'import_') and relpersistence = 'u'"
+    )
+    assert left.fetchall() == []
+
+
+def test_what_is_not_loaded_releases_nothing(settings: Settings, connection: psycopg.Connection) -> None:
+    first = load(settings, A1, BAD)
+    waiting, _ = create_import(settings, "orders", (HEADER + A2).encode())
+    with pytest.raises(Conflict, match="waiting"):
+        release_held(settings, waiting.id)
+    while advance_import(settings, waiting.id, seconds=0).state != "forming":
+        pass
+    with pytest.raises(Conflict, match="another import is about to complete order A"):
+        release_held(settings, first.id)
+    assert advance_import(settings, waiting.id).loaded == 1
+    assert counts(settings, first) == {"loaded": 1, "rejected": 1}
+
+
+def test_an_import_that_fails_holds_and_claims_nothing(settings: Settings, connection: psycopg.Connection) -> None:
+    first = load(settings, A1, BAD)
+    failing, _ = create_import(settings, "orders", (HEADER + A2 + B1 + BAD.replace("A", "B", 1)).encode())
+    while advance_import(settings, failing.id, seconds=0).state != "forming":
+        pass
+    assert held(connection) == [("A", 1), ("B", 1)]
+    connection.execute("update raw.imports set attempts = 99 where id = %s", (failing.id,))
+    assert advance_import(settings, failing.id).state == "failed"
+    assert held(connection) == [("A", 1)]
+    assert counts(settings, load(settings, A2, B1)) == {"loaded": 2}
+    assert counts(settings, first) == {"loaded": 1, "rejected": 1}
+
+
+def test_two_files_at_once_complete_an_order_once(settings: Settings, connection: psycopg.Connection) -> None:
+    first = load(settings, A1, BAD)
+    ways = [create_import(settings, "orders", (HEADER + text).encode())[0] for text in (A2, "\n" + A2)]
+    with ThreadPoolExecutor(2) as threads:
+        done = list(threads.map(lambda each: advance_import(settings, each.id), ways))
+    found = [counts(settings, each) for each in (first, *done)]
+    assert found[0] == {"loaded": 1, "rejected": 1}
+    assert {"loaded": 1} in found[1:]
+    assert orders(connection) == {"A": (["P1", "P2"], Decimal("5.50"))}
+
+
+def test_a_crash_of_the_server_completes_nothing_twice(
+    settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "EVENTS_A_STEP", 2)
+    ids = [f"{n:02}" for n in range(12)]
+    first = load(settings, *[line.replace("A", key, 1) for key in ids for line in (A1, BAD)])
+    mended = [line.replace("A", key, 1) for key in ids for line in ((A2,) if key < "06" else (A2, A1))]
+    faulty = [line.replace("A", "x", 1) for line in (A1, BAD)]
+    created, _ = create_import(settings, "orders", (HEADER + "".join([*mended, *faulty])).encode())
+    now, emptied = created, set()
+    while not (now := advance_import(settings, created.id, seconds=0)).is_final:
+        if (now.state, now.loaded > 9) not in emptied and (now.state != "appending" or now.loaded):
+            emptied.add((now.state, now.loaded > 9))
+            # what the recovery after a crash does to unlogged tables
+            for (name,) in connection.execute(
+                "select oid::regclass::text from pg_class where relpersistence = 'u' and relkind = 'r'"
+            ).fetchall():
+                connection.execute(f"truncate {name}")
+    assert emptied >= {("loading", False), ("forming", False), ("appending", False), ("appending", True)}
+    assert counts(settings, now) == {"loaded": 18, "rejected": 1, "held": 1}
+    assert counts(settings, first) == {"loaded": 6, "duplicate": 6, "rejected": 12}
+    found = orders(connection)
+    assert (len(found), sum(len(products) for products, _ in found.values())) == (12, 24)
+    assert held(connection) == [("x", 1)]

@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from penstock.ingest.files.kept_rejects import room_for_rejects
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.batches import LoadBatch
-from penstock.ingest.files.load.held import HeldLines, create_faults, drop_held
+from penstock.ingest.files.load.held import HeldLines, create_faults, drop_held, record_of_fields
 from penstock.ingest.files.parse.types import FieldType
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import MOMENT, EventMapping
@@ -219,6 +219,26 @@ class Staging:
         """The metadata of every event up to the number of its line: JSON written once, not built for each."""
         fixed = {"correlation_id": str(self._import_id), "actor": actor, "source": "import"}
         return f'{json.dumps(fixed)[:-1]}, "causation_id": "import:{self._import_id}#line '
+
+    def form_claimed(self, connection: Connection, mapping: EventMapping, imported: Import) -> int:
+        """Form events of the held lines that this import has claimed; gives how many there are."""
+        self.drop(connection)
+        lines = sql.SQL(
+            """(select row_number() over (order by l.import_id <> {import_id}, l.id) as ord, l.line, f.*
+                from raw.held_lines as l cross join lateral {record} where l.claimed_by = {import_id})"""
+        ).format(import_id=sql.Literal(imported.id), record=record_of_fields(self._plan.target))
+        connection.execute(
+            sql.SQL("create unlogged table {} as select h.ord as first_ord, h.line from {} as h").format(
+                self.runs, lines
+            )
+        )
+        literals = {
+            "begun_at": sql.SQL("{}::timestamptz").format(sql.Literal(imported.created_at.isoformat())),
+            "content": sql.Literal(imported.content_sha256),
+        }
+        select = sql.SQL(mapping.select).format(rows=lines, **literals)
+        self._form(connection, self.events, select, imported.actor)
+        return self.cut(connection, 0, 2**62)
 
     def _completed(self, select: LiteralString) -> sql.SQL:
         """Of an event with lines of older files: where its own lines begin, and how many of its own there are."""
