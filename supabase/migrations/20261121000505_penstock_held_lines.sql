@@ -7,9 +7,10 @@
 --   penstock.drop_held_lines     an import starts over, failed or is taken back: what it holds goes
 --   penstock.end_held_lines      an import is final: what it completed is held no longer
 -- H are the lines held before, m the number of missing ones, N the good lines of this file. Without a fault in the file
--- the order is `whole` if N contains H (it is formed of N alone; H were duplicates), and `extended` if N and H have no
--- line in common and N has m lines (it is formed of H and N; H are loaded). Else it is held: lines of N that are in H are
--- duplicates, the others are held too, and as many fewer are missing. Lines of an import that is not final, and lines
+-- the order is `whole` if N contains H and has more lines than are missing for certain, so that it cannot be those alone
+-- (it is formed of N; H were duplicates), and `extended` if N and H have no line in common and N has m lines (it is formed
+-- of H and N; H are loaded). Else it is held: lines of N that are in H are duplicates, the others are held too, and as
+-- many fewer are missing. Lines of an import that is not final, and lines
 -- that another import has claimed, complete nothing. Claimed lines stay until the claiming import is final, so that one
 -- that starts over after a crash forms the same events again. For the owner alone, under one lock for each target
 -- (penstock.lock_held_lines), which is taken before the row of any import.
@@ -20,6 +21,7 @@ create table raw.held_keys (
   key text not null,
   import_id uuid not null,
   missing bigint not null,
+  missing_certain bigint not null,
   reason text not null,
   constraint held_keys_pkey primary key (id),
   constraint held_keys_import_id_key unique (import_id, key),
@@ -31,7 +33,8 @@ comment on column raw.held_keys.id is 'In the order in which they were found.';
 comment on column raw.held_keys.target is 'The import target.';
 comment on column raw.held_keys.key is 'What the lines have in common, such as the id of an order.';
 comment on column raw.held_keys.import_id is 'The import that found it: raw.imports.id.';
-comment on column raw.held_keys.missing is 'How many of its lines are still missing after this import.';
+comment on column raw.held_keys.missing is 'How many of its lines are still missing after this import, at most.';
+comment on column raw.held_keys.missing_certain is 'How many of them name it: the others may belong to the order beside it.';
 comment on column raw.held_keys.reason is 'Why it is held, in words for the sender.';
 alter table raw.held_keys enable row level security;
 revoke all on raw.held_keys from public, anon, authenticated, service_role;
@@ -88,7 +91,7 @@ begin
   -- a fault whose order is not certain counts for the orders of the lines beside it, unless it names one of those
   execute format(
     'create unlogged table staging.%1$I as
-     select k.key, count(*) as faults,
+     select k.key, count(*) as faults, count(*) filter (where not k.is_near) as faults_certain,
        (array_agg(concat(''held: line '', f.line, case when k.is_near then '', next to '' else '' of '' end, $1, '' '', k.key,
          '' was rejected: '', f.field || '': '', f.reason) order by f.line))[1] as reason
      from staging.%2$I as f
@@ -133,15 +136,16 @@ begin
          on k.key = o.key and k.fields = o.fields
        group by o.key
      ), latest as (
-       select distinct on (k.key) k.key, k.missing from raw.held_keys as k
+       select distinct on (k.key) k.key, k.missing, k.missing_certain from raw.held_keys as k
        where k.target = $1 and k.import_id <> $2 order by k.key, k.id desc
      ), decided as (
        select key, o.lines as own_lines, o.first_ord, b.lines as lines_before, b.ids, coalesce(c.lines, 0) as lines_common,
-         coalesce(l.missing, 0) as missing_before, coalesce(f.faults, 0) as faults, f.reason,
+         coalesce(l.missing, 0) as missing_before, coalesce(l.missing_certain, 0) as certain_before,
+         coalesce(f.faults, 0) as faults, coalesce(f.faults_certain, 0) as faults_certain, f.reason,
          case
            when b.verdict is not null then b.verdict
            when f.faults > 0 or b.is_taken then ''held''
-           when c.lines = b.lines then ''whole''
+           when c.lines = b.lines and o.lines > coalesce(l.missing_certain, 0) then ''whole''
            when c.lines is null and o.lines = l.missing then ''extended''
            else ''held''
          end as verdict
@@ -153,6 +157,7 @@ begin
      )
      select d.key, d.verdict, d.first_ord, coalesce(d.lines_before, 0) as lines_before, d.ids,
        greatest(d.missing_before - (coalesce(d.own_lines, 0) - d.lines_common), d.faults) as missing,
+       greatest(d.certain_before - (coalesce(d.own_lines, 0) - d.lines_common), d.faults_certain) as missing_certain,
        coalesce(d.reason, concat(''held: '', $3, '' '', d.key, case
          when d.missing_before > d.own_lines - d.lines_common
          then '' lacks more lines than this file has'' else '' has come with other lines than it lacks'' end)) as reason
@@ -200,8 +205,8 @@ begin
      where h.verdict = ''held'' and not o.is_repeat order by o.ord',
     staged || '_own', staged || '_held', staged || '_runs') using target, import_id;
   execute format(
-    'insert into raw.held_keys (target, key, import_id, missing, reason)
-     select $1, h.key, $2, h.missing, h.reason from staging.%I as h
+    'insert into raw.held_keys (target, key, import_id, missing, missing_certain, reason)
+     select $1, h.key, $2, h.missing, h.missing_certain, h.reason from staging.%I as h
      where h.verdict = ''held'' order by h.first_ord', staged || '_held') using target, import_id;
   execute format(
     'update raw.held_lines as l set claimed_by = $2, verdict = h.verdict

@@ -138,3 +138,20 @@ def test_from_a_folder_below_the_file_goes_where_the_app_looks_for_it(
     assert main(["import", "tickets.jsonl", "--target", "events"]) == 0
     assert [path.name for path in below.iterdir()] == ["tickets.jsonl"]
     assert any((project / ".penstock" / "uploads").iterdir())
+
+
+def test_what_an_import_holds_is_released(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], connection: psycopg.Connection
+) -> None:
+    lines = "a,P,1,2.50,2026-01-01\na,P,x,2.50,2026-01-01\nb,P,1,2.50,2026-01-01\nb,P,x,2.50,2026-01-01\n"
+    (tmp_path / "held.csv").write_text(ORDERS.splitlines()[0] + "\n" + lines)
+    done = json.loads(run(capsys, "held.csv", "--target", "orders", *MAPPED, "--json", code=3)[0])
+    assert (done["loaded"], done["held"], done["rejected"]) == (0, 2, 2)
+    assert "holds no order 'c'" in run(capsys, "release", done["import_id"], "c", code=1)[1]
+    shown, _ = run(capsys, "release", done["import_id"], "b")
+    assert shown.startswith("released: 1 orders\ncompleted_with_rejects: 4 lines read, 1 loaded")
+    assert json.loads(run(capsys, "release", done["import_id"], "--json")[0])["result"]["released"] == 2
+    assert connection.execute("select array_agg(order_id order by order_id) from shop.orders").fetchone() == (
+        ["a", "b"],
+    )
+    assert run(capsys, "release", done["import_id"])[0].startswith("released: 0 orders")

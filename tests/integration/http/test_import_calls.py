@@ -139,3 +139,16 @@ def test_what_cannot_be_taken_back(api: Api) -> None:
     assert "events are never deleted" in refused["detail"]
     assert_problem(api.http.post(f"/v1/imports/{uuid4()}/undo"), 404)
     assert_names(assert_problem(api.http.post("/v1/imports/7/undo"), 422), "import_id")
+
+
+def test_held_orders_are_released_over_http(api: Api) -> None:
+    head, good, bad = ORDERS.splitlines()[0], "MUG,2,2026-01-01,1.25", "MUG,x,2026-01-01,1.25"
+    done = loaded(api, "orders", "\n".join([head, *(f"{key},{line}" for key in "ab" for line in (good, bad))]))
+    assert (done["state"], done["held"], done["rejected"]) == ("completed_with_rejects", 2, 2)
+    place = f"/v1/imports/{done['import_id']}/release"
+    assert "holds no order 'c'" in assert_problem(api.http.post(place, params={"key": "c"}), 404)["detail"]
+    first = api.http.post(place, params={"key": ["a"]}).json()
+    assert (first["loaded"], first["held"], first["result"]["released"]) == (1, 1, 1)
+    assert api.http.post(place).json()["held"] == 0
+    waiting = api.http.post("/v1/imports/orders", content=ORDERS).json()
+    assert_problem(api.http.post(f"/v1/imports/{waiting['import_id']}/release"), 409)

@@ -165,6 +165,26 @@ def test_a_skipped_line_holds_nothing_back(settings: Settings, connection: psyco
     assert orders(connection) == {"1": (["P"], Decimal("1.10"))}
 
 
+def test_a_line_equal_to_the_one_held_is_not_the_whole_order(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    first = load(settings, A1, BAD.replace("P2,two,2026-01-01,2.20", "P1,one,2026-01-01,1.10"))
+    assert counts(settings, load(settings, A1)) == {"duplicate": 1}, "it may be the mended one, or the other again"
+    assert orders(connection) == {}
+    assert counts(settings, load(settings, A1, A1)) == {"loaded": 2}
+    assert counts(settings, first) == {"duplicate": 1, "rejected": 1}
+    assert orders(connection) == {"A": (["P1", "P1"], Decimal("2.20"))}
+
+
+def test_the_whole_file_mended_completes_the_orders_beside_a_broken_line(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    first = load(settings, A1, '"A,P2,2,2026-01-01,2.20\n', B1)
+    assert counts(settings, load(settings, A1, A2, B1)) == {"loaded": 3}
+    assert counts(settings, first) == {"duplicate": 2, "rejected": 1}
+    assert held(connection) == []
+
+
 def test_a_dry_run_counts_what_would_be_held(settings: Settings, connection: psycopg.Connection) -> None:
     def look(*lines: str) -> dict[str, int]:
         found = dry_run(settings, "orders", (HEADER + "".join(lines)).encode())
