@@ -102,7 +102,7 @@ begin
        union
        select n.key, true from (values (b.%4$I::text), (a.%4$I::text)) as n (key)
        where n.key is not null and not f.is_certain
-         and f.key is distinct from b.%4$I::text and f.key is distinct from a.%4$I::text
+         and (f.key is null or f.key is distinct from b.%4$I::text and f.key is distinct from a.%4$I::text)
      ) as k
      group by k.key', staged || '_at_fault', staged || '_faults', staged || '_rows', field) using what;
   execute format(

@@ -151,6 +151,11 @@ def test_a_line_whose_order_is_not_certain_holds_the_orders_beside_it(
     assert counts(settings, done) == {"loaded": 4 - len(away), "held": len(away), "rejected": 1}
 
 
+@pytest.mark.parametrize("lines", [(A1, '"A\n'), ('"A\n', A1)])
+def test_a_broken_line_at_either_end_holds_the_order_beside_it(settings: Settings, lines: tuple[str, ...]) -> None:
+    assert counts(settings, load(settings, *lines)) == {"rejected": 1, "held": 1}
+
+
 def test_a_skipped_line_holds_nothing_back(settings: Settings, connection: psycopg.Connection) -> None:
     header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
     lines = (
