@@ -163,7 +163,8 @@ def _look(settings: Settings, options: argparse.Namespace) -> int:
 def _print_look(found: Mapping[str, Any]) -> None:
     plan = found["plan"]
     print(f"dry run, nothing is written: {found['read']:,} lines read, {found['loaded']:,} would be loaded,", end=" ")
-    print(f"{found['skipped']:,} skipped, {found['rejected']:,} rejected, {found['duplicate']:,} are known already")
+    left_out = ", ".join(f"{found[name]:,} {name}" for name in ("skipped", "rejected", "held"))
+    print(f"{left_out}, {found['duplicate']:,} are known already")
     said = [plan["format"], plan["encoding"], "gzip" if plan["gzip"] else "", _delimiter(plan["delimiter"])]
     print(f"read as {', '.join(part for part in said if part)}\n")
     fields = [
@@ -174,6 +175,8 @@ def _print_look(found: Mapping[str, Any]) -> None:
     for name in ("constants", "defaults", "dates"):
         for field, value in plan[name].items():
             print(f"{name.removesuffix('s')} of {field}: {value}")
+    for warning in found["warnings"]:
+        print(f"warning: {warning}")
     print(f"\nthe first {len(found['rows'])} rows")
     print_rows(found["rows"], found["rows"][0] if found["rows"] else (), empty="none would be loaded")
     if found["rejects"]:
@@ -191,7 +194,8 @@ def _account(imported: Import) -> str:
         f" {imported.skipped:,} skipped, {imported.rejected:,} rejected, {imported.held:,} held,"
         f" {imported.duplicate:,} known before (import {imported.id})"
     )
-    return f"{counts}\n{imported.error}" if imported.error else counts
+    warnings = [f"warning: {text}" for text in imported.result.get("warnings", ())]
+    return "\n".join([counts, *([imported.error] if imported.error else []), *warnings])
 
 
 def _write_rejects(settings: Settings, import_id: UUID, path: Path) -> None:

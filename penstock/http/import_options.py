@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from penstock import json_codec
 from penstock.ingest.files.options import MAPPINGS, REJECT_SHARE, TEXTS, DecimalSign, Format
@@ -15,6 +15,8 @@ _Text = Annotated[str | None, Field(max_length=MAX_OPTION)]
 
 class ImportOptions(BaseModel):
     """Checked here as far as HTTP goes; what the texts mean is checked by `imports`."""
+
+    model_config = ConfigDict(extra="forbid")
 
     mapping: Annotated[_Text, Field(description='JSON: {"column of the file": "field"}.')] = None
     constants: Annotated[_Text, Field(description='JSON: {"field": "value of every row"}.')] = None

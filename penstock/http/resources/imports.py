@@ -66,7 +66,9 @@ class ImportOut(Answer):
     pending: int = Field(description="Read, and not yet decided.")
     updated: int
     storing: StoringOut | None = Field(description="While lines become events; null before and after.")
-    result: dict[str, Any]
+    result: dict[str, Any] = Field(
+        description="What came of it. `warnings` names what is left out or failed as a whole, and the option."
+    )
     plan: dict[str, Any] | None
     content_sha256: str
     created_at: str
@@ -86,7 +88,9 @@ class DryRunOut(BaseModel):
     loaded: int
     skipped: int
     rejected: int
+    held: int
     duplicate: int
+    warnings: list[str]
     rows: list[Any]
     rejects: list[dict[str, Any]]
 

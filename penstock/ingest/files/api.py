@@ -8,6 +8,7 @@ from uuid import UUID
 from penstock.ingest.files import ledger
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.options import REJECT_SHARE, Options, check_reject_bounds
+from penstock.ingest.files.plan import check_names
 from penstock.ingest.files.rejects import reject_lines
 from penstock.ingest.files.storage.stored_files import store_file
 from penstock.ingest.files.target import find_target
@@ -31,8 +32,8 @@ def create_import(
     `options` as in `Options`: mapping, constants, defaults, dates, decimal, format, encoding, delimiter, header.
     Reads nothing of the content yet: what is wrong with it shows in the import's state.
     """
-    find_target(target)
     checked = Options.read(options)
+    check_names(find_target(target), checked)
     check_reject_bounds(reject_limit, reject_share)
     shown = name or (source.name if isinstance(source, Path) else "upload")
     stored = store_file(settings, source)

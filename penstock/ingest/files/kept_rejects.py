@@ -6,7 +6,9 @@ have a number of their own, so that they never take the place of a fault.
 
 from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
+from penstock.ingest.files.hints import Fault
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.parse.slow_path import RejectedRecord
 from penstock.postgres.pool import Connection
@@ -51,6 +53,16 @@ def keep_rejects(connection: Connection, imported: Import, rejects: Sequence[Rej
             )
     skips = sum(reject.outcome == "skipped" for reject in kept)
     return {"rejects_kept_by": len(kept) - skips, "skips_kept_by": skips, "rejects_kept_bytes_by": size}
+
+
+def first_faults(connection: Connection, import_id: UUID, number: int) -> list[Fault]:
+    """The first rejected lines that are kept with their content."""
+    rows = connection.execute(
+        """select field, reason, line_content from raw.import_rejects
+           where import_id = %s and outcome = 'rejected' and line_content is not null order by line, id limit %s""",
+        (import_id, number),
+    ).fetchall()
+    return [Fault(*row) for row in rows]
 
 
 def _first_that_fit(rejects: Sequence[RejectedRecord], room: int) -> tuple[Sequence[RejectedRecord], int]:

@@ -15,7 +15,7 @@ from penstock.errors import InvalidInput
 from penstock.ingest.files.parse.stream import ENCODINGS
 
 Format: TypeAlias = Literal["csv", "tsv", "json", "jsonl"]
-DecimalSign: TypeAlias = Literal[".", ","]
+DecimalSign: TypeAlias = Literal[".", ",", "point", "comma"]
 FORMATS: Final[tuple[str, ...]] = get_args(Format)
 DECIMAL_SIGNS: Final[tuple[str, ...]] = get_args(DecimalSign)
 MAPPINGS: Final = ("mapping", "constants", "defaults", "dates")
@@ -62,6 +62,7 @@ class Options:
         _fold(given, "encoding", tuple(ENCODINGS))
         if given.get("decimal", ".") not in DECIMAL_SIGNS:
             raise InvalidInput("the decimal sign is a point or a comma", field="decimal")
+        given["decimal"] = {"point": ".", "comma": ","}.get(given.get("decimal", "."), given.get("decimal", "."))
         delimiter = given.get("delimiter")
         if delimiter is not None and not _is_delimiter(delimiter):
             raise InvalidInput("one ASCII character, no letter, digit, quote, sign or backslash", field="delimiter")

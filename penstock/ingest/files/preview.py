@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from uuid import uuid4
 
 from penstock.errors import InvalidInput
+from penstock.ingest.files.hints import SAMPLE, Fault, column_warnings, reject_warnings
 from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.held import Held
 from penstock.ingest.files.load.staging import Staging
@@ -36,6 +37,7 @@ class _Counts:
     skipped: int = 0
     rejected: int = 0
     rejects: list[RejectedRecord] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
     def add(self, batch: LoadBatch) -> None:
         self.read += batch.records + len(batch.rejects)
@@ -43,6 +45,8 @@ class _Counts:
         self.skipped += skipped
         self.rejected += len(batch.rejects) - skipped
         self.rejects += batch.rejects[: ROWS - len(self.rejects)]
+        faults = [reject for reject in batch.rejects if reject.outcome == "rejected"][: SAMPLE - len(self.faults)]
+        self.faults += [Fault(reject.field, reject.reason, reject.content) for reject in faults]
 
 
 def dry_run(
@@ -66,6 +70,10 @@ def dry_run(
         "skipped": counts.skipped,
         "rejected": counts.rejected,
         **outcome,
+        "warnings": [
+            *column_warnings(plan, checked.mapping),
+            *reject_warnings(plan, counts.faults, counts.rejected, counts.read - counts.skipped),
+        ],
         "rejects": [_shown(reject) for reject in counts.rejects],
     }
 

@@ -18,7 +18,8 @@ import psycopg
 
 from penstock.errors import PenstockError, SettingsError, Unavailable
 from penstock.ingest.files import ledger
-from penstock.ingest.files.kept_rejects import ROW_BYTES, keep_rejects
+from penstock.ingest.files.hints import SAMPLE, column_warnings, reject_warnings
+from penstock.ingest.files.kept_rejects import ROW_BYTES, first_faults, keep_rejects
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.held import HeldLines, lock
@@ -178,7 +179,8 @@ class _Runner:
             if now.state != "loading":
                 return
             if plan.is_direct:
-                ledger.finish_import(connection, imported.id, now.loaded_state, source_bytes=imported.size_bytes)
+                ledger.update_import(connection, imported.id, source_bytes=imported.size_bytes)
+                self._complete(connection, now)
                 return
             changes = self._hold(connection, now, held) if held else {}
             ledger.update_import(connection, imported.id, state="forming", source_bytes=imported.size_bytes, **changes)
@@ -330,6 +332,18 @@ class _Runner:
             if staging.cut(connection, upto, 1) == upto:
                 self._end_bucket(connection, imported, staging, progress)
 
+    @staticmethod
+    def _complete(connection: Connection, imported: Import) -> None:
+        plan = imported.read_plan
+        faults = first_faults(connection, imported.id, SAMPLE)
+        wanted = imported.rows_read - imported.skipped
+        warnings = [
+            *column_warnings(plan, Options.read(imported.options).mapping),
+            *reject_warnings(plan, faults, imported.rejected, wanted),
+        ]
+        result = {**imported.result, "warnings": warnings} if warnings else dict(imported.result)
+        ledger.finish_import(connection, imported.id, imported.loaded_state, result=result)
+
     def _end_bucket(self, connection: Connection, imported: Import, staging: Staging, progress: dict[str, int]) -> None:
         if progress["bucket"] + 1 < progress["buckets"]:
             staging.drop_events(connection)
@@ -342,8 +356,7 @@ class _Runner:
         if progress["conflicts"] or left_out:
             with open_file(self.settings, imported.content_sha256) as file:
                 fill_contents(connection, imported.id, file)
-        imported = ledger.read_import(connection, imported.id)
-        ledger.finish_import(connection, imported.id, imported.loaded_state)
+        self._complete(connection, ledger.read_import(connection, imported.id))
 
     @staticmethod
     def _update_counts(

@@ -37,7 +37,8 @@ def test_a_dry_run_shows_and_writes_nothing(
     shown, _ = run(capsys, "orders.csv", "--target", "orders", *MAPPED, "--dry-run")
     lines = shown.splitlines()
     assert lines[0] == (
-        "dry run, nothing is written: 40 lines read, 36 would be loaded, 0 skipped, 4 rejected, 0 are known already"
+        "dry run, nothing is written: 40 lines read, 36 would be loaded, 0 skipped, 4 rejected, 0 held,"
+        " 0 are known already"
     )
     assert lines[1] == "read as csv, utf-8, delimiter ','"
     assert ["No.", "order_id", "identifier"] in [line.split() for line in lines]

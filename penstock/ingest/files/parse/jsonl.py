@@ -60,12 +60,13 @@ class Records:
         try:
             if suspect.fault:
                 raise InvalidValue(suspect.fault)
-            cells = self._cells(data)
+            cells = self.cells(data)
             return self._parser.write(cells)
         except InvalidValue as error:
             return self._parser.reject(suspect, data, cells, error)
 
-    def _cells(self, data: bytes) -> list[str | None]:
+    def cells(self, data: bytes) -> list[str | None]:
+        """A value for each column; raises `InvalidValue` if it is not a JSON object."""
         try:
             record = json_codec.loads(data, field="record")
         except InvalidInput as error:

@@ -60,7 +60,7 @@ class RecordParser:
         try:
             if suspect.fault:
                 raise InvalidValue(suspect.fault)
-            cells = self._cells(self._text(data))
+            cells = self.cells(self._text(data))
             if len(cells) != len(self._columns):
                 raise InvalidValue(f"has {len(cells)} fields, the header has {len(self._columns)}")
             return self.write(cells)
@@ -100,7 +100,8 @@ class RecordParser:
                 raise InvalidValue(f"{where} (0x{byte:02X}) is not UTF-8") from error
             raise InvalidValue(f"{where} is not {self._encoding}") from error
 
-    def _cells(self, text: str) -> list[str | None]:
+    def cells(self, text: str) -> list[str | None]:
+        """The cells of one line; raises `InvalidValue` if its framing is broken."""
         if "\x00" in text:
             raise InvalidValue("has a NUL character, which Postgres cannot store")
         cells: list[str | None] = []

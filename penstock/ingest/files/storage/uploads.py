@@ -14,6 +14,7 @@ from penstock.errors import Conflict
 from penstock.ingest.files import ledger
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.options import REJECT_SHARE, Options, check_reject_bounds
+from penstock.ingest.files.plan import check_names
 from penstock.ingest.files.storage import stored_files
 from penstock.ingest.files.storage.stored_files import StoredFile
 from penstock.ingest.files.target import find_target
@@ -32,8 +33,8 @@ def open_upload(
     actor: str = "import",
 ) -> tuple[Import, str | None]:
     """Open an import whose file is still to come. The URL is None when the app receives the file itself."""
-    find_target(target)
     checked = Options.read(options)
+    check_names(find_target(target), checked)
     check_reject_bounds(reject_limit, reject_share)
     nothing_yet = StoredFile(f"upload {uuid4()}", 0)
     with pool.transaction(settings) as connection:

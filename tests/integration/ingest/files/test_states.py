@@ -169,12 +169,12 @@ def test_what_a_caller_says_wrongly_is_refused_at_once(settings: Settings) -> No
             create_import(settings, "orders", b"x", **arguments)
     with pytest.raises(NotFound, match="customers, events, inventory"):
         create_import(settings, 'orders"; drop table x', b"x")
-    for option in (
-        {"mapping": {"order_id": "nothing"}},
-        {"constants": {"quantity": "many"}},
-        {"dates": {"x": "%Y%m%d"}},
-    ):
-        assert load(settings, (HEADER + GOOD).encode(), options=option).state == "failed"
+    for option in ({"mapping": {"order_id": "nothing"}}, {"dates": {"x": "%Y%m%d"}}, {"dates": {"quantity": "%Y%m%d"}}):
+        with pytest.raises(InvalidInput, match=r"has no field|is not a time"):
+            create_import(settings, "orders", (HEADER + GOOD).encode(), options=option)
+    assert load(settings, (HEADER + GOOD).encode(), options={"constants": {"quantity": "many"}}).state == "failed"
+    idle = load(settings, (HEADER + GOOD).encode(), "products", options={"dates": {"listed_at": "%Y%m%d"}})
+    assert (idle.state, idle.error) == ("failed", "dates: no column is recognised as listed_at: say which it is")
 
 
 @pytest.mark.parametrize(
