@@ -7,8 +7,8 @@
 --   penstock.drop_held_lines     an import starts over, failed or is taken back: what it holds goes
 --   penstock.end_held_lines      an import is final: what it completed is held no longer
 -- H are the lines held before, m the number of missing ones, N the good lines of this file. Without a fault in the file
--- the order is `whole` if N contains H and has more lines than are missing for certain, so that it cannot be those alone
--- (it is formed of N; H were duplicates), and `extended` if N and H have no line in common and N has m lines (it is formed
+-- the order is `whole` if N contains H and has more lines than are missing, so that it cannot be those alone (it is formed
+-- of N; H were duplicates; if nothing is missing for certain, N that contains H is enough), and `extended` if N and H have no line in common and N has m lines (it is formed
 -- of H and N; H are loaded). Else it is held: lines of N that are in H are duplicates, the others are held too, and as
 -- many fewer are missing. Lines of an import that is not final, and lines
 -- that another import has claimed, complete nothing. Claimed lines stay until the claiming import is final, so that one
@@ -145,7 +145,7 @@ begin
          case
            when b.verdict is not null then b.verdict
            when f.faults > 0 or b.is_taken then ''held''
-           when c.lines = b.lines and o.lines > coalesce(l.missing_certain, 0) then ''whole''
+           when c.lines = b.lines and (coalesce(l.missing_certain, 0) = 0 or o.lines > l.missing) then ''whole''
            when c.lines is null and o.lines = l.missing then ''extended''
            else ''held''
          end as verdict

@@ -90,8 +90,11 @@ class Plan:
         names = {item.name for item in self.target.fields if item.required}
         given = {*self.fields, *self.constants}
         for choice in self.target.one_of if self.is_table else ():
+            there = [name for name in choice if name in given]
+            if len(there) > 1 and self.target.check:
+                continue  # which of them a record has is for the check to see
             # who gives the first gives what counts
-            names.add(next((name for name in choice if name in given), choice[0]))
+            names.add(there[0] if there else choice[0])
         return frozenset(names - set(self.constants) - set(self.defaults))
 
     def _column(self, name: str, field: str | None) -> Column:

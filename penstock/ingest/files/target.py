@@ -82,8 +82,8 @@ class Profile:
 class Target:
     """`one_of`: of each group of fields one must be there; an earlier one counts before a later one.
 
-    `check` raises `ValueError` for values, by field, that do not go together. Only a target whose every record is read
-    by the slow path can have one: a field of JSON sees to that.
+    `check` raises `ValueError` for values, by field, that do not go together. It sees the records of the slow path
+    alone, which are all of a file with a column of JSON.
     """
 
     name: str

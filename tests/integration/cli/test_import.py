@@ -134,7 +134,8 @@ def test_from_a_folder_below_the_file_goes_where_the_app_looks_for_it(
     below.mkdir()
     monkeypatch.chdir(below)
     (below / "tickets.jsonl").write_text(
-        '{"aggregate_type": "ticket", "aggregate_id": "T-1", "event_type": "TicketOpened", "payload": {}}\n'
+        '{"aggregate_type": "ticket", "aggregate_id": "T-1", "event_type": "TicketOpened", "payload": {},'
+        ' "occurred_at": "2026-01-01"}\n'
     )
     assert main(["import", "tickets.jsonl", "--target", "events"]) == 0
     assert [path.name for path in below.iterdir()] == ["tickets.jsonl"]

@@ -34,12 +34,15 @@ PRODUCTS = {"P1": "1.10", "P2": "2.25", "P3": "0.125"}
 
 @dataclass
 class Order:
-    """An order as it is, and which of its lines have not been read well yet."""
+    """An order as it is, and which of its lines have been read well."""
 
     id: str
     lines: Sequence[Line]
-    missing: list[Line] = field(default_factory=list)
-    some_read: bool = False
+    read: Counter[Line] = field(default_factory=Counter)
+
+    @property
+    def missing(self) -> list[Line]:
+        return list((Counter(self.lines) - self.read).elements())
 
 
 faults: st.SearchStrategy[Fault] = st.sampled_from(["none", "none", "none", "quantity", "time", "field lost", "quote"])
@@ -60,26 +63,27 @@ def written(order: str, line: Line, fault: Fault = "none") -> str:
 
 def with_faults(order: Order, drawn: Sequence[Fault]) -> list[str]:
     """The whole order. A line whose order cannot be read has no equal in it: else none could say which came again."""
-    found, order.missing = [], []
+    found, good = [], []
     for line, fault in zip(order.lines, drawn, strict=True):
         here = "time" if fault == "quote" and order.lines.count(line) > 1 else fault
-        order.missing += [line] if here != "none" else []
+        good += [line] if here == "none" else []
         found.append(written(order.id, line, here))
-    order.some_read |= len(order.missing) < len(order.lines)
+    order.read |= Counter(good)
     return found
 
 
 def sent(order: Order, way: Way, draw: Any) -> list[str]:
+    missing = order.missing
     if way == "nothing":
         return []
-    if way == "faulty" and order.missing:
+    if way == "faulty" and missing:
         return with_faults(order, draw(st.lists(faults, min_size=len(order.lines), max_size=len(order.lines))))
-    if way in ("mended", "some") and order.missing:
+    if way in ("mended", "some") and missing:
         # of an order of which nothing was read well nothing is held: part of it would pass for all
-        number = draw(st.integers(1, len(order.missing))) if way == "some" and order.some_read else len(order.missing)
-        came, order.missing = order.missing[:number], order.missing[number:]
-        return [written(order.id, line) for line in came]
-    order.missing = []
+        number = draw(st.integers(1, len(missing))) if way == "some" and order.read else len(missing)
+        order.read += Counter(missing[:number])
+        return [written(order.id, line) for line in missing[:number]]
+    order.read = Counter(order.lines)
     return [written(order.id, line) for line in order.lines]
 
 

@@ -95,7 +95,7 @@ def test_events_from_json_lines_keep_order_and_ids(settings: Settings, connectio
             "event_type": "OrderPlaced",
             "payload": {"n": 1.5},
             "id": "0190a1b2-0000-7000-8000-000000000001",
-            "metadata": {"actor": "me"},
+            "metadata": {"actor": "me", "occurred_at": "2026-01-01T00:00:00Z"},
         },
         {
             "stream_type": "order",
@@ -106,7 +106,7 @@ def test_events_from_json_lines_keep_order_and_ids(settings: Settings, connectio
             "timestamp": "2026-01-01T00:00:00Z",
             "event_id": "evt-2",
         },
-        {"aggregate_type": "order", "aggregate_id": "1", "event_type": "OrderPaid", "payload": [1]},
+        {"aggregate_type": "order", "aggregate_id": "1", "event_type": "OrderPaid", "payload": [1], "dt": "2026-01-01"},
     ]
     text = "\n".join(map(json.dumps, lines)) + "\nnot json\n" + json.dumps(lines[1]) + "\n"
     done = load(settings, "events", text)

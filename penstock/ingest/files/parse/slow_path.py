@@ -41,7 +41,7 @@ class RecordParser:
     def __init__(self, plan: Plan) -> None:
         self._columns: Sequence[Column] = plan.columns
         self._one_of = () if plan.is_table else plan.target.one_of
-        self._check = None if plan.is_table else plan.target.check
+        self._check = plan.target.check
         self._fixed: dict[str, str | None] = {**plan.defaults, **plan.constants}
         self._key_column = _key_column(plan)
         self._encoding = plan.dialect.encoding
