@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from penstock.domain import Local
+from penstock.ingest.files.ledger import FINAL_STATES
 from penstock.local.server_user import LocalServerFailed
 from shop.figures import DAILY_REQUESTED
 from shop.figures.views import VIEWS
@@ -45,7 +46,7 @@ def load_sample(local: Local) -> None:
                 loader.refresh_views()
             bar.show("sample", 1)
         month = loader.month() or {}
-    local.say(f"sample     {counts['read']:,} lines: {counts['loaded']:,} loaded, {counts['rejected']:,} rejected")
+    local.say(f"sample     {counts['read']:,} lines: {counts['loaded']:,} loaded, {counts['skipped']:,} skipped")
     local.say(f"           December 2010: {month['order_count']:,} orders, revenue {Decimal(month['revenue']):,}")
 
 
@@ -91,7 +92,7 @@ class _Loader:
             counts = read()
             # Each line counts twice: when it is read, and when its order is stored.
             bar.show(counts["state"], 0.75 * (2 * counts["read"] - counts["pending"]) / (2 * LINES))
-            return counts if counts["state"] in ("completed", "failed", "aborted", "undone") else None
+            return counts if counts["state"] in FINAL_STATES else None
 
         return self._await(final, "the import of the sample")
 

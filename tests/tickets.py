@@ -121,7 +121,7 @@ TARGET = Target(
         Field("opened_at", Timestamp(of_event=True), True, ("created_at", "date")),
         Field("price", Number(positive=True), True, ("each",)),
     ),
-    into=EventMapping(_SELECT, repeat="stream", by="ticket_id", removed="TicketWithdrawn"),
+    into=EventMapping(_SELECT, repeat="stream", by="ticket_id", removed="TicketWithdrawn", holds="ticket"),
 )
 
 VIEWS = (

@@ -5,13 +5,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.ingest.files.options import DECIMAL_SIGNS, FORMATS, TEXTS
+from penstock.ingest.files.options import DECIMAL_SIGNS, FORMATS, REJECT_SHARE, TEXTS
 from penstock.ingest.files.parse.stream import ENCODINGS
 
 _EXAMPLES = """
   penstock import sales.csv --target orders --map "Invoice no.=order_id" --map "Remarks="
   penstock import sales.csv --target orders --dry-run
   penstock import undo 019aa1b2-0000-7000-8000-000000000000
+  penstock import release 019aa1b2-0000-7000-8000-000000000000 536365 536366
 """
 
 
@@ -19,12 +20,22 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments; `check` sees to what argparse cannot say."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"examples:{_EXAMPLES}"
-    parser.add_argument("file", help="the file, also gzip; - for standard input; or the word undo")
-    parser.add_argument("id", nargs="?", help="with undo: the import that is taken back")
+    parser.add_argument("file", help="the file, also gzip; - for standard input; or the word undo or release")
+    parser.add_argument(
+        "id", nargs="?", help="with undo: the import that is taken back; with release: that holds orders"
+    )
+    parser.add_argument("keys", nargs="*", metavar="key", help="with release: only these orders")
     parser.add_argument("--target", help="what its rows become: orders, customers, products, …")
     parser.add_argument("--dry-run", action="store_true", help="only look: mapping, types, counts, the first 20 rows")
     parser.add_argument("--reject-limit", type=_count, metavar="N", help="stop after so many rejected lines")
-    parser.add_argument("--rejects", metavar="FILE", help="write rejected lines there, with number and reason")
+    parser.add_argument(
+        "--reject-share",
+        type=_share,
+        default=REJECT_SHARE,
+        metavar="SHARE",
+        help="of a larger share of rejected lines the exit code is 3 (%(default)s)",
+    )
+    parser.add_argument("--rejects", metavar="FILE", help="write the lines left out there, with number and reason")
     _add_reading(parser.add_argument_group("how the file is read, where that is not found out"))
 
 
@@ -47,17 +58,19 @@ def _add_reading(parser: "argparse._ArgumentGroup") -> None:
 
 
 def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """`import undo ID` is a command of its own; a file that is called undo is `./undo`."""
-    if options.file != "undo":
+    """`import undo ID` and `import release ID` are commands of their own; a file that is called undo is `./undo`."""
+    if options.keys and options.file != "release":
+        parser.error(f"unrecognized arguments: {' '.join(options.keys)}")
+    if options.file not in ("undo", "release"):
         if options.id is not None:
             parser.error(f"unrecognized arguments: {options.id}")
         if options.target is None:
             parser.error("the following arguments are required: --target")
         return
     if options.id is None:
-        parser.error("import undo needs the id of an import")
+        parser.error(f"import {options.file} needs the id of an import")
     if options.target or options.dry_run:
-        parser.error("import undo takes an id alone")
+        parser.error(f"import {options.file} takes an id alone")
 
 
 def reading_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -96,6 +109,16 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError("not a JSON object")
     return value
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1, such as 0.01")
+    return share
 
 
 def _count(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Files in: `penstock import FILE` and `penstock import undo ID`."""
+"""Files in: `penstock import FILE`, `penstock import undo ID` and `penstock import release ID`."""
 
 import argparse
 import shutil
@@ -20,13 +20,16 @@ from penstock.ingest import files
 from penstock.ingest.files import Import
 from penstock.settings import Settings
 
-_REJECT_COLUMNS = ("line", "field", "reason", "content")
+_REJECT_COLUMNS = ("line", "outcome", "field", "reason", "content")
+_EXIT_CODES = {"completed": 0, "completed_with_rejects": 3}
 
 
 def import_file(options: argparse.Namespace) -> int:
-    """Load a file to its end; exit code 1 if it could not be loaded. Rejected lines alone are not a failure."""
+    """Load a file to its end; exit code 1 if it could not be loaded, 3 if more lines than a share were refused."""
     if options.file == "undo":
         return undo_import(options)
+    if options.file == "release":
+        return release_held(options)
     settings = import_settings()
     if options.dry_run:
         return _look(settings, options)
@@ -37,7 +40,7 @@ def import_file(options: argparse.Namespace) -> int:
     if imported.loaded:
         _compute_figures(settings)
     print_json(imported.as_json()) if options.json else print(_account(imported))
-    return 0 if imported.state == "completed" else 1
+    return _EXIT_CODES.get(imported.state, 1)
 
 
 def undo_import(options: argparse.Namespace) -> int:
@@ -57,6 +60,19 @@ def undo_import(options: argparse.Namespace) -> int:
         f"undone: {what}{counts['removed']:,}{of_what} removed, {counts['restored']:,} restored,"
         f" {counts['kept']:,} kept because they were changed since (import {undone.id})"
     )
+    return 0
+
+
+def release_held(options: argparse.Namespace) -> int:
+    """Load orders that an import holds back as they are, all of them or those that are named."""
+    settings = reachable_settings()
+    before = files.import_status(settings, _import_id(options.id))
+    imported = files.release_held(settings, before.id, options.keys)
+    try_relay(settings)
+    if imported.loaded > before.loaded:
+        _compute_figures(settings)
+    released = imported.result.get("released", 0) - before.result.get("released", 0)
+    print_json(imported.as_json()) if options.json else print(f"released: {released:,} orders\n{_account(imported)}")
     return 0
 
 
@@ -114,6 +130,7 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
         "name": Path(options.file).name,
         "options": reading_options(options),
         "reject_limit": options.reject_limit,
+        "reject_share": options.reject_share,
         "actor": "penstock import",
     }
 
@@ -153,7 +170,8 @@ def _print_look(found: Mapping[str, Any]) -> None:
     plan = found["plan"]
     lines = "lines read," if found["complete"] else "lines read, the file goes on: of these"
     print(f"dry run, nothing is written: {found['read']:,} {lines} {found['loaded']:,} would be loaded,", end=" ")
-    print(f"{found['rejected']:,} rejected, {found['duplicate']:,} are known already")
+    left_out = ", ".join(f"{found[name]:,} {name}" for name in ("skipped", "rejected", "held"))
+    print(f"{left_out}, {found['duplicate']:,} are known already")
     said = [plan["format"], plan["encoding"], "gzip" if plan["gzip"] else "", _delimiter(plan["delimiter"])]
     print(f"read as {', '.join(part for part in said if part)}\n")
     fields = [
@@ -164,10 +182,12 @@ def _print_look(found: Mapping[str, Any]) -> None:
     for name in ("constants", "defaults", "dates"):
         for field, value in plan[name].items():
             print(f"{name.removesuffix('s')} of {field}: {value}")
+    for warning in found["warnings"]:
+        print(f"warning: {warning}")
     print(f"\nthe first {len(found['rows'])} rows")
     print_rows(found["rows"], found["rows"][0] if found["rows"] else (), empty="none would be loaded")
     if found["rejects"]:
-        print(f"\nthe first {len(found['rejects'])} rejected lines")
+        print(f"\nthe first {len(found['rejects'])} lines that are left out")
         print_rows(found["rejects"], _REJECT_COLUMNS, empty="")
 
 
@@ -178,9 +198,11 @@ def _delimiter(character: str | None) -> str:
 def _account(imported: Import) -> str:
     counts = (
         f"{imported.state}: {imported.rows_read:,} lines read, {imported.loaded:,} loaded,"
-        f" {imported.rejected:,} rejected, {imported.duplicate:,} known before (import {imported.id})"
+        f" {imported.skipped:,} skipped, {imported.rejected:,} rejected, {imported.held:,} held,"
+        f" {imported.duplicate:,} known before (import {imported.id})"
     )
-    return f"{counts}\n{imported.error}" if imported.error else counts
+    warnings = [f"warning: {text}" for text in imported.result.get("warnings", ())]
+    return "\n".join([counts, *([imported.error] if imported.error else []), *warnings])
 
 
 def _write_rejects(settings: Settings, import_id: UUID, path: Path) -> None:

@@ -118,7 +118,7 @@ def news(imported: Import) -> str:
     return (
         f"{_bar(decided, read, imported.size_bytes)}  {imported.state}, {_of(read, imported.size_bytes)},"
         f" {imported.rows_read:,} lines read, {imported.rows_read - imported.pending:,} done,"
-        f" {imported.rejected:,} rejected{_storing(imported)}"
+        f" {imported.rejected + imported.held:,} rejected or held{_storing(imported)}"
     )
 
 

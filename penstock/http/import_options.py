@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from penstock import json_codec
-from penstock.ingest.files.options import MAPPINGS, TEXTS, DecimalSign, Format
+from penstock.ingest.files.options import MAPPINGS, REJECT_SHARE, TEXTS, DecimalSign, Format
 
 MAX_OPTION: Final = 20_000
 
@@ -15,6 +15,8 @@ _Text = Annotated[str | None, Field(max_length=MAX_OPTION)]
 
 class ImportOptions(BaseModel):
     """Checked here as far as HTTP goes; what the texts mean is checked by `imports`."""
+
+    model_config = ConfigDict(extra="forbid")
 
     mapping: Annotated[_Text, Field(description='JSON: {"column of the file": "field"}.')] = None
     constants: Annotated[_Text, Field(description='JSON: {"field": "value of every row"}.')] = None
@@ -26,6 +28,9 @@ class ImportOptions(BaseModel):
     delimiter: Annotated[str | None, Field(max_length=1)] = None
     header: bool | None = None
     reject_limit: Annotated[int | None, Field(ge=0, le=2**31 - 1, description="Stop after so many rejects.")] = None
+    reject_share: Annotated[
+        float, Field(ge=0, le=1, description="Of a larger share of faults it ends as `completed_with_rejects`.")
+    ] = REJECT_SHARE
 
     def for_imports(self, form: Mapping[str, str] | None = None) -> dict[str, Any]:
         """As `imports` wants them; what a form says counts before what the address says."""

@@ -14,7 +14,11 @@ from shop.orders.order import AMENDED, VOIDED
 _ONLINE_RETAIL = Profile(
     "online_retail",
     frozenset({"invoiceno", "stockcode", "description", "quantity", "invoicedate", "unitprice", "customerid"}),
-    field_types={"order_id": Identifier(refuse=("CA", "a cancellation (C…) or an adjustment (A…), not a sale"))},
+    field_types={
+        "order_id": Identifier(unwanted=("CA", "a cancellation (C…) or an adjustment (A…), not a sale")),
+        "quantity": Integer(1, 1_000_000_000, unwanted="not more than 0: an adjustment of stock, not a sale"),
+        "unit_price": Number(positive=True, unwanted="not more than 0: nothing was paid, not a sale"),
+    },
     constants={"currency": "GBP"},
 )
 # Baskets of a till with the total of each line: coupons and voids are in them as lines of nothing.
@@ -114,6 +118,7 @@ TARGET = Target(
         by="order_id",
         amendment=Amendment(AMENDED, "shop.amend_order"),
         removed=VOIDED,
+        holds="order",
     ),
     one_of=(("amount", "unit_price"),),
     defaults={"currency": "USD"},

@@ -1,14 +1,14 @@
 -- Files that came in, and what became of every line.
 --   raw.imports          one row a file and target: how it is read, how far, the counts
---   raw.import_rejects   every line that was refused: number, field, reason, the line as it came
+--   raw.import_rejects   every line that was left out (rejected, held back or skipped): number, field, reason, the line
 --   raw.import_batches    which stretch of a file went into a table in which way, for `undo`
 --   raw.import_changes   what a table's row was before an import changed it, for `undo`
 --   raw.import_undo      the streams that `undo` has still to take an import of events back from
 --   penstock.undone_events   events that count for nothing: those that were taken back, and those that did it
 -- A batch of a file is one transaction that moves the offset, the counts and the rows together; that is what makes
 -- an import resumable at any point. Staged rows live in unlogged tables of their own, staging.import_<id>_…: a crash
--- of the server empties them, the count shows it, and the import starts over. read = loaded + rejected + duplicate
--- + pending at any time; pending are rows that are staged and not yet events, none of them at the end.
+-- of the server empties them, the count shows it, and the import starts over. read = loaded + skipped + rejected + held
+-- + duplicate + pending at any time; pending are rows that are staged and not yet events, none of them at the end.
 
 create table raw.imports (
   id uuid not null default gen_random_uuid(),
@@ -26,18 +26,22 @@ create table raw.imports (
   next_line bigint not null default 1,
   rows_read bigint not null default 0,
   loaded bigint not null default 0,
+  skipped bigint not null default 0,
   rejected bigint not null default 0,
+  held bigint not null default 0,
   duplicate bigint not null default 0,
   pending bigint not null default 0,
   updated bigint not null default 0,
   staged bigint not null default 0,
   rejects_kept bigint not null default 0,
+  skips_kept bigint not null default 0,
   rejects_kept_bytes bigint not null default 0,
   attempts integer not null default 0,
   attempted_at timestamptz,
   progress jsonb not null default '{}',
   result jsonb not null default '{}',
   reject_limit bigint,
+  reject_share double precision not null default 0.01,
   actor text not null default 'import',
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
@@ -45,9 +49,10 @@ create table raw.imports (
   constraint imports_pkey primary key (id),
   constraint imports_state_check
     check (state in (
-      'uploading', 'waiting', 'loading', 'forming', 'appending', 'completed', 'failed', 'aborted', 'undoing',
-      'undone')),
-  constraint imports_account_check check (rows_read = loaded + rejected + duplicate + pending)
+      'uploading', 'waiting', 'loading', 'forming', 'appending', 'completed', 'completed_with_rejects', 'failed', 'aborted',
+      'undoing', 'undone')),
+  constraint imports_account_check
+    check (rows_read = loaded + skipped + rejected + held + duplicate + pending)
 );
 -- the same file read in the same way for the same target is one import, unless that one failed or was taken back
 create unique index imports_fingerprint_idx on raw.imports (target, fingerprint)
@@ -62,25 +67,30 @@ comment on column raw.imports.size_bytes is 'Size of the file as it was given, c
 comment on column raw.imports.options is 'How the caller asked for the file to be read.';
 comment on column raw.imports.fingerprint is 'Of the content and of how it is read: the same again adds nothing.';
 comment on column raw.imports.plan is 'How it is read: dialect, columns and types, as found in its first rows; null before.';
-comment on column raw.imports.state is 'How far it is; completed, failed, aborted and undone are final; one that is undoing is undone by the next call of undo.';
+comment on column raw.imports.state is
+  'How far it is; completed, completed_with_rejects, failed, aborted and undone are final; one that is undoing is undone by the next call of undo.';
 comment on column raw.imports.error is 'Why it failed, or what the last attempt met.';
 comment on column raw.imports.offset_bytes is 'Where the next batch begins, in the decompressed content as UTF-8.';
 comment on column raw.imports.source_bytes is 'How much of the file as it is stored has been read, for the progress.';
 comment on column raw.imports.next_line is 'The line with which the next batch begins.';
-comment on column raw.imports.rows_read is 'Rows read so far: loaded + rejected + duplicate + pending.';
+comment on column raw.imports.rows_read is 'Rows read so far: loaded + skipped + rejected + held + duplicate + pending.';
 comment on column raw.imports.loaded is 'Rows that became events or rows of a table.';
+comment on column raw.imports.skipped is 'Rows that a rule declares not to be wanted, each with its reason: no fault.';
 comment on column raw.imports.rejected is 'Rows refused, each with its reason.';
+comment on column raw.imports.held is 'Good rows that are held back, since others of the same order were refused; a later file completes them.';
 comment on column raw.imports.duplicate is 'Rows that said what was stored already.';
 comment on column raw.imports.pending is 'Rows that are staged and not yet events.';
 comment on column raw.imports.updated is 'How many of the loaded rows changed a row that was there.';
 comment on column raw.imports.staged is 'Rows copied into the staging tables so far.';
-comment on column raw.imports.rejects_kept is 'How many of the rejected lines are in raw.import_rejects: the first ones; the others are counted only.';
-comment on column raw.imports.rejects_kept_bytes is 'Size of the rejected lines that are kept.';
+comment on column raw.imports.rejects_kept is 'How many of the rejected and held lines are in raw.import_rejects: the first ones; the others are counted only.';
+comment on column raw.imports.skips_kept is 'How many of the skipped lines are in raw.import_rejects: the first ones.';
+comment on column raw.imports.rejects_kept_bytes is 'Size of the lines that are kept in raw.import_rejects.';
 comment on column raw.imports.attempts is 'How often a worker has begun since the import last got on, counted at most once a minute.';
 comment on column raw.imports.attempted_at is 'When an attempt was counted last.';
 comment on column raw.imports.progress is 'Where the step after staging is: which part of the rows is turned into events.';
 comment on column raw.imports.result is 'What came of it, such as the number of events.';
 comment on column raw.imports.reject_limit is 'More rejected rows than this fail the import; null: no limit.';
+comment on column raw.imports.reject_share is 'Of a larger share of rejected and held rows it ends as completed_with_rejects.';
 comment on column raw.imports.actor is 'Who imported: the actor in the events'' metadata.';
 comment on column raw.imports.created_at is 'When it was asked for.';
 comment on column raw.imports.updated_at is 'When it last got on.';
@@ -93,21 +103,24 @@ create table raw.import_rejects (
   id bigint generated always as identity,
   import_id uuid not null,
   line bigint not null,
+  outcome text not null default 'rejected',
   byte_offset bigint,
   field text,
   reason text not null,
   line_content bytea,
   constraint import_rejects_pkey primary key (id),
+  constraint import_rejects_outcome_check check (outcome in ('rejected', 'held', 'skipped')),
   constraint import_rejects_import_id_fkey foreign key (import_id) references raw.imports (id) on delete cascade
 );
 create index import_rejects_import_id_line_idx on raw.import_rejects (import_id, line, id);
-comment on table raw.import_rejects is 'The refused lines of a file, as many as are kept, with its number, the field, the reason, and its bytes as they came.';
+comment on table raw.import_rejects is 'The lines of a file that were left out, as many as are kept: number, field, reason, and the bytes as they came.';
 comment on column raw.import_rejects.id is 'In the order in which they were found.';
 comment on column raw.import_rejects.import_id is 'The import: raw.imports.id.';
 comment on column raw.import_rejects.line is 'Number of the line in the file.';
+comment on column raw.import_rejects.outcome is 'rejected: a fault; held: good, and waits for another line of its order; skipped: not wanted.';
 comment on column raw.import_rejects.byte_offset is 'Where the line begins, in the decompressed content as UTF-8.';
 comment on column raw.import_rejects.field is 'The field at fault; null if it is the whole line.';
-comment on column raw.import_rejects.reason is 'Why it was refused, in words for the sender.';
+comment on column raw.import_rejects.reason is 'Why it was left out, in words for the sender.';
 comment on column raw.import_rejects.line_content is 'The first 8 KiB of the line.';
 alter table raw.import_rejects enable row level security;
 revoke all on raw.import_rejects from public, anon, authenticated, service_role;

@@ -47,7 +47,7 @@ def test_a_file_becomes_figures(stack: Stack) -> None:
     assert answer.status_code == 202
     status_url = f"{stack.app_url}/v1/imports/{answer.json()['import_id']}"
     imported = wait_for(lambda: (found := httpx.get(status_url).json())["state"] == "completed" and found, 30, "import")
-    assert (imported["read"], imported["loaded"], imported["rejected"]) == (3, 2, 1)
+    assert (imported["read"], imported["loaded"], imported["skipped"]) == (3, 2, 1)
     stack.wait_for_value("select total::text from shop.orders where order_id = '536365'", "35.640")
     stack.send("views/refresh.requested", {})
     rows = wait_for(lambda: view(stack, "monthly_revenue"), 20, "the view")

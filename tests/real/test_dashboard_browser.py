@@ -116,7 +116,9 @@ def importing(state: str, read: int, pending: int, share: float = 1.0) -> dict[s
     counts = {
         "read": read,
         "loaded": read - pending - 5,
+        "skipped": 0,
         "rejected": 5,
+        "held": 0,
         "duplicate": 0,
         "pending": pending,
         "updated": 0,

@@ -7,6 +7,8 @@ const RUNNING = new Map([
   ["waiting", "about to start"], ["loading", "reading"], ["forming", "making events"], ["appending", "storing"],
 ]);
 const FAILED = ["failed", "aborted"];
+// Read to the end; with rejects: more than a share of the lines was refused.
+const LOADED = new Map([["completed", ""], ["completed_with_rejects", "completed with rejects · "]]);
 const SHOWN = 6;
 const POLL_MILLISECONDS = 1_000;
 
@@ -36,12 +38,12 @@ function line(each) {
   name.title = each.source_name;
   const nodes = [name, bar(each, kind), note("sub", summary(each))];
   if (each.error) nodes.push(note("sub error", each.error));
-  return row({ nodes }, number(whole.format(each.loaded)), number(whole.format(each.duplicate)), number(whole.format(each.rejected)));
+  return row({ nodes }, number(whole.format(each.loaded)), number(whole.format(each.duplicate)), number(whole.format(each.rejected + each.held)));
 }
 
 function bar(each, kind) {
-  const reached = each.state === "completed" ? 1 : each.bytes_read / (each.size_bytes || 1);
-  const done = each.state === "completed" ? 1 : reached * ((each.read - each.pending) / (each.read || 1));
+  const reached = LOADED.has(each.state) ? 1 : each.bytes_read / (each.size_bytes || 1);
+  const done = LOADED.has(each.state) ? 1 : reached * ((each.read - each.pending) / (each.read || 1));
   const track = document.createElement("span");
   track.className = `progress ${kind}`;
   track.setAttribute("role", "progressbar");
@@ -65,7 +67,10 @@ function summary(each) {
     return `${start} · ${RUNNING.get(each.state)}${stored(each.storing)} · ${part(each.bytes_read, each.size_bytes)} · ${lines}`;
   }
   const same = each.result.same_as ? " · the same file as before" : "";
-  return `${start} · ${each.state === "completed" ? "" : `${each.state} · `}${amount(each.size_bytes)} · ${whole.format(each.read)} lines${same}`;
+  const held = each.held ? ` · ${whole.format(each.held)} held` : "";
+  const skipped = each.skipped ? ` · ${whole.format(each.skipped)} skipped` : "";
+  const state = LOADED.get(each.state) ?? `${each.state} · `;
+  return `${start} · ${state}${amount(each.size_bytes)} · ${whole.format(each.read)} lines${skipped}${held}${same}`;
 }
 
 // Lines become events part by part of the file.

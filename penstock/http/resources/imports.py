@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from penstock.errors import InvalidInput
 from penstock.event_store import uuid7
-from penstock.http.background import send_after
+from penstock.http.background import relay_after, send_after
 from penstock.http.import_options import MAX_OPTION, ImportOptions
 from penstock.http.parameters import Answer, Limit, Name
 from penstock.http.routing import Json, caller_of, ids_of, limiter, requires, router, settings_of
@@ -46,26 +46,30 @@ class StoringOut(Answer):
 
 
 class ImportOut(Answer):
-    """`read = loaded + rejected + duplicate + pending`, at every moment."""
+    """`read = loaded + skipped + rejected + held + duplicate + pending`, at every moment."""
 
     import_id: str
     target: str
     source_name: str
-    state: str
+    state: str = Field(description="Final are `completed`, `completed_with_rejects`, `failed`, `aborted` and `undone`.")
     error: str | None
     size_bytes: int
     bytes_read: int
     read: int
     loaded: int
+    skipped: int = Field(description="A rule, of a profile say, declares that they are not wanted: no fault.")
     rejected: int
+    held: int = Field(description="Good lines of orders of which others were rejected: they wait for the mended ones.")
     rejects_kept: int = Field(
-        description="How many of them are listed: the first 10,000, unless `reject_limit` is more."
+        description="How many rejected and held lines are listed: the first 10,000, unless `reject_limit` is more."
     )
     duplicate: int
     pending: int = Field(description="Read, and not yet decided.")
     updated: int
     storing: StoringOut | None = Field(description="While lines become events; null before and after.")
-    result: dict[str, Any]
+    result: dict[str, Any] = Field(
+        description="What came of it. `warnings` names what is left out or failed as a whole, and the option."
+    )
     plan: dict[str, Any] | None
     content_sha256: str
     created_at: str
@@ -88,8 +92,11 @@ class DryRunOut(BaseModel):
     complete: bool
     read: int
     loaded: int
+    skipped: int
     rejected: int
+    held: int
     duplicate: int
+    warnings: list[str]
     rows: list[Any]
     rejects: list[dict[str, Any]]
 
@@ -179,6 +186,20 @@ def undo_import(request: Request, import_id: ImportId) -> Json:
     return send_after(request, answer, IMPORT_LOADED, f"undo-{import_id}-{uuid7()}", {"import_id": str(import_id)})
 
 
+@routes.post("/v1/imports/{import_id}/release", responses={200: {"model": ImportOut}}, openapi_extra=requires("write"))
+def release_held(
+    request: Request,
+    import_id: ImportId,
+    key: Annotated[list[Name] | None, Query(description="Only these orders; else all that the import holds.")] = None,
+) -> Json:
+    """Load orders that are held back as they are, without the lines that were rejected.
+
+    Again changes nothing. A 404 names an order that the import does not hold; a 409 says that it is not loaded yet, or
+    that another import is about to complete the order.
+    """
+    return relay_after(request, Json(files.release_held(settings_of(request), import_id, key or ()).as_json()))
+
+
 @routes.get(
     "/v1/imports/{import_id}/rejects",
     response_class=Response,
@@ -186,7 +207,7 @@ def undo_import(request: Request, import_id: ImportId) -> Json:
     openapi_extra=requires("read"),
 )
 def read_rejects(request: Request, import_id: ImportId) -> Response:
-    """The refused lines as CSV that is safe to open in a spreadsheet: line, place, field, reason, content."""
+    """The lines left out as CSV that is safe to open in a spreadsheet: line, place, outcome, field, reason, content."""
     lines = files.rejects_csv(settings_of(request), import_id)
     headers = {"content-disposition": f'attachment; filename="rejects-{import_id}.csv"'}
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
@@ -206,6 +227,7 @@ def _take(request: Request, target: str, asked: FileOptions, sent: _Sent) -> tup
         name=sent.name,
         options=asked.for_imports(sent.options),
         reject_limit=asked.reject_limit,
+        reject_share=asked.reject_share,
         actor=caller_of(request).name,
     )
 

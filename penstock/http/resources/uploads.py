@@ -67,6 +67,7 @@ def open_upload(request: Request, target: Name, asked: Annotated[UploadOptions, 
         name=asked.name,
         options=asked.for_imports(),
         reject_limit=asked.reject_limit,
+        reject_share=asked.reject_share,
         actor=caller_of(request).name,
     )
     expires_at = datetime.now(UTC).replace(microsecond=0) + VALID

@@ -10,6 +10,7 @@ from penstock.ingest.files import events_target as _events_target  # noqa: F401 
 from penstock.ingest.files.api import create_import, import_status, list_imports, rejects_csv
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.preview import dry_run
+from penstock.ingest.files.release import release_held
 from penstock.ingest.files.run import advance_import
 from penstock.ingest.files.storage.stored_files import is_remote
 from penstock.ingest.files.storage.uploads import end_upload, open_upload, receive_upload, send_upload
@@ -30,6 +31,7 @@ __all__ = [
     "receive_upload",
     "register",
     "rejects_csv",
+    "release_held",
     "send_upload",
     "target_names",
     "undo_import",

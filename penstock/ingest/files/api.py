@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from penstock.errors import InvalidInput
 from penstock.ingest.files import ledger
 from penstock.ingest.files.ledger import Import
-from penstock.ingest.files.options import Options
+from penstock.ingest.files.options import REJECT_SHARE, Options, check_reject_bounds
+from penstock.ingest.files.plan import check_names
 from penstock.ingest.files.rejects import reject_lines
 from penstock.ingest.files.storage.stored_files import store_file
 from penstock.ingest.files.target import find_target
@@ -24,6 +24,7 @@ def create_import(
     name: str | None = None,
     options: Mapping[str, Any] | None = None,
     reject_limit: int | None = None,
+    reject_share: float = REJECT_SHARE,
     actor: str = "import",
 ) -> tuple[Import, bool]:
     """Store a file and open its import; True if this very file was imported in this very way before.
@@ -31,15 +32,22 @@ def create_import(
     `options` as in `Options`: mapping, constants, defaults, dates, decimal, format, encoding, delimiter, header.
     Reads nothing of the content yet: what is wrong with it shows in the import's state.
     """
-    find_target(target)
     checked = Options.read(options)
-    if reject_limit is not None and reject_limit < 0:
-        raise InvalidInput("less than 0", field="reject_limit")
+    check_names(find_target(target), checked)
+    check_reject_bounds(reject_limit, reject_share)
     shown = name or (source.name if isinstance(source, Path) else "upload")
     stored = store_file(settings, source)
     with pool.transaction(settings) as connection:
         return ledger.open_import(
-            connection, settings, target, shown.replace("\x00", "")[:500], stored, checked, reject_limit, actor
+            connection,
+            settings,
+            target,
+            shown.replace("\x00", "")[:500],
+            stored,
+            checked,
+            reject_limit,
+            reject_share,
+            actor,
         )
 
 

@@ -6,7 +6,8 @@ came and read as new ones by the upcasters.
 
 Metadata stay as they are, but for what the system knows itself: actor, source, correlation and causation ids are this
 import's, and the file's are kept under `claimed`. An `occurred_at` in them counts before the field of that name, since
-in exported events the one beside them is the time of storing.
+in exported events the one beside them is the time of storing. An event without either is refused: it did not happen
+when its file was read.
 """
 
 import re
@@ -27,7 +28,7 @@ select
       coalesce(r.id, concat({content}, '#', r.ord)))
   end as id,
   r.event_type, array[]::text[] as more, r.schema_version,
-  coalesce((r.metadata ->> 'occurred_at')::timestamptz, r.occurred_at, {begun_at}) as occurred_at, r.metadata, r.payload
+  coalesce((r.metadata ->> 'occurred_at')::timestamptz, r.occurred_at) as occurred_at, r.metadata, r.payload
 from {rows} as r
 """
 
@@ -47,6 +48,10 @@ class Metadata(Json):
 
 
 def _check(values: Mapping[str, str | None]) -> None:
+    if not values.get("occurred_at"):
+        metadata = json_codec.loads(values.get("metadata") or "{}", field="metadata")
+        if metadata.get("occurred_at") is None:
+            raise ValueError("has no time: neither occurred_at nor metadata.occurred_at")
     schema = find_schema(values.get("event_type") or "")
     if schema and schema.time_field:
         check_payload_time(schema.event_type, json_codec.loads(values.get("payload") or "{}", field="payload"))
@@ -66,6 +71,7 @@ TARGET = register(
             Field("schema_version", Integer(1, 1_000_000), False, ()),
         ),
         into=EventMapping(_SELECT, repeat="id", by="aggregate_id"),
+        one_of=(("occurred_at", "metadata"),),
         defaults={"schema_version": "1"},
         check=_check,
     )

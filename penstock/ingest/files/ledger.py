@@ -18,17 +18,20 @@ from penstock.ingest.files.storage.stored_files import StoredFile
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
-FINAL_STATES = frozenset({"completed", "failed", "aborted", "undoing", "undone"})
+FINAL_STATES = frozenset({"completed", "completed_with_rejects", "failed", "aborted", "undoing", "undone"})
 """Nothing more is loaded; what is `undoing` is taken back by `undo` alone."""
+LOADED_STATES = frozenset({"completed", "completed_with_rejects"})
+"""The file was read to its end."""
 
 _COLUMNS = """id, target, source_name, content_sha256, size_bytes, options, plan, state, error, offset_bytes,
-  source_bytes, next_line, rows_read, loaded, rejected, duplicate, pending, updated, staged, rejects_kept,
-  rejects_kept_bytes, attempts, progress, result, reject_limit, actor, created_at, updated_at, finished_at"""
+  source_bytes, next_line, rows_read, loaded, skipped, rejected, held, duplicate, pending, updated, staged,
+  rejects_kept, skips_kept, rejects_kept_bytes, attempts, progress, result, reject_limit, reject_share, actor,
+  created_at, updated_at, finished_at"""
 
 
 @dataclass(frozen=True)
 class Import:
-    """One import as it is now. `rows_read = loaded + rejected + duplicate + pending`, always."""
+    """One import as it is now. `rows_read = loaded + skipped + rejected + held + duplicate + pending`, always."""
 
     id: UUID
     target: str
@@ -44,17 +47,21 @@ class Import:
     next_line: int
     rows_read: int
     loaded: int
+    skipped: int
     rejected: int
+    held: int
     duplicate: int
     pending: int
     updated: int
     staged: int
     rejects_kept: int
+    skips_kept: int
     rejects_kept_bytes: int
     attempts: int
     progress: Mapping[str, Any]
     result: Mapping[str, Any]
     reject_limit: int | None
+    reject_share: float
     actor: str
     created_at: datetime
     updated_at: datetime
@@ -63,6 +70,12 @@ class Import:
     @property
     def is_final(self) -> bool:
         return self.state in FINAL_STATES
+
+    @property
+    def loaded_state(self) -> str:
+        """How an import ends whose file was read to its end."""
+        faults = self.rejected + self.held
+        return "completed_with_rejects" if faults > self.reject_share * self.rows_read else "completed"
 
     @property
     def is_upload(self) -> bool:
@@ -94,7 +107,9 @@ class Import:
             "bytes_read": min(self.source_bytes, self.size_bytes),
             "read": self.rows_read,
             "loaded": self.loaded,
+            "skipped": self.skipped,
             "rejected": self.rejected,
+            "held": self.held,
             "rejects_kept": self.rejects_kept,
             "duplicate": self.duplicate,
             "pending": self.pending,
@@ -117,17 +132,28 @@ def open_import(
     file: StoredFile,
     options: Options,
     reject_limit: int | None,
+    reject_share: float,
     actor: str,
 ) -> tuple[Import, bool]:
     """The import of this file: a new one, or the one that there is already (then True)."""
     fingerprint = _fingerprint(settings, file, options)
     row = connection.execute(
         """insert into raw.imports
-             (target, source_name, content_sha256, size_bytes, options, fingerprint, reject_limit, actor)
-           values (%s, %s, %s, %s, %s, %s, %s, %s)
+             (target, source_name, content_sha256, size_bytes, options, fingerprint, reject_limit, reject_share, actor)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
            on conflict (target, fingerprint) where state not in ('failed', 'aborted', 'undone') do nothing
            returning id""",
-        (target, name, file.sha256, file.size, Jsonb(options.as_json()), fingerprint, reject_limit, actor),
+        (
+            target,
+            name,
+            file.sha256,
+            file.size,
+            Jsonb(options.as_json()),
+            fingerprint,
+            reject_limit,
+            reject_share,
+            actor,
+        ),
     ).fetchone()
     if row:
         return read_import(connection, row[0]), False
@@ -137,7 +163,7 @@ def open_import(
         (target, fingerprint),
     ).fetchone()
     if row is None:  # it failed between the two statements
-        return open_import(connection, settings, target, name, file, options, reject_limit, actor)
+        return open_import(connection, settings, target, name, file, options, reject_limit, reject_share, actor)
     found = read_import(connection, row[0])
     if found.state == "undoing":
         raise Conflict(f"import {found.id} of this file is being undone: `penstock import undo` it to its end first")
@@ -218,6 +244,9 @@ def note_error(connection: Connection, import_id: UUID, reason: str) -> None:
 
 
 def finish_import(connection: Connection, import_id: UUID, state: str, **changes: Any) -> None:
+    if state not in LOADED_STATES:
+        connection.execute("select penstock.drop_held_lines(%s)", (import_id,))
+    connection.execute("select penstock.end_held_lines(%s)", (import_id,))
     update_import(connection, import_id, state=state, **changes)
     connection.execute("update raw.imports set finished_at = clock_timestamp() where id = %s", (import_id,))
 
@@ -225,6 +254,7 @@ def finish_import(connection: Connection, import_id: UUID, state: str, **changes
 def start_over(connection: Connection, import_id: UUID) -> None:
     """Back to the first line, when the staged rows were lost in a crash of the server."""
     connection.execute("delete from raw.import_rejects where import_id = %s", (import_id,))
+    connection.execute("select penstock.drop_held_lines(%s)", (import_id,))
     update_import(
         connection,
         import_id,
@@ -234,12 +264,15 @@ def start_over(connection: Connection, import_id: UUID) -> None:
         next_line=1,
         rows_read=0,
         loaded=0,
+        skipped=0,
         rejected=0,
+        held=0,
         duplicate=0,
         pending=0,
         updated=0,
         staged=0,
         rejects_kept=0,
+        skips_kept=0,
         rejects_kept_bytes=0,
         progress={},
         result={},

@@ -15,11 +15,13 @@ from penstock.errors import InvalidInput
 from penstock.ingest.files.parse.stream import ENCODINGS
 
 Format: TypeAlias = Literal["csv", "tsv", "json", "jsonl"]
-DecimalSign: TypeAlias = Literal[".", ","]
+DecimalSign: TypeAlias = Literal[".", ",", "point", "comma"]
 FORMATS: Final[tuple[str, ...]] = get_args(Format)
 DECIMAL_SIGNS: Final[tuple[str, ...]] = get_args(DecimalSign)
 MAPPINGS: Final = ("mapping", "constants", "defaults", "dates")
 """The options that are objects of texts; HTTP and a form take them as JSON."""
+REJECT_SHARE: Final = 0.01
+"""Of a larger share of rejected and held lines an import ends as `completed_with_rejects`."""
 TEXTS: Final = ("decimal", "format", "encoding", "delimiter")
 _ALIASES = {
     "cp1252": "windows-1252",
@@ -60,6 +62,7 @@ class Options:
         _fold(given, "encoding", tuple(ENCODINGS))
         if given.get("decimal", ".") not in DECIMAL_SIGNS:
             raise InvalidInput("the decimal sign is a point or a comma", field="decimal")
+        given["decimal"] = {"point": ".", "comma": ","}.get(given.get("decimal", "."), given.get("decimal", "."))
         delimiter = given.get("delimiter")
         if delimiter is not None and not _is_delimiter(delimiter):
             raise InvalidInput("one ASCII character, no letter, digit, quote, sign or backslash", field="delimiter")
@@ -74,6 +77,13 @@ class Options:
 
     def canonical(self) -> str:
         return json.dumps(self.as_json(), sort_keys=True, ensure_ascii=False)
+
+
+def check_reject_bounds(limit: int | None, share: float) -> None:
+    if limit is not None and limit < 0:
+        raise InvalidInput("less than 0", field="reject_limit")
+    if not 0 <= share <= 1:
+        raise InvalidInput("a share from 0 to 1, such as 0.01", field="reject_share")
 
 
 def _is_delimiter(value: object) -> bool:

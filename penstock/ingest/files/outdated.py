@@ -15,7 +15,7 @@ AT_ONCE = 20
 _FORGET = """
 delete from raw.imports where id in (
   select id from raw.imports
-  where state in ('completed', 'failed', 'aborted', 'undone') and finished_at < now() - %s
+  where state in ('completed', 'completed_with_rejects', 'failed', 'aborted', 'undone') and finished_at < now() - %s
   limit %s for update skip locked)
 """
 

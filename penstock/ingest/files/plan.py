@@ -90,8 +90,11 @@ class Plan:
         names = {item.name for item in self.target.fields if item.required}
         given = {*self.fields, *self.constants}
         for choice in self.target.one_of if self.is_table else ():
+            there = [name for name in choice if name in given]
+            if len(there) > 1 and self.target.check:
+                continue  # which of them a record has is for the check to see
             # who gives the first gives what counts
-            names.add(next((name for name in choice if name in given), choice[0]))
+            names.add(there[0] if there else choice[0])
         return frozenset(names - set(self.constants) - set(self.defaults))
 
     def _column(self, name: str, field: str | None) -> Column:
@@ -129,7 +132,7 @@ class Plan:
 
 def make_plan(target: Target, dialect: Dialect, options: Options) -> Plan:
     """Match columns to fields; raises `InvalidInput` that names what is missing, unknown or given twice."""
-    _check_names(target, options)
+    check_names(target, options)
     header = list(dialect.header)
     fields = _fields_of(target, header, options) if dialect.format == "csv" else _keys_of(target, options)
     profile = target.profile_of(header)
@@ -151,7 +154,8 @@ def make_plan(target: Target, dialect: Dialect, options: Options) -> Plan:
     return _with_canonical_values(plan)
 
 
-def _check_names(target: Target, options: Options) -> None:
+def check_names(target: Target, options: Options) -> None:
+    """Raise `InvalidInput` for a field that the target does not have, and for a date format of one without times."""
     said: list[tuple[str, Sequence[str | None]]] = [
         ("mapping", list(options.mapping.values())),
         ("constants", list(options.constants)),
@@ -163,6 +167,9 @@ def _check_names(target: Target, options: Options) -> None:
             if name is not None and name not in target.by_name:
                 known = ", ".join(target.by_name)
                 raise InvalidInput(f"{target.name} has no field {name[:80]!r}; it has {known}", field=option)
+    for name in options.dates:
+        if not isinstance(target.by_name[name].field_type, Timestamp):
+            raise InvalidInput(f"{name} is not a time: no format is needed", field="dates")
 
 
 def _fields_of(target: Target, header: list[str], options: Options) -> list[str | None]:
@@ -190,6 +197,9 @@ def _keys_of(target: Target, options: Options) -> list[str | None]:
 def _check_complete(plan: Plan, header: list[str]) -> None:
     if not plan.is_table:
         return
+    idle = [name for name in plan.dates if name not in plan.fields]
+    if idle:
+        raise InvalidInput(f"no column is recognised as {idle[0]}: say which it is", field="dates")
     missing = sorted(plan.required - set(plan.fields))
     if missing:
         raise InvalidInput(

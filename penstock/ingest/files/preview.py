@@ -14,7 +14,9 @@ from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
 from penstock.errors import InvalidInput
+from penstock.ingest.files.hints import SAMPLE, Fault, column_warnings, reject_warnings
 from penstock.ingest.files.load.batches import LoadBatch, load_batches
+from penstock.ingest.files.load.held import Held
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
@@ -43,13 +45,19 @@ DATES_LOOKED_AT = 200_000
 class _Counts:
     read: int = 0
     complete: bool = True
+    skipped: int = 0
     rejected: int = 0
     rejects: list[RejectedRecord] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
     def add(self, batch: LoadBatch) -> None:
         self.read += batch.records + len(batch.rejects)
-        self.rejected += len(batch.rejects)
+        skipped = sum(reject.outcome == "skipped" for reject in batch.rejects)
+        self.skipped += skipped
+        self.rejected += len(batch.rejects) - skipped
         self.rejects += batch.rejects[: ROWS - len(self.rejects)]
+        faults = [reject for reject in batch.rejects if reject.outcome == "rejected"][: SAMPLE - len(self.faults)]
+        self.faults += [Fault(reject.field, reject.reason, reject.content) for reject in faults]
 
 
 def dry_run(
@@ -73,8 +81,13 @@ def dry_run(
         "plan": plan.described(),
         "complete": counts.complete,
         "read": counts.read,
+        "skipped": counts.skipped,
         "rejected": counts.rejected,
         **outcome,
+        "warnings": [
+            *column_warnings(plan, checked.mapping),
+            *reject_warnings(plan, counts.faults, counts.rejected, counts.read - counts.skipped),
+        ],
         "rejects": [_shown(reject) for reject in counts.rejects],
     }
 
@@ -87,7 +100,7 @@ def _look_at_table(
     writer = TableWriter(uuid4(), plan, settings.timezone)
     added, updated, duplicate = writer.preview(connection, _counted(plan, file, counts))
     rows = writer.preview_rows(connection, ROWS)
-    return counts, {"loaded": added + updated, "updated": updated, "duplicate": duplicate, "rows": rows}
+    return counts, {"loaded": added + updated, "held": 0, "updated": updated, "duplicate": duplicate, "rows": rows}
 
 
 def _counted(plan: Plan, file: BinaryIO, counts: _Counts) -> Iterator[bytes]:
@@ -121,11 +134,13 @@ def _look_at_events(
     for batch in _batches(plan, file, counts):
         staged += staging.copy(connection, batch, staged, settings.timezone)
         counts.add(batch)
-    number, _ = staging.form_events(connection, mapping, _now(connection), "dry run", "dry run")
+    held = staging.held.find(connection) if staging.held else Held()
+    number, _ = staging.form_events(connection, mapping, _now(connection), "dry run", "dry run", held=held.keys > 0)
     loaded, duplicate, conflict = staging.classify(connection, mapping, staged)
     counts.rejected += conflict
     rows = staging.preview_rows(connection, ROWS)
-    return counts, {"loaded": loaded, "duplicate": duplicate, "facts": number, "rows": rows}
+    found = {"loaded": loaded, "held": held.lines, "duplicate": duplicate + held.duplicate, "facts": number}
+    return counts, {**found, "rows": rows}
 
 
 def _now(connection: Connection) -> Any:
@@ -137,6 +152,7 @@ def _now(connection: Connection) -> Any:
 def _shown(reject: RejectedRecord) -> dict[str, Any]:
     return {
         "line": reject.line,
+        "outcome": reject.outcome,
         "field": reject.field,
         "reason": reject.reason,
         "content": escape_formula(reject.content),

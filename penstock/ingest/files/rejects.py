@@ -1,4 +1,4 @@
-"""Refused lines as CSV that is safe to open in a spreadsheet."""
+"""The lines that were left out as CSV that is safe to open in a spreadsheet."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
-HEADER = ("line", "byte_offset", "field", "reason", "content")
+HEADER = ("line", "byte_offset", "outcome", "field", "reason", "content")
 PAGE = 1000
 # A spreadsheet takes a cell that begins like this for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -27,16 +27,23 @@ def reject_lines(settings: Settings, import_id: UUID) -> Iterator[str]:
     while rows := _page(settings, import_id, last):
         last = (rows[-1][1], rows[-1][0])
         yield _written([tuple(escape_formula(cell) for cell in row[1:]) for row in rows])
-    if note := _note(settings, import_id):
-        yield _written([note])
+    if notes := _notes(settings, import_id):
+        yield _written(notes)
 
 
-def _note(settings: Settings, import_id: UUID) -> tuple[object, ...] | None:
-    """The last line where not all rejects are kept: nobody shall take the list for complete."""
+def _notes(settings: Settings, import_id: UUID) -> list[tuple[object, ...]]:
+    """The last lines where not all that was left out is kept: nobody shall take the list for complete."""
     with pool.connection(settings) as connection:
         imported = ledger.read_import(connection, import_id)
-    more = imported.rejected - imported.rejects_kept
-    return (None, None, None, f"{more} more lines were rejected: they are counted, not listed", None) if more else None
+    more = {
+        "rejected or held": imported.rejected + imported.held - imported.rejects_kept,
+        "skipped": imported.skipped - imported.skips_kept,
+    }
+    return [
+        (None, None, None, None, f"{number} more lines were {what}: they are counted, not listed", None)
+        for what, number in more.items()
+        if number > 0
+    ]
 
 
 def fill_contents(connection: Connection, import_id: UUID, file: BinaryIO) -> None:
@@ -88,10 +95,12 @@ def _lines_without_content(connection: Connection, import_id: UUID) -> Iterator[
         last = lines[-1][0]
 
 
-def _page(settings: Settings, import_id: UUID, after: tuple[int, int]) -> list[tuple[int, int, int, str, str, bytes]]:
+def _page(
+    settings: Settings, import_id: UUID, after: tuple[int, int]
+) -> list[tuple[int, int, int, str, str, str, bytes]]:
     with pool.connection(settings) as connection:
         return connection.execute(
-            """select id, line, byte_offset, field, reason, line_content
+            """select id, line, byte_offset, outcome, field, reason, line_content
                from raw.import_rejects where import_id = %s and (line, id) > (%s, %s) order by line, id limit %s""",
             (import_id, *after, PAGE),
         ).fetchall()

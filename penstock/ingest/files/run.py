@@ -1,7 +1,8 @@
 """An import from its first byte to its last event, in steps that may stop anywhere.
 
-`waiting` → (planned) → `loading` → `forming` → `appending` → `completed`; or `failed` (the file cannot be read),
-`aborted` (more rejects than asked for) or, later, `undone`. Every step is a transaction that changes the counts
+`waiting` → (planned) → `loading` → `forming` → `appending` → `completed`, or `completed_with_rejects` if a larger share
+than asked for was refused; or `failed` (the file cannot be read), `aborted` (more rejects than asked for) or, later,
+`undone`. Every step is a transaction that changes the counts
 together with the rows, so a run that is killed goes on where the last step ended.
 """
 
@@ -10,16 +11,18 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID
 
 import psycopg
 
 from penstock.errors import PenstockError, SettingsError, Unavailable
 from penstock.ingest.files import ledger
-from penstock.ingest.files.kept_rejects import ROW_BYTES, keep_rejects
+from penstock.ingest.files.hints import SAMPLE, column_warnings, reject_warnings
+from penstock.ingest.files.kept_rejects import ROW_BYTES, first_faults, keep_rejects
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.batches import LoadBatch, load_batches
+from penstock.ingest.files.load.held import HeldLines, lock
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
@@ -167,14 +170,37 @@ class _Runner:
                 self._end_loading(connection, imported)
 
     def _end_loading(self, connection: Connection, imported: Import) -> None:
+        plan = imported.read_plan
+        held = None if plan.is_direct else Staging(imported.id, plan).held
         with connection.transaction():
+            if held:
+                lock(connection, plan.target)
             now = ledger.read_import(connection, imported.id, lock=True)
             if now.state != "loading":
                 return
-            if imported.read_plan.is_direct:
-                ledger.finish_import(connection, imported.id, "completed", source_bytes=imported.size_bytes)
-            else:
-                ledger.update_import(connection, imported.id, state="forming", source_bytes=imported.size_bytes)
+            if plan.is_direct:
+                ledger.update_import(connection, imported.id, source_bytes=imported.size_bytes)
+                self._complete(connection, now)
+                return
+            changes = self._hold(connection, now, held) if held else {}
+            ledger.update_import(connection, imported.id, state="forming", source_bytes=imported.size_bytes, **changes)
+
+    @staticmethod
+    def _hold(connection: Connection, imported: Import, lines: HeldLines) -> dict[str, Any]:
+        """Hold orders back that have a rejected line; gives how the counts change."""
+        found = lines.find(connection)
+        if not found.keys:
+            return {}
+        listed = lines.keep(connection, imported)
+        left_out = found.lines + found.duplicate
+        return {
+            "held_by": found.lines,
+            "duplicate_by": found.duplicate,
+            "pending_by": -left_out,
+            "rejects_kept_by": listed,
+            "rejects_kept_bytes_by": listed * ROW_BYTES,
+            "progress": {"left_out": left_out, "held_keys": found.keys},
+        }
 
     def _load_from(self, connection: Connection, imported: Import, file: BinaryIO) -> bool:
         """Load batch by batch; gives whether the end of the file was reached."""
@@ -197,6 +223,7 @@ class _Runner:
                 return False  # somebody else has advanced it: begin from where it is now
             counts = self._write_chunk(connection, imported, batch)
             counts |= keep_rejects(connection, imported, batch.rejects)
+            rejected = sum(reject.outcome == "rejected" for reject in batch.rejects)
             ledger.update_import(
                 connection,
                 imported.id,
@@ -204,10 +231,11 @@ class _Runner:
                 next_line=batch.next_line,
                 source_bytes=meter.consumed,
                 rows_read_by=batch.records + len(batch.rejects),
-                rejected_by=len(batch.rejects),
+                rejected_by=rejected,
+                skipped_by=len(batch.rejects) - rejected,
                 **counts,
             )
-            if imported.reject_limit is not None and imported.rejected + len(batch.rejects) > imported.reject_limit:
+            if imported.reject_limit is not None and imported.rejected + rejected > imported.reject_limit:
                 self._abort(connection, imported)
                 return False
         return True
@@ -254,14 +282,22 @@ class _Runner:
             imported = ledger.read_import(connection, imported.id, lock=True)
             if not self._is_still(connection, imported, "forming"):
                 return
-            progress = imported.progress or {
+            progress = {
                 "bucket": 0,
                 "buckets": -(-imported.staged // ROWS_A_BUCKET) or 1,
                 "formed": 0,
+                **imported.progress,
             }
             share = (progress["bucket"], progress["buckets"])
             _, lines = staging.form_events(
-                connection, mapping, imported.created_at, imported.content_sha256, imported.actor, share, second
+                connection,
+                mapping,
+                imported.created_at,
+                imported.content_sha256,
+                imported.actor,
+                share,
+                second,
+                held="held_keys" in progress,
             )
             progress = {**progress, "appended": 0, "formed": progress["formed"] + lines}
             ledger.update_import(connection, imported.id, state="appending", progress=progress)
@@ -280,17 +316,33 @@ class _Runner:
         assert isinstance(mapping, EventMapping)
         staging = Staging(imported.id, imported.read_plan)
         with connection.transaction():
+            if "held_keys" in imported.progress:
+                lock(connection, imported.read_plan.target)
             imported = ledger.read_import(connection, imported.id, lock=True)
             if not self._is_still(connection, imported, "appending"):
                 return
             after = imported.progress["appended"]
             upto = staging.cut(connection, after, EVENTS_A_STEP)
             counts = staging.append(connection, imported, mapping, after, upto)
+            if staging.held and "held_keys" in imported.progress:
+                staging.held.finish(connection, after, upto)
             conflicts = imported.progress.get("conflicts", 0) + counts["conflict"]
             progress = {**imported.progress, "appended": upto, "conflicts": conflicts}
             self._update_counts(connection, imported, counts, progress)
             if staging.cut(connection, upto, 1) == upto:
                 self._end_bucket(connection, imported, staging, progress)
+
+    @staticmethod
+    def _complete(connection: Connection, imported: Import) -> None:
+        plan = imported.read_plan
+        faults = first_faults(connection, imported.id, SAMPLE)
+        wanted = imported.rows_read - imported.skipped
+        warnings = [
+            *column_warnings(plan, Options.read(imported.options).mapping),
+            *reject_warnings(plan, faults, imported.rejected, wanted),
+        ]
+        result = {**imported.result, "warnings": warnings} if warnings else dict(imported.result)
+        ledger.finish_import(connection, imported.id, imported.loaded_state, result=result)
 
     def _end_bucket(self, connection: Connection, imported: Import, staging: Staging, progress: dict[str, int]) -> None:
         if progress["bucket"] + 1 < progress["buckets"]:
@@ -298,12 +350,13 @@ class _Runner:
             progress = {**progress, "bucket": progress["bucket"] + 1}
             ledger.update_import(connection, imported.id, state="forming", progress=progress)
             return
-        assert progress["formed"] == imported.staged, f"{progress} of {imported.staged} staged rows"
+        left_out = progress.get("left_out", 0)
+        assert progress["formed"] + left_out == imported.staged, f"{progress} of {imported.staged} staged rows"
         staging.drop(connection)
-        if progress["conflicts"]:
+        if progress["conflicts"] or left_out:
             with open_file(self.settings, imported.content_sha256) as file:
                 fill_contents(connection, imported.id, file)
-        ledger.finish_import(connection, imported.id, "completed")
+        self._complete(connection, ledger.read_import(connection, imported.id))
 
     @staticmethod
     def _update_counts(
@@ -311,6 +364,7 @@ class _Runner:
     ) -> None:
         lines = counts["loaded"] + counts["duplicate"] + counts["conflict"]
         result = {
+            **imported.result,
             "facts": imported.result.get("facts", 0) + counts["facts"],
             "events": imported.result.get("events", 0) + counts["events"],
         }

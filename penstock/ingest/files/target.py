@@ -58,9 +58,13 @@ class EventMapping:
     `metadata` (more of it). It may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the
     hash of the file. `repeat` says how an event is recognised that the store has already:
     by its stream, by being what the stream's latest event of the type says, or by its id.
+    Lines of one event may be spread over the file, so `by` names the field that they have in common.
+
     `amendment` and `removed` are for `stream` alone: without an amendment, a stream that says something else rejects
     the row's lines; after an event of the type `removed` a stream says nothing, and a row begins it once more.
-    `regroup`: lines of one event may be spread over the file, so `by` names the field that they have in common.
+
+    `holds` says what an event is of (`order`), if one with a rejected line is held back whole: `aggregate_id` must then
+    be the text of the field `by`. None: a rejected line says nothing about others.
     """
 
     select: str
@@ -68,6 +72,7 @@ class EventMapping:
     by: str
     amendment: Amendment | None = None
     removed: str | None = None
+    holds: str | None = None
 
     @property
     def rules(self) -> tuple[str, str | None, str | None, str | None]:
@@ -87,7 +92,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Profile:
-    """Files recognised by their whole header, with types of their own for some fields."""
+    """Files recognised by their whole header, with types of their own for some fields.
+
+    A type's `unwanted` declares what is not a sale, say: those records are skipped with the reason.
+    """
 
     name: str
     header: frozenset[str]
@@ -99,8 +107,8 @@ class Profile:
 class Target:
     """`one_of`: of each group of fields one must be there; an earlier one counts before a later one.
 
-    `check` raises `ValueError` for values, by field, that do not go together. Only a target whose every record is read
-    by the slow path can have one: a field of JSON sees to that.
+    `check` raises `ValueError` for values, by field, that do not go together. It sees the records of the slow path
+    alone, which are all of a file with a column of JSON.
     """
 
     name: str

@@ -51,9 +51,15 @@ def _advance(import_id: UUID, run_id: UUID) -> dict[str, Any]:
     runs.start_run(settings(), "import_file", run_id, str(import_id))
     imported = files.advance_import(settings(), import_id, seconds=SECONDS_A_STEP)
     relay.run_now()
-    counts = {"read": imported.rows_read, "loaded": imported.loaded, "rejected": imported.rejected}
+    counts = {
+        "read": imported.rows_read,
+        "loaded": imported.loaded,
+        "skipped": imported.skipped,
+        "rejected": imported.rejected,
+        "held": imported.held,
+    }
     if imported.is_final:
-        ended = runs.RunCounts(run_id, imported.rows_read, imported.loaded, imported.rejected)
+        ended = runs.RunCounts(run_id, imported.rows_read, imported.loaded, imported.rejected + imported.held)
         ended.details = {"import_id": str(import_id), "target": imported.target, "state": imported.state}
         runs.finish_run(settings(), ended, imported.error if imported.state == "failed" else None)
     return {"import_id": str(import_id), "state": imported.state, "is_final": imported.is_final, **counts}

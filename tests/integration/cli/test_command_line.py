@@ -27,10 +27,10 @@ def environment(database_url: str, project: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name, raising=False)
 
 
-def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> object:
-    code = main([*arguments, "--json"])
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> object:
+    exit_code = main([*arguments, "--json"])
     shown = capsys.readouterr()
-    assert code == 0, shown.err
+    assert exit_code == code, shown.err
     return json.loads(shown.out)
 
 

@@ -38,14 +38,15 @@ def test_a_dry_run_shows_and_writes_nothing(
     shown, _ = run(capsys, "orders.csv", "--target", "tickets", *MAPPED, "--dry-run")
     lines = shown.splitlines()
     assert lines[0] == (
-        "dry run, nothing is written: 40 lines read, 36 would be loaded, 4 rejected, 0 are known already"
+        "dry run, nothing is written: 40 lines read, 36 would be loaded, 0 skipped, 4 rejected, 0 held,"
+        " 0 are known already"
     )
     assert lines[1] == "read as csv, utf-8, delimiter ','"
     assert ["No.", "ticket_id", "identifier"] in [line.split() for line in lines]
     rows = lines[lines.index("the first 20 rows") + 1 :]
     assert rows[0].split()[0] == "ticket_id"
     assert rows[1].split()[0] == "0"
-    assert "the first 4 rejected lines" in lines
+    assert "the first 4 lines that are left out" in lines
     found = json.loads(run(capsys, "orders.csv", "--target", "tickets", *MAPPED, "--dry-run", "--json")[0])
     assert (found["loaded"], len(found["rows"])) == (36, 20)
     assert connection.execute("select count(*) from raw.imports").fetchone() == (0,)
@@ -65,35 +66,42 @@ def test_a_file_goes_in_by_its_mapping_and_to_its_limit(capsys: pytest.CaptureFi
     shown, _ = run(capsys, *call, "--reject-limit", "3", code=1)
     assert shown.startswith("aborted: 40 lines read")
     assert "more than 3 rejected lines" in shown
-    shown, _ = run(capsys, *call, "--reject-limit", "4")
-    assert shown.startswith("completed: 40 lines read, 36 loaded, 4 rejected, 0 known before")
+    shown, _ = run(capsys, *call, "--reject-limit", "4", code=3)
+    assert shown.startswith(
+        "completed_with_rejects: 40 lines read, 36 loaded, 0 skipped, 4 rejected, 0 held, 0 known before"
+    )
+    Path("again.csv").write_text(ORDERS + "\n")
+    shown, _ = run(capsys, "again.csv", *call[1:], "--reject-share", "0.1")
+    assert shown.startswith("completed: 40 lines read, 0 loaded")
 
 
 def test_standard_input_is_a_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(ORDERS.encode())))
-    shown, _ = run(capsys, "-", "--target", "tickets", *MAPPED)
+    shown, _ = run(capsys, "-", "--target", "tickets", *MAPPED, code=3)
     assert "36 loaded" in shown
 
 
 def test_a_terminal_sees_one_moving_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "150")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    shown, told = run(capsys, "orders.csv", "--target", "tickets", *MAPPED)
+    shown, told = run(capsys, "orders.csv", "--target", "tickets", *MAPPED, code=3)
     [*_, last] = told.partition("\n")[0].split("\r\x1b[K")
-    assert last.startswith("█" * 30 + " 100%  completed, 1.0 of 1.0 KB, 40 lines read, 40 done, 4 rejected"), told
+    assert last.startswith(
+        "█" * 30 + " 100%  completed_with_rejects, 1.0 of 1.0 KB, 40 lines read, 40 done, 4 rejected or held"
+    ), told
     assert "\r" not in shown
     monkeypatch.setenv("COLUMNS", "40")
-    _, told = run(capsys, "orders.csv", "--target", "tickets", *MAPPED)
+    _, told = run(capsys, "orders.csv", "--target", "tickets", *MAPPED, code=3)
     frames = [frame.split("\n")[0] for frame in told.split("\r\x1b[K")[1:]]
     assert frames
     assert all(len(frame) < 40 for frame in frames)
 
 
 def test_elsewhere_than_on_a_terminal_nothing_moves(capsys: pytest.CaptureFixture[str]) -> None:
-    _, told = run(capsys, "orders.csv", "--target", "tickets", *MAPPED)
+    _, told = run(capsys, "orders.csv", "--target", "tickets", *MAPPED, code=3)
     assert "\r" not in told
     assert "\x1b" not in told
-    assert "this very file was imported before" in run(capsys, "orders.csv", "--target", "tickets", *MAPPED)[1]
+    assert "this very file was imported before" in run(capsys, "orders.csv", "--target", "tickets", *MAPPED, code=3)[1]
 
 
 def test_a_table_import_is_taken_back(
@@ -136,8 +144,26 @@ def test_from_a_folder_below_the_file_goes_where_the_app_looks_for_it(
     below.mkdir()
     monkeypatch.chdir(below)
     (below / "tickets.jsonl").write_text(
-        '{"aggregate_type": "ticket", "aggregate_id": "T-1", "event_type": "TicketOpened", "payload": {}}\n'
+        '{"aggregate_type": "ticket", "aggregate_id": "T-1", "event_type": "TicketOpened", "payload": {},'
+        ' "occurred_at": "2026-01-01"}\n'
     )
     assert main(["import", "tickets.jsonl", "--target", "events"]) == 0
     assert [path.name for path in below.iterdir()] == ["tickets.jsonl"]
     assert any((project / ".penstock" / "uploads").iterdir())
+
+
+def test_what_an_import_holds_is_released(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], connection: psycopg.Connection
+) -> None:
+    lines = "a,P,1,2.50,2026-01-01\na,P,x,2.50,2026-01-01\nb,P,1,2.50,2026-01-01\nb,P,x,2.50,2026-01-01\n"
+    (tmp_path / "held.csv").write_text(ORDERS.splitlines()[0] + "\n" + lines)
+    done = json.loads(run(capsys, "held.csv", "--target", "orders", *MAPPED, "--json", code=3)[0])
+    assert (done["loaded"], done["held"], done["rejected"]) == (0, 2, 2)
+    assert "holds no order 'c'" in run(capsys, "release", done["import_id"], "c", code=1)[1]
+    shown, _ = run(capsys, "release", done["import_id"], "b")
+    assert shown.startswith("released: 1 orders\ncompleted_with_rejects: 4 lines read, 1 loaded")
+    assert json.loads(run(capsys, "release", done["import_id"], "--json")[0])["result"]["released"] == 2
+    assert connection.execute("select array_agg(order_id order by order_id) from shop.orders").fetchone() == (
+        ["a", "b"],
+    )
+    assert run(capsys, "release", done["import_id"])[0].startswith("released: 0 orders")

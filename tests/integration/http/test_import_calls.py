@@ -42,6 +42,7 @@ def test_a_dry_run_shows_the_first_rows_as_they_would_be(api: Api, connection: p
     assert [(row["ticket_id"], row["quantity"]) for row in found["rows"]] == [(str(number), 2) for number in range(20)]
     assert found["rejects"][0] == {
         "line": 33,
+        "outcome": "rejected",
         "field": "quantity",
         "reason": found["rejects"][0]["reason"],
         "content": "31,MUG,x,2026-01-01,1.25",
@@ -117,7 +118,8 @@ def test_a_date_format_without_a_year_is_refused(api: Api) -> None:
 def test_an_import_ends_at_its_limit_of_rejects(api: Api) -> None:
     aborted = loaded(api, "tickets", ORDERS, reject_limit="28")
     assert (aborted["state"], aborted["error"]) == ("aborted", "more than 28 rejected lines")
-    assert loaded(api, "tickets", ORDERS, reject_limit="29")["state"] == "completed"
+    assert loaded(api, "tickets", ORDERS, reject_limit="29")["state"] == "completed_with_rejects"
+    assert loaded(api, "tickets", ORDERS.replace("1.25", "1.50"), reject_share="1")["state"] == "completed"
 
 
 def test_an_import_into_a_table_is_taken_back(api: Api, shelves: psycopg.Connection) -> None:
@@ -162,3 +164,16 @@ def test_what_cannot_be_taken_back(api: Api) -> None:
     assert "nothing takes NoteTaken of note back" in refused["detail"]
     assert_problem(api.http.post(f"/v1/imports/{uuid4()}/undo"), 404)
     assert_names(assert_problem(api.http.post("/v1/imports/7/undo"), 422), "import_id")
+
+
+def test_held_orders_are_released_over_http(api: Api) -> None:
+    head, good, bad = ORDERS.splitlines()[0], "MUG,2,2026-01-01,1.25", "MUG,x,2026-01-01,1.25"
+    done = loaded(api, "tickets", "\n".join([head, *(f"{key},{line}" for key in "ab" for line in (good, bad))]))
+    assert (done["state"], done["held"], done["rejected"]) == ("completed_with_rejects", 2, 2)
+    place = f"/v1/imports/{done['import_id']}/release"
+    assert "holds no ticket 'c'" in assert_problem(api.http.post(place, params={"key": "c"}), 404)["detail"]
+    first = api.http.post(place, params={"key": ["a"]}).json()
+    assert (first["loaded"], first["held"], first["result"]["released"]) == (1, 1, 1)
+    assert api.http.post(place).json()["held"] == 0
+    waiting = api.http.post("/v1/imports/tickets", content=ORDERS).json()
+    assert_problem(api.http.post(f"/v1/imports/{waiting['import_id']}/release"), 409)

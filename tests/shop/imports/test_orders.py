@@ -24,8 +24,9 @@ def test_lines_become_orders_and_every_line_is_accounted_for(
 ) -> None:
     created, repeated = create_import(settings, "orders", LINES)
     done = advance_import(settings, created.id)
-    assert (done.state, done.error, repeated) == ("completed", None, False)
-    assert (done.rows_read, done.loaded, done.rejected, done.duplicate, done.pending) == (6, 3, 3, 0, 0)
+    assert (done.state, done.error, repeated) == ("completed_with_rejects", None, False)
+    assert (done.rows_read, done.loaded, done.skipped, done.rejected, done.duplicate) == (6, 3, 2, 1, 0)
+    assert (done.held, done.pending) == (0, 0)
     rows = connection.execute(
         """select aggregate_id, event_type, version, payload, metadata ->> 'occurred_at', metadata ->> 'causation_id'
            from public.event_store order by position"""
@@ -70,16 +71,16 @@ def test_rejects_tell_line_field_reason_and_content(settings: Settings) -> None:
     advance_import(settings, created.id)
     lines = "".join(rejects_csv(settings, created.id)).splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == ['"5"', '"6"', '"7"']
-    assert ',"order_id","a cancellation (C…)' in lines[1]
-    assert ',"ordered_at","not a time such as' in lines[2]
-    assert ',"unit_price","not more than 0",' in lines[3]
+    assert ',"skipped","order_id","a cancellation (C…)' in lines[1]
+    assert ',"rejected","ordered_at","not a time such as' in lines[2]
+    assert ',"skipped","unit_price","not more than 0: nothing was paid' in lines[3]
 
 
 def test_the_same_file_again_is_the_same_import(settings: Settings, connection: psycopg.Connection) -> None:
     created, _ = create_import(settings, "orders", LINES)
     advance_import(settings, created.id)
     again, repeated = create_import(settings, "orders", LINES)
-    assert (again.id, repeated, again.state) == (created.id, True, "completed")
+    assert (again.id, repeated, again.state) == (created.id, True, "completed_with_rejects")
 
 
 def test_the_same_orders_in_another_file_are_duplicates(settings: Settings, connection: psycopg.Connection) -> None:
@@ -87,7 +88,7 @@ def test_the_same_orders_in_another_file_are_duplicates(settings: Settings, conn
     advance_import(settings, first.id)
     second, _ = create_import(settings, "orders", gzip.compress(LINES))
     done = advance_import(settings, second.id)
-    assert (done.state, done.rows_read, done.loaded, done.rejected, done.duplicate) == ("completed", 6, 0, 3, 3)
+    assert (done.rows_read, done.loaded, done.skipped, done.rejected, done.duplicate) == (6, 0, 2, 1, 3)
     assert connection.execute("select count(*) from public.event_store").fetchone() == (4,)
 
 
@@ -97,11 +98,11 @@ def test_an_order_of_another_currency_is_refused_line_by_line(settings: Settings
     others = LINES.replace(b",85123A,", b",1,").replace(b",71053,", b",2,").replace(b",22633,", b",3,")
     changed, _ = create_import(settings, "orders", others, options={"constants": {"currency": "EUR"}})
     done = advance_import(settings, changed.id)
-    assert (done.state, done.loaded, done.rejected, done.duplicate) == ("completed", 0, 6, 0)
+    assert (done.loaded, done.skipped, done.rejected, done.duplicate) == (0, 2, 4, 0)
     text = "".join(rejects_csv(settings, changed.id))
     reason = '"order_id","order 536365 is stored already with other content",'
-    assert f'"2","",{reason}"536365,1,WHITE HANGING HEART' in text
-    assert f'"4","",{reason}"536365,2,' in text
+    assert f'"2","","rejected",{reason}"536365,1,WHITE HANGING HEART' in text
+    assert f'"4","","rejected",{reason}"536365,2,' in text
 
 
 def test_of_orders_in_one_step_the_new_ones_go_in_and_the_known_ones_do_not(
@@ -200,7 +201,7 @@ def test_staged_rows_that_a_crash_has_emptied_are_read_again(
             ).fetchall():
                 connection.execute(f"truncate {name}")
     assert emptied >= {"forming", "appending"}
-    assert (now.state, now.rows_read, now.loaded, now.rejected, now.duplicate) == ("completed", 1000, 900, 100, 0)
+    assert (now.rows_read, now.loaded, now.rejected, now.duplicate) == (1000, 900, 100, 0)
     assert now.result == {"facts": 90, "events": 180}
     assert connection.execute("select count(*) from public.event_store").fetchone() == (180,)
     assert connection.execute("select count(*) from raw.import_rejects").fetchone() == (100,)

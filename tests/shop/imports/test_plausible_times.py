@@ -105,7 +105,8 @@ def test_an_import_rejects_them_in_any_way_of_writing(settings: Settings, connec
 
 
 def test_imported_events_may_have_none_in_their_payload(settings: Settings, connection: psycopg.Connection) -> None:
-    line = '{{"aggregate_type": "order", "aggregate_id": "{}", "event_type": "{}", "payload": {{"placed_at": "{}"}}}}'
+    head = '{{"aggregate_type": "order", "occurred_at": "2026-01-01", "aggregate_id": "{}", "event_type": "{}"'
+    line = head + ', "payload": {{"placed_at": "{}"}}}}'
     lines = [("O-1", "OrderPlaced", OUTSIDE[0]), ("O-2", "OrderPlaced", INSIDE[1]), ("O-3", "Other", OUTSIDE[0])]
     _load(settings, "events", "\n".join(line.format(*values) for values in lines))
     rows = connection.execute("select line, reason from raw.import_rejects").fetchall()

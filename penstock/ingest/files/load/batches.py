@@ -19,7 +19,8 @@ class LoadBatch:
     """A stretch of the file. Call `stream` or `read` once; until then only the `from_` fields are known.
 
     `runs` are (records before it in the batch, line) wherever counting lines starts again; `origins` has the lines as
-    they came of records that the slow path has rewritten.
+    they came of records that the slow path has rewritten. `records_before` says for each reject how many records are
+    before it.
     """
 
     parsed_batches: "_Ahead"
@@ -32,6 +33,7 @@ class LoadBatch:
     parts: list[bytes] = field(default_factory=list)
     runs: list[tuple[int, int]] = field(default_factory=list)
     rejects: list[RejectedRecord] = field(default_factory=list)
+    records_before: list[int] = field(default_factory=list)
     origins: dict[int, bytes] = field(default_factory=dict)
 
     def stream(self) -> Iterator[bytes]:
@@ -51,6 +53,7 @@ class LoadBatch:
     def add(self, parsed: ParsedBatch) -> None:
         if parsed.reject:
             self.rejects.append(parsed.reject)
+            self.records_before.append(self.records)
             self.size += REJECT_BYTES + len(parsed.reject.content)
         elif parsed.records:
             self._add_records(parsed)

@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 from penstock.ingest.files.kept_rejects import room_for_rejects
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.batches import LoadBatch
+from penstock.ingest.files.load.held import HeldLines, create_faults, drop_held, record_of_fields
 from penstock.ingest.files.parse.types import FieldType
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import MOMENT, EventMapping
@@ -48,9 +49,12 @@ class Staging:
         self.rows = sql.Identifier("staging", f"{base}_rows")
         self.runs = sql.Identifier("staging", f"{base}_runs")
         self.events = sql.Identifier("staging", f"{base}_events")
+        self.formable = sql.Identifier("staging", f"{base}_formable")
         self.half = sql.Identifier("staging", f"{base}_half")
         self.order = sql.Identifier("staging", f"{base}_ord")
         self._names = column_names(plan)
+        into = plan.target.into
+        self.held = HeldLines(import_id, plan, into) if isinstance(into, EventMapping) and into.holds else None
 
     def create(self, connection: Connection, timezone: str) -> None:
         # a constant time in the view is read now, once
@@ -73,6 +77,8 @@ class Staging:
             sql.SQL("create unlogged table {} (first_ord bigint primary key, line bigint not null)").format(self.runs)
         )
         connection.execute(sql.SQL("create view {} as select {}").format(self.rows, self._reading()))
+        if self.held:
+            connection.execute(create_faults(self._base))
 
     def _reading(self) -> sql.Composed:
         """Every field of the target as an expression over the staged columns."""
@@ -94,6 +100,7 @@ class Staging:
         return sql.SQL("l.ord, {} from {} as l").format(sql.SQL(", ").join(parts), self.lines)
 
     def drop(self, connection: Connection) -> None:
+        connection.execute(drop_held(self._base))
         connection.execute(sql.SQL("drop view if exists {}").format(self.rows))
         self.drop_events(connection)
         connection.execute(sql.SQL("drop table if exists {}, {}").format(self.lines, self.runs))
@@ -123,6 +130,8 @@ class Staging:
         ):
             for records, line in batch.runs:
                 copy.write_row((staged + 1 + records, line))
+        if self.held:
+            self.held.add(connection, batch, staged)
         return copied
 
     def form_events(
@@ -134,24 +143,29 @@ class Staging:
         actor: str,
         share: tuple[int, int] = (0, 1),
         second: Connection | None = None,
+        *,
+        held: bool = False,
     ) -> tuple[int, int]:
         """Select the events from the staged rows; gives how many there are and how many lines went into them.
 
         `share` is (bucket, buckets): rows that belong together fall into one bucket. A `second` connection forms half
         of them meanwhile; it sees only what has been committed, so events of another bucket must be dropped before.
+        `held`: orders are held back, or completed by lines of older files.
         """
-        select = sql.SQL(mapping.select)
+        rows = self.formable if held else self.rows
+        select = self._completed(mapping.select) if held else sql.SQL(mapping.select)
         literals = {
             "begun_at": sql.SQL("{}::timestamptz").format(sql.Literal(begun_at.isoformat())),
             "content": sql.Literal(content),
         }
         bucket, buckets = share
         if second is None:
-            whole = select.format(rows=self._bucket(mapping, bucket, buckets), **literals)
+            whole = select.format(rows=_bucket(rows, mapping, bucket, buckets), **literals)
             self._form(connection, self.events, whole, actor)
         else:
             halves = [
-                select.format(rows=self._bucket(mapping, 2 * bucket + half, 2 * buckets), **literals) for half in (0, 1)
+                select.format(rows=_bucket(rows, mapping, 2 * bucket + half, 2 * buckets), **literals)
+                for half in (0, 1)
             ]
             with ThreadPoolExecutor(1) as executor:
                 apart = executor.submit(self._form_apart, second, halves[1], actor)
@@ -211,11 +225,35 @@ class Staging:
         fixed = {"correlation_id": str(self._import_id), "actor": actor, "source": "import"}
         return f'{json.dumps(fixed)[:-1]}, "causation_id": "import:{self._import_id}#line '
 
-    def _bucket(self, mapping: EventMapping, bucket: int, buckets: int) -> sql.Composable:
-        if buckets == 1:
-            return self.rows
-        return sql.SQL("(select * from {} where abs(hashtext({}) % {}) = {})").format(
-            self.rows, sql.Identifier(mapping.by), sql.Literal(buckets), sql.Literal(bucket)
+    def form_claimed(self, connection: Connection, mapping: EventMapping, imported: Import) -> int:
+        """Form events of the held lines that this import has claimed; gives how many there are."""
+        self.drop(connection)
+        lines = sql.SQL(
+            """(select row_number() over (order by l.import_id <> {import_id}, l.id) as ord, l.line, f.*
+                from raw.held_lines as l cross join lateral {record} where l.claimed_by = {import_id})"""
+        ).format(import_id=sql.Literal(imported.id), record=record_of_fields(self._plan.target))
+        connection.execute(
+            sql.SQL("create unlogged table {} as select h.ord as first_ord, h.line from {} as h").format(
+                self.runs, lines
+            )
+        )
+        literals = {
+            "begun_at": sql.SQL("{}::timestamptz").format(sql.Literal(imported.created_at.isoformat())),
+            "content": sql.Literal(imported.content_sha256),
+        }
+        select = sql.SQL(mapping.select).format(rows=lines, **literals)
+        self._form(connection, self.events, select, imported.actor)
+        return self.cut(connection, 0, 2**62)
+
+    def _completed(self, select: LiteralString) -> sql.SQL:
+        """Of an event with lines of older files: where its own lines begin, and how many of its own there are."""
+        return sql.SQL(
+            f"""select
+                  case when h.key is null then e.first_ord else h.first_ord end as first_ord,
+                  e.lines - coalesce(h.lines_before, 0) as lines, e.aggregate_type, e.aggregate_id, e.id, e.event_type,
+                  e.more, e.schema_version, e.occurred_at, e.payload, e.metadata
+                from ({select}) as e
+                left join staging.{self._base}_held as h on h.key = e.aggregate_id and h.verdict = 'extended'"""  # noqa: S608
         )
 
     def cut(self, connection: Connection, after: int, number: int) -> int:
@@ -291,6 +329,14 @@ class Staging:
         ).format(sql.SQL(" union all ").join(selects))
         values = {"import": imported.id, "field": mapping.by, "after": after, "upto": upto}
         return connection.execute(insert, {**values, "room": room_for_rejects(imported)}).rowcount
+
+
+def _bucket(rows: sql.Identifier, mapping: EventMapping, bucket: int, buckets: int) -> sql.Composable:
+    if buckets == 1:
+        return rows
+    return sql.SQL("(select * from {} where abs(hashtext({}) % {}) = {})").format(
+        rows, sql.Identifier(mapping.by), sql.Literal(buckets), sql.Literal(bucket)
+    )
 
 
 def _collation(field_type: FieldType) -> sql.SQL:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.ingest.files.parse.fast_path import MAX_RECORD, RecordPatterns, Splitter, SuspectRecord
-from penstock.ingest.files.parse.slow_path import KEPT, RecordParser, RejectedRecord
+from penstock.ingest.files.parse.slow_path import RecordParser, RejectedRecord
 from penstock.ingest.files.parse.stream import BadFile
 from penstock.ingest.files.parse.types import InvalidValue
 from penstock.ingest.files.plan import Plan
@@ -56,14 +56,17 @@ class Records:
         data = suspect.data.strip(b" \t\r\n,")
         if not data:
             return None
+        cells: list[str | None] = []
         try:
             if suspect.fault:
                 raise InvalidValue(suspect.fault)
-            return self._parser.write(self._cells(data))
+            cells = self.cells(data)
+            return self._parser.write(cells)
         except InvalidValue as error:
-            return RejectedRecord(suspect.line, suspect.offset, getattr(error, "field", None), str(error), data[:KEPT])
+            return self._parser.reject(suspect, data, cells, error)
 
-    def _cells(self, data: bytes) -> list[str | None]:
+    def cells(self, data: bytes) -> list[str | None]:
+        """A value for each column; raises `InvalidValue` if it is not a JSON object."""
         try:
             record = json_codec.loads(data, field="record")
         except InvalidInput as error:

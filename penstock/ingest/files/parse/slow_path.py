@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from penstock.ingest.files.parse.fast_path import SuspectRecord
-from penstock.ingest.files.parse.types import BLANKS, InvalidValue
+from penstock.ingest.files.parse.types import BLANKS, InvalidValue, UnwantedValue
 from penstock.ingest.files.plan import Column, Plan
+from penstock.ingest.files.target import EventMapping
 
 KEPT = 8192
 
@@ -21,7 +22,7 @@ class RejectedRecord:
     """A line that is left out: `line` and `offset` of its first byte, and the line as it came.
 
     `skipped` is not a fault: a rule says that the line is none of those wanted. `key` is what the line and others have
-    in common (an order's id), as far as it could be read.
+    in common (an order's id), as far as it could be read; not certain where separators are lost or too many.
     """
 
     line: int
@@ -31,6 +32,7 @@ class RejectedRecord:
     content: bytes
     outcome: Literal["rejected", "skipped"] = "rejected"
     key: str | None = None
+    key_is_certain: bool = True
 
 
 class RecordParser:
@@ -39,8 +41,9 @@ class RecordParser:
     def __init__(self, plan: Plan) -> None:
         self._columns: Sequence[Column] = plan.columns
         self._one_of = () if plan.is_table else plan.target.one_of
-        self._check = None if plan.is_table else plan.target.check
+        self._check = plan.target.check
         self._fixed: dict[str, str | None] = {**plan.defaults, **plan.constants}
+        self._key_column = _key_column(plan)
         self._encoding = plan.dialect.encoding
         delimiter = plan.dialect.delimiter.encode()
         self._delimiter = delimiter
@@ -53,14 +56,16 @@ class RecordParser:
         data = suspect.data.rstrip(b"\r\n") if self._line_end != b"\r" else suspect.data.removesuffix(b"\r")
         if not data.strip():
             return None
+        cells: list[str | None] = []
         try:
             if suspect.fault:
                 raise InvalidValue(suspect.fault)
-            return self.write(self._cells(self._text(data)))
-        except _FieldRefused as error:
-            return self._reject(suspect, data, str(error), error.field)
+            cells = self.cells(self._text(data))
+            if len(cells) != len(self._columns):
+                raise InvalidValue(f"has {len(cells)} fields, the header has {len(self._columns)}")
+            return self.write(cells)
         except InvalidValue as error:
-            return self._reject(suspect, data, str(error))
+            return self.reject(suspect, data, cells, error)
 
     def write(self, cells: Sequence[str | None]) -> bytes:
         """Check one value for each column and write the record."""
@@ -95,7 +100,8 @@ class RecordParser:
                 raise InvalidValue(f"{where} (0x{byte:02X}) is not UTF-8") from error
             raise InvalidValue(f"{where} is not {self._encoding}") from error
 
-    def _cells(self, text: str) -> list[str | None]:
+    def cells(self, text: str) -> list[str | None]:
+        """The cells of one line; raises `InvalidValue` if its framing is broken."""
         if "\x00" in text:
             raise InvalidValue("has a NUL character, which Postgres cannot store")
         cells: list[str | None] = []
@@ -108,19 +114,57 @@ class RecordParser:
             place = match.end()
             if not match[3]:
                 break
-        if len(cells) != len(self._columns):
-            raise InvalidValue(f"has {len(cells)} fields, the header has {len(self._columns)}")
         return cells
 
-    @staticmethod
-    def _reject(suspect: SuspectRecord, data: bytes, reason: str, field: str | None = None) -> RejectedRecord:
-        return RejectedRecord(suspect.line, suspect.offset, field, reason, data[:KEPT])
+    def reject(
+        self, suspect: SuspectRecord, data: bytes, cells: Sequence[str | None], error: InvalidValue
+    ) -> RejectedRecord:
+        """The record that is left out because of `error`; one that is unwanted is so whatever else is wrong with it."""
+        whole = len(cells) == len(self._columns)
+        unwanted = self._unwanted(cells) if whole else None
+        cause = unwanted or error
+        return RejectedRecord(
+            suspect.line,
+            suspect.offset,
+            getattr(cause, "field", None),
+            str(cause),
+            data[:KEPT],
+            "skipped" if unwanted else "rejected",
+            self._key(cells),
+            whole,
+        )
+
+    def _unwanted(self, cells: Sequence[str | None]) -> "_FieldRefused | None":
+        for column, cell in zip(self._columns, cells, strict=True):
+            try:
+                _read(column, cell)
+            except _FieldRefused as error:
+                if isinstance(error.__cause__, UnwantedValue):
+                    return error
+        return None
+
+    def _key(self, cells: Sequence[str | None]) -> str | None:
+        """What the record has in common with others, read as far as it can be."""
+        if self._key_column is None or self._key_column >= len(cells):
+            return None
+        try:
+            return _read(self._columns[self._key_column], cells[self._key_column])
+        except InvalidValue:
+            return None
 
 
 class _FieldRefused(InvalidValue):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
         self.field = field
+
+
+def _key_column(plan: Plan) -> int | None:
+    """The place of the column that names what a record belongs to."""
+    into = plan.target.into
+    if not isinstance(into, EventMapping) or not into.holds:
+        return None
+    return next((place for place, column in enumerate(plan.columns) if column.field == into.by), None)
 
 
 def _read(column: Column, cell: str | None) -> str | None:

@@ -100,6 +100,10 @@ class InvalidValue(ValueError):
     """A value that the field cannot have; the text says why, without repeating the value at length."""
 
 
+class UnwantedValue(InvalidValue):
+    """A value by which a record is none of those wanted, as a profile declares: no fault, the record is skipped."""
+
+
 @dataclass(frozen=True)
 class FieldType:
     """`core` is a pattern that holds neither quote, plain delimiter, backslash nor line end.
@@ -171,7 +175,7 @@ class Identifier(Text):
     """Text that names something. A number that a spreadsheet made a float (`17850.0`) is read as `17850`."""
 
     at_most: int = 200
-    refuse: tuple[str, str] | None = None  # first characters that are refused, and the reason
+    unwanted: tuple[str, str] | None = None  # first characters that make a record unwanted, and the reason
 
     def bare(self, delimiter: bytes, *, exact: bool = False) -> bytes:
         return self._guard(b"", exact) + super().bare(delimiter, exact=exact)
@@ -180,13 +184,13 @@ class Identifier(Text):
         return self._guard(b'"', exact) + super().quoted(exact=exact)
 
     def _guard(self, quote: bytes, exact: bool) -> bytes:
-        refused = b"(?!" + quote + b"[" + re.escape(self.refuse[0].encode()) + b"])" if self.refuse else b""
-        return refused + b"(?!" + quote + (rb"\d++\.0)" if exact else rb"\d++\.00)")
+        unwanted = b"(?!" + quote + b"[" + re.escape(self.unwanted[0].encode()) + b"])" if self.unwanted else b""
+        return unwanted + b"(?!" + quote + (rb"\d++\.0)" if exact else rb"\d++\.00)")
 
     def read(self, text: str) -> str:
         text = super().read(text)
-        if self.refuse and text.startswith(tuple(self.refuse[0])):
-            raise InvalidValue(self.refuse[1])
+        if self.unwanted and text.startswith(tuple(self.unwanted[0])):
+            raise UnwantedValue(self.unwanted[1])
         whole = _WHOLE_FLOAT.fullmatch(text)
         return whole[1] if whole else text
 
@@ -218,8 +222,11 @@ class Email(FieldType):
 
 @dataclass(frozen=True)
 class Integer(FieldType):
+    """`unwanted` is the reason for which a record with less than `at_least` is skipped, not refused."""
+
     at_least: int = -(2**31)
     at_most: int = 2**31 - 1
+    unwanted: str | None = None
 
     @property
     def sql_type(self) -> str:
@@ -243,7 +250,7 @@ class Integer(FieldType):
             raise InvalidValue("not a whole number")
         number = int(match[1] + match[2])
         if number < self.at_least:
-            raise InvalidValue(f"less than {self.at_least}")
+            raise UnwantedValue(self.unwanted) if self.unwanted else InvalidValue(f"less than {self.at_least}")
         if number > self.at_most:
             raise InvalidValue(f"more than {self.at_most}")
         return str(number)
@@ -251,13 +258,17 @@ class Integer(FieldType):
 
 @dataclass(frozen=True)
 class Number(FieldType):
-    """An exact decimal with at most `digits` before and `places` after the point."""
+    """An exact decimal with at most `digits` before and `places` after the point.
+
+    `unwanted` is the reason for which a record with a number too small is skipped, not refused.
+    """
 
     digits: int = 12
     places: int = 6
     positive: bool = False
     signed: bool = False
     comma: bool = False  # the comma is the decimal sign, the point groups thousands
+    unwanted: str | None = None
 
     @property
     def sql_type(self) -> str:
@@ -280,9 +291,9 @@ class Number(FieldType):
         text = text.strip(BLANKS)
         number = self._parse(self._with_point(text) if self.comma else text)
         if self.positive and number <= 0:
-            raise InvalidValue("not more than 0")
+            raise UnwantedValue(self.unwanted) if self.unwanted else InvalidValue("not more than 0")
         if number < 0 and not self.signed:
-            raise InvalidValue("less than 0")
+            raise UnwantedValue(self.unwanted) if self.unwanted else InvalidValue("less than 0")
         if abs(number) >= 10**self.digits:
             raise InvalidValue(f"more than {self.digits} digits before the point")
         # zeros written in the file stay, as in the fast path: 2.50 is not 2.5 for those who compare texts

@@ -13,7 +13,8 @@ from uuid import UUID, uuid4
 from penstock.errors import Conflict
 from penstock.ingest.files import ledger
 from penstock.ingest.files.ledger import Import
-from penstock.ingest.files.options import Options
+from penstock.ingest.files.options import REJECT_SHARE, Options, check_reject_bounds
+from penstock.ingest.files.plan import check_names
 from penstock.ingest.files.storage import stored_files
 from penstock.ingest.files.storage.stored_files import StoredFile
 from penstock.ingest.files.target import find_target
@@ -28,14 +29,17 @@ def open_upload(
     name: str,
     options: Mapping[str, Any] | None = None,
     reject_limit: int | None = None,
+    reject_share: float = REJECT_SHARE,
     actor: str = "import",
 ) -> tuple[Import, str | None]:
     """Open an import whose file is still to come. The URL is None when the app receives the file itself."""
-    find_target(target)
     checked = Options.read(options)
+    check_names(find_target(target), checked)
+    check_reject_bounds(reject_limit, reject_share)
+    nothing_yet = StoredFile(f"upload {uuid4()}", 0)
     with pool.transaction(settings) as connection:
         imported, _ = ledger.open_import(
-            connection, settings, target, name[:500], StoredFile(f"upload {uuid4()}", 0), checked, reject_limit, actor
+            connection, settings, target, name[:500], nothing_yet, checked, reject_limit, reject_share, actor
         )
         ledger.update_import(connection, imported.id, state="uploading")
         return ledger.read_import(connection, imported.id), stored_files.sign_incoming(settings, imported.id)

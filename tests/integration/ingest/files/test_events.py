@@ -1,6 +1,7 @@
 """Events as they are: what the system knows of one it says itself, and an id belongs to one event."""
 
 import json
+import re
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ EVENT: dict[str, Any] = {
     "aggregate_id": "1",
     "event_type": "OrderPaid",
     "payload": {"n": 1},
+    "occurred_at": "2026-01-01T00:00:00Z",
 }
 
 
@@ -23,7 +25,7 @@ def load(settings: Settings, *lines: dict[str, Any], **arguments: Any) -> Import
     text = "\n".join(map(json.dumps, lines))
     created, _ = create_import(settings, "events", text.encode(), **arguments)
     done = advance_import(settings, created.id)
-    assert (done.state, done.error) == ("completed", None)
+    assert (done.state, done.error) == ("completed_with_rejects" if done.rejected else "completed", None)
     return done
 
 
@@ -54,7 +56,7 @@ def test_a_line_cannot_say_who_wrote_it(settings: Settings, connection: psycopg.
 def test_the_time_in_the_metadata_of_an_exported_event_counts(
     settings: Settings, connection: psycopg.Connection
 ) -> None:
-    exported = {**EVENT, "metadata": {"occurred_at": "2020-02-29T01:00:00+01:00"}, "created_at": "2026-01-01T00:00:00Z"}
+    exported = {**EVENT, "metadata": {"occurred_at": "2020-02-29T01:00:00+01:00"}}
     wrong = [
         {**EVENT, "id": f"{ID}{place}", "metadata": {"occurred_at": moment}}
         for place, moment in enumerate(("soon", "2020-02-30T00:00:00Z", 7, "2020-01-01T00:00:00"), start=2)
@@ -133,3 +135,32 @@ def test_after_a_crash_of_the_server_what_was_appended_counts_as_loaded(
     assert (done.state, *account(done)) == ("completed", 5 - repeated, 0, repeated)
     stored = connection.execute("select count(*), count(distinct aggregate_id) from public.event_store").fetchone()
     assert stored == (before[0] * (6 - repeated), 5)
+
+
+@pytest.mark.parametrize("time", [{}, {"occurred_at": None}, {"metadata": {}}, {"metadata": {"occurred_at": None}}])
+def test_an_event_without_a_time_is_refused(
+    settings: Settings, connection: psycopg.Connection, time: dict[str, Any]
+) -> None:
+    untimed = {name: value for name, value in EVENT.items() if name != "occurred_at"} | time
+    done = load(settings, untimed, EVENT)
+    assert account(done) == (1, 1, 0)
+    assert re.search("occurred_at.*missing|has no time", "".join(rejects_csv(settings, done.id)))
+
+
+def test_an_event_of_a_table_has_its_time_in_a_column_or_in_its_metadata(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    lines = [
+        "aggregate_type,aggregate_id,event_type,payload,occurred_at,metadata",
+        't,1,E,{},2026-01-01,',
+        't,2,E,{},,"{""occurred_at"": ""2026-01-02T00:00:00Z""}"',
+        't,3,E,{},,"{}"',
+        "t,4,E,{},,",
+    ]  # fmt: skip
+    created, _ = create_import(settings, "events", "\n".join(lines).encode())
+    assert account(advance_import(settings, created.id)) == (2, 2, 0)
+    assert [each["occurred_at"][:10] for each in metadata(connection)] == ["2026-01-01", "2026-01-02"]
+    bare = "aggregate_type,aggregate_id,event_type,payload\nt,1,E,{}\n"
+    created, _ = create_import(settings, "events", bare.encode())
+    failed = advance_import(settings, created.id)
+    assert (failed.state, "no column is recognised as occurred_at" in str(failed.error)) == ("failed", True)

@@ -106,8 +106,8 @@ def test_what_only_the_table_refuses_is_a_reject_with_its_line(settings: Setting
     done = advance_import(settings, created.id)
     assert account(done) == (100, 98, 2, 0, 0)
     text = "".join(rejects_csv(settings, created.id))
-    assert '"42","","","new row for relation' in text.replace("\r", "")
-    assert '"73","","",' in text
+    assert '"42","","rejected","","new row for relation' in text.replace("\r", "")
+    assert '"73","","rejected","",' in text
     assert '""things_quantity_check""' in text
     assert "a70,13,1.00" in text
 
@@ -179,7 +179,13 @@ def test_a_dry_run_tells_everything_and_writes_nothing(settings: Settings, conne
     }
     assert said["rows"][0]["quantity"] == 2
     assert said["rejects"] == [
-        {"line": 6, "field": "quantity", "reason": "less than 1", "content": "'=x,0,1,open,2026-01-01,"}
+        {
+            "line": 6,
+            "outcome": "rejected",
+            "field": "quantity",
+            "reason": "less than 1",
+            "content": "'=x,0,1,open,2026-01-01,",
+        }
     ]
     assert said["plan"]["mapping"]["id"] == "id"
     assert rows_of(connection) == before

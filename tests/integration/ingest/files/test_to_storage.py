@@ -64,23 +64,23 @@ def stored() -> str:
 def test_a_file_goes_to_storage_and_not_to_this_machine(
     objects: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(list(CALL)) == 0
-    assert capsys.readouterr().out.startswith("completed: 40 lines read, 36 loaded, 4 rejected")
+    assert main(list(CALL)) == 3
+    assert capsys.readouterr().out.startswith("completed_with_rejects: 40 lines read, 36 loaded, 0 skipped, 4 rejected")
     assert objects == {stored(): ORDERS.encode()}
     assert not (tmp_path / ".penstock").exists()
 
 
 def test_rejects_are_read_from_there(objects: dict[str, bytes], tmp_path: Path) -> None:
-    assert main([*CALL, "--rejects", "rejects.csv"]) == 0
+    assert main([*CALL, "--rejects", "rejects.csv"]) == 3
     assert (tmp_path / "rejects.csv").read_text().count("9,MUG,x") == 4
 
 
 def test_the_same_file_again_adds_nothing_and_says_so(
     objects: dict[str, bytes], connection: psycopg.Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*CALL, "--json"]) == 0
+    assert main([*CALL, "--json"]) == 3
     first = json.loads(capsys.readouterr().out)["import_id"]
-    assert main([*CALL, "--json"]) == 0
+    assert main([*CALL, "--json"]) == 3
     again = capsys.readouterr()
     assert json.loads(again.out)["import_id"] == first
     assert "this very file was imported before" in again.err
@@ -103,16 +103,16 @@ def test_the_same_command_goes_on_where_an_import_stopped(
         assert main(list(CALL)) == 130
     assert "the same command goes on where it stopped" in capsys.readouterr().err
     real(importing.import_settings(), calls[0], seconds=0)  # its content is known by then
-    assert main([*CALL, "--json"]) == 0
+    assert main([*CALL, "--json"]) == 3
     done = json.loads(capsys.readouterr().out)
-    assert (done["import_id"], done["state"], done["loaded"]) == (str(calls[0]), "completed", 36)
+    assert (done["import_id"], done["state"], done["loaded"]) == (str(calls[0]), "completed_with_rejects", 36)
 
 
 def test_standard_input_is_sent_with_its_size(
     objects: dict[str, bytes], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(ORDERS.encode())))
-    assert main(["import", "-", "--target", "tickets"]) == 0
+    assert main(["import", "-", "--target", "tickets"]) == 3
     assert "36 loaded" in capsys.readouterr().out
     assert list(objects) == [stored()]
 
@@ -123,7 +123,7 @@ def test_a_terminal_sees_the_file_being_sent(
     monkeypatch.setenv("COLUMNS", "150")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr("penstock.cli.progress.SECONDS_BETWEEN_FRAMES", 0.0)
-    assert main(list(CALL)) == 0
+    assert main(list(CALL)) == 3
     frames = capsys.readouterr().err.split("\r\x1b[K")
     assert any(frame.endswith("100%  sending the file, 1.0 of 1.0 KB") for frame in frames), frames
     assert any("completed" in frame for frame in frames)
@@ -185,7 +185,7 @@ def test_local_mode_keeps_to_the_folder(
 ) -> None:
     monkeypatch.setenv("PENSTOCK_ENV", "local")
     monkeypatch.setenv("PENSTOCK_STORAGE_FOLDER", str(tmp_path / "uploads"))
-    assert main(list(CALL)) == 0
+    assert main(list(CALL)) == 3
     assert objects == {}
     assert (tmp_path / "uploads").exists()
 
@@ -195,5 +195,5 @@ def test_both_ways_into_storage_know_each_others_files(
 ) -> None:
     hosted = replace(importing.import_settings(), database_url=settings.database_url)
     created, _ = create_import(hosted, "tickets", ORDERS.encode())
-    assert main([*CALL, "--json"]) == 0
+    assert main([*CALL, "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["import_id"] == str(created.id)

@@ -40,7 +40,7 @@ def test_every_option_is_an_object_a_text_or_the_header() -> None:
 
 
 def test_http_has_every_option_and_no_other() -> None:
-    assert set(ImportOptions.model_fields) == NAMES | {"reject_limit"}
+    assert set(ImportOptions.model_fields) == NAMES | {"reject_limit", "reject_share"}
 
 
 def test_every_option_can_be_typed_and_means_the_same() -> None:
@@ -62,7 +62,7 @@ def test_every_face_takes_the_same_values(name: str, values: tuple[str, ...]) ->
     literal, nothing = get_args(ImportOptions.model_fields[name].annotation)
     assert (get_args(literal), nothing) == (values, type(None))
     for value in values:
-        assert getattr(Options.read({name: value}), name) == value
+        assert getattr(Options.read({name: value}), name) == {"point": ".", "comma": ","}.get(value, value)
     with pytest.raises(InvalidInput):
         Options.read({name: "another"})
 

@@ -34,7 +34,7 @@ KINDS: list[tuple[FieldType, bytes]] = [
     (Text(100), b"a note"),
     (Text(1 << 20), b"a note"),
     (Identifier(64), b"17850"),
-    (Identifier(64, refuse=("CA", "not a sale")), b"536365"),
+    (Identifier(64, unwanted=("CA", "not a sale")), b"536365"),
     (Email(), b"ann@mail.example.org"),
     (Integer(), b"-12"),
     (Integer(1, 1_000_000), b"12"),

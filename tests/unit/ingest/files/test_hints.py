@@ -1,0 +1,95 @@
+"""What is left out or fails as a whole is named, with the option that helps."""
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from penstock.ingest.files.hints import Fault, column_warnings, reject_warnings
+from penstock.ingest.files.options import Options
+from penstock.ingest.files.parse.dialect import sniff
+from penstock.ingest.files.parse.reader import read_batches
+from penstock.ingest.files.plan import make_plan
+from penstock.ingest.files.target import find_target
+
+HEADER = "order_id,product_id,quantity,ordered_at,unit_price"
+
+
+def warnings(text: str, target: str = "orders", **options: Any) -> list[str]:
+    file, read = BytesIO(text.encode("utf-8", "surrogateescape")), Options.read(options)
+    plan = make_plan(find_target(target), sniff(file, read), read)
+    batches = list(read_batches(file, plan, plan.dialect.body, plan.dialect.first_line))
+    faults = [Fault(each.reject.field, each.reject.reason, each.reject.content) for each in batches if each.reject]
+    lines = sum(each.records for each in batches) + len(faults)
+    return [*column_warnings(plan, read.mapping), *reject_warnings(plan, faults, len(faults), lines)]
+
+
+def rows(*values: tuple[str, str], times: int = 5) -> str:
+    """Lines with these times and prices."""
+    lines = [f"{number},P,1,{at},{price}" for number, (at, price) in enumerate(values * times)]
+    return "\n".join([HEADER, *lines])
+
+
+@pytest.mark.parametrize(
+    ("column", "looks_like"),
+    [
+        ("Order Status", "a status"), ("Cancelled at", "a status"), ("Refunded Amount", "a refund"),
+        ("shipping_currency", "a currency"), ("Paid at", "a time"), ("ShipDate", "a time"), ("updated", None),
+        ("remarks", None), ("VAT", None), ("Lifetime Value", None),
+    ],
+)  # fmt: skip
+def test_a_column_that_looks_like_something_is_not_left_out_in_silence(column: str, looks_like: str | None) -> None:
+    text = f"{HEADER},{column}\n1,P,1,2026-01-01,1,x\n"
+    expected = [
+        f"column {column!r} is left out, and looks like {looks_like}: --map \"{column}=FIELD\" reads it,"
+        f" --map \"{column}=\" leaves it out on purpose"
+    ]  # fmt: skip
+    assert warnings(text) == (expected if looks_like else [])
+    assert warnings(text, mapping={column: None}) == []
+
+
+def test_a_time_apart_from_its_date_is_named_with_it() -> None:
+    text = "order_id,product_id,quantity,Date,Time,unit_price\n1,P,1,2026-01-01,10:30,1\n"
+    assert "looks like the time of day of 'Date', which is read without it" in warnings(text)[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "says"),
+    [
+        (("13-02-26", "1.5"), {}, '--date "ordered_at=%d-%m-%y" reads it'),
+        (("01-02-26", "1.5"), {}, '--date "ordered_at=%d-%m-%y" or --date "ordered_at=%m-%d-%y" reads it'),
+        (("13 Feb 2026 10:15", "1.5"), {}, '--date "ordered_at=%d %b %Y %H:%M" reads it'),
+        (("20260213", "1.5"), {}, '--date "ordered_at=%Y%m%d" reads it'),
+        (("2026-02-13", "1,5"), {"delimiter": ";"}, "--decimal comma reads it"),
+        (("2026-02-13", "1.5"), {"decimal": "comma"}, "--decimal point reads it"),
+        (("2026-02-13", "1.5"), {"dates": {"ordered_at": "%d/%m/%Y"}}, "no --date ordered_at reads it"),
+        (("soon", "1.5"), {}, 'is it another field? --map "ordered_at=FIELD"'),
+    ],
+)  # fmt: skip
+def test_a_whole_column_that_failed_names_its_likely_cause(
+    values: tuple[str, str], options: dict[str, Any], says: str
+) -> None:
+    at, price = values
+    text = rows(("%AT%", "%PRICE%")).replace(",", options.get("delimiter", ","))
+    (warning,) = warnings(text.replace("%AT%", at).replace("%PRICE%", price), **options)
+    assert warning.startswith("the whole column")
+    assert warning.endswith(says)
+
+
+def test_values_that_need_two_formats_are_named() -> None:
+    (warning,) = warnings(rows(("2026-02-13", "1.5"), ("2026-02-14", "2"), ("15.02.2026", "1")))
+    assert warning.startswith("column 'ordered_at' is written in two ways: 5 values, such as '15.02.2026', need --date")
+    (warning,) = warnings(rows(("2026-02-13", "1.5"), ("2026-02-14", '"2,50"')))
+    assert "such as '2,50', need --decimal comma" in warning
+    assert warnings(rows(("2026-02-13", "1.5"), ("2026-02-14", "two"))) == [], "a few wrong values say nothing"
+
+
+def test_bytes_that_are_not_utf_8_name_the_encoding() -> None:
+    (warning,) = warnings(rows(("2026-02-13", "1.5"), ("2026-02-14", "1\udce9")))
+    assert warning.endswith("--encoding windows-1252")
+
+
+def test_lines_that_are_all_of_another_width_name_the_delimiter() -> None:
+    text = HEADER + "\n" + "1|P|1|2026-02-13|1\n" * 5
+    (warning,) = warnings(text)
+    assert "--delimiter CHARACTER says another" in warning
