@@ -34,6 +34,7 @@ with catalogue as (
   select distinct on (e.aggregate_id) e.aggregate_id, e.payload ->> 'name' as name, e.payload ->> 'category' as category
   from public.event_store as e
   where e.aggregate_type = 'product' and e.event_type = 'ProductListed'
+    and not exists (select from penstock.undone_events as u where u.id = e.id)
   order by e.aggregate_id, e.version desc
 ), lines as (
   select
