@@ -56,7 +56,7 @@ def project(settings: Settings, connection: psycopg.Connection) -> list[str]:
 def test_an_amended_order_marks_its_day_though_its_total_stays(
     settings: Settings, connection: psycopg.Connection
 ) -> None:
-    sell(connection, "a", "2024-03-01T10:00:00Z", items=[("p1", "Home", 1, "10.00")])
+    sell(connection, "a", "2024-03-01T10:00:00Z", items=[], total="10.00")
     compute(settings)
     line = {"product_id": "p1", "category": "Food", "quantity": 1, "unit_price": "10.00"}
     put(connection, "order/a", "OrderAmended", {"placed_at": "2024-03-01T10:00:00Z", "items": [line]})

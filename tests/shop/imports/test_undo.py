@@ -147,6 +147,17 @@ def test_states_are_again_what_they_were_before_the_import(
     assert empty[target] == []
 
 
+def test_a_listing_that_was_taken_back_gives_no_order_its_names(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    load(settings, LISTED, "products")
+    undo(settings, load(settings, RELISTED.replace(b"Lamp", b"Light"), "products").id)
+    load(settings, ORDERS + FIRST + FIRST.replace(b",A,", b",C,"))
+    advance_all(settings)
+    named = connection.execute("select product_id, name from shop.order_items order by 1").fetchall()
+    assert named == [("A", "Lamp"), ("C", None)]
+
+
 def event(stream: str, event_type: str, payload: dict[str, Any], **others: Any) -> bytes:
     kind, name = stream.split("/")
     said = {"aggregate_type": kind, "aggregate_id": name, "event_type": event_type, "payload": payload, **others}
