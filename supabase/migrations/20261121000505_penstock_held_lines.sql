@@ -191,6 +191,8 @@ create function penstock.keep_held_lines(import_id uuid, target text, staged tex
 returns bigint
 language plpgsql volatile
 set search_path = ''
+-- fresh tables have no statistics: guesses would end in nested loops
+set enable_nestloop = off
 as $$
 declare
   kept bigint;
@@ -228,6 +230,8 @@ revoke execute on function penstock.keep_held_lines(uuid, text, text, text, bigi
 create function penstock.finish_held_lines(import_id uuid, staged text, after bigint, upto bigint) returns void
 language plpgsql volatile
 set search_path = ''
+-- fresh tables have no statistics: guesses would end in nested loops
+set enable_nestloop = off
 as $$
 begin
   execute format(

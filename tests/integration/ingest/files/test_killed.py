@@ -91,6 +91,35 @@ def test_tickets_survive_random_kills(settings: Settings, connection: psycopg.Co
     assert left == (0,), "no staged rows are left behind"
 
 
+def test_held_orders_survive_random_kills(settings: Settings, connection: psycopg.Connection) -> None:
+    """200 orders of ten lines, 20 of which have a bad one; the next file mends ten by their line and ten as a whole."""
+    rng, kills, batch = random.Random(3), 0, 0
+    head = "order_id,product_id,quantity,ordered_at,unit_price"
+    while kills < KILLS // 2:
+        batch += 1
+        lines = [f"{batch}-{n % 200},P{n},1,2026-01-01,1.25" for n in range(2000)]
+        bad = [line.replace(",1,", ",x,") if n < 20 else line for n, line in enumerate(lines)]
+        mended = [line for n, line in enumerate(lines) if n < 10 or 10 <= n % 200 < 20]
+        found = []
+        for text in (bad, mended):
+            created, _ = create_import(settings, "orders", "\n".join([head, *text]).encode())
+            done, more = advanced_under_fire(settings, created, rng)
+            kills += more
+            found.append(done)
+        first = import_status(settings, found[0].id)
+        assert (found[0].loaded, found[0].rejected, found[0].held, found[0].duplicate) == (1800, 20, 180, 0)
+        assert (first.loaded, first.rejected, first.held, first.duplicate) == (1890, 20, 0, 90)
+        assert (found[1].loaded, found[1].rejected, found[1].held, found[1].duplicate) == (110, 0, 0, 0)
+        stored = connection.execute(
+            """select count(*), count(distinct aggregate_id), sum(jsonb_array_length(payload -> 'items'))
+               from public.event_store where event_type = 'OrderPlaced' and aggregate_id like %s""",
+            (f"{batch}-%",),
+        ).fetchone()
+        assert stored == (200, 200, 2000)
+    assert connection.execute("select count(*) from raw.held_lines").fetchone() == (0,)
+    assert connection.execute("select count(*) from raw.held_keys").fetchone() == (0,)
+
+
 def test_tables_survive_random_kills(settings: Settings, connection: psycopg.Connection) -> None:
     rng, kills, batch = random.Random(2), 0, 0
     while kills < KILLS:
