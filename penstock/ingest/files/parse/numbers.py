@@ -1,0 +1,101 @@
+"""Whole numbers and exact decimals."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from penstock.ingest.files.parse.field_type import BLANKS, NEVER, FieldType, InvalidValue
+
+_INTEGER = re.compile(r"([+-]?)([0-9]{1,40})(?:\.0+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,60}(?:\.[0-9]{0,60})?|\.[0-9]{1,60})(?:[eE][+-]?[0-9]{1,2})?")
+
+
+@dataclass(frozen=True)
+class Integer(FieldType):
+    at_least: int = -(2**31)
+    at_most: int = 2**31 - 1
+
+    @property
+    def sql_type(self) -> str:
+        return "integer" if self.at_least >= -(2**31) and self.at_most < 2**31 else "bigint"
+
+    @property
+    def core(self) -> bytes:
+        # one digit fewer than the bound has is always within it; the slow path checks the rest
+        most = len(str(self.at_most)) - 1 if self.at_most > 0 else 0
+        if self.at_least < 0:
+            most = min(most, len(str(self.at_least)) - 2)
+            return rb"-?\d{1,%d}+" % most if most else NEVER
+        least = len(str(self.at_least)) if self.at_least > 1 else self.at_least
+        if most <= least:
+            return NEVER
+        return rb"[1-9]\d{%d,%d}+" % (least if least > 1 else 0, most - 1) if least else rb"\d{1,%d}+" % most
+
+    def read(self, text: str) -> str:
+        match = _INTEGER.fullmatch(text.strip(BLANKS))
+        if not match:
+            raise InvalidValue("not a whole number")
+        number = int(match[1] + match[2])
+        if number < self.at_least:
+            raise InvalidValue(f"less than {self.at_least}")
+        if number > self.at_most:
+            raise InvalidValue(f"more than {self.at_most}")
+        return str(number)
+
+
+@dataclass(frozen=True)
+class Number(FieldType):
+    """An exact decimal with at most `digits` before and `places` after the point."""
+
+    digits: int = 12
+    places: int = 6
+    positive: bool = False
+    signed: bool = False
+    comma: bool = False  # the comma is the decimal sign, the point groups thousands
+
+    @property
+    def sql_type(self) -> str:
+        return "numeric"
+
+    @property
+    def column_type(self) -> str:
+        return f"numeric({self.digits + self.places},{self.places})"
+
+    @property
+    def core(self) -> bytes:
+        if self.comma:
+            return NEVER  # never matches: these values are rewritten, so the slow path takes them
+        sign = rb"-?" if self.signed else rb""
+        above_zero = rb"(?=[0.]*+[1-9])" if self.positive else rb""
+        places = rb"(?:\.\d{1,%d}+)?+" % self.places if self.places else rb""
+        return above_zero + sign + rb"\d{1,%d}+" % self.digits + places
+
+    def read(self, text: str) -> str:
+        text = text.strip(BLANKS)
+        number = self._parse(self._with_point(text) if self.comma else text)
+        if self.positive and number <= 0:
+            raise InvalidValue("not more than 0")
+        if number < 0 and not self.signed:
+            raise InvalidValue("less than 0")
+        if abs(number) >= 10**self.digits:
+            raise InvalidValue(f"more than {self.digits} digits before the point")
+        # zeros written in the file stay, as in the fast path: 2.50 is not 2.5 for those who compare texts
+        return format(number, "f")
+
+    def _parse(self, text: str) -> Decimal:
+        if not _NUMBER.fullmatch(text):
+            raise InvalidValue("not a number")
+        number = Decimal(text)
+        sign, digits, exponent = number.as_tuple()
+        surplus = -int(exponent) - self.places
+        if surplus <= 0:
+            return number
+        if any(digits[-surplus:]):
+            raise InvalidValue(f"more than {self.places} decimal places")
+        return Decimal((sign, digits[:-surplus] or (0,), -self.places))
+
+    @staticmethod
+    def _with_point(text: str) -> str:
+        if "." in text and not re.fullmatch(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]*)?", text):
+            raise InvalidValue("not a number with a decimal comma")
+        return text.replace(".", "").replace(",", ".")
