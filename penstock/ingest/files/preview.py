@@ -18,7 +18,8 @@ from penstock.ingest.files.parse.dates import infer_date_formats
 from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.slow_path import RejectedRecord
-from penstock.ingest.files.plan import Plan, make_plan
+from penstock.ingest.files.plan import Plan
+from penstock.ingest.files.planning import make_plan
 from penstock.ingest.files.rejects import escape_formula
 from penstock.ingest.files.target import EventMapping, find_target
 from penstock.postgres import pool
@@ -70,7 +71,7 @@ def _look_at_table(
 ) -> tuple[_Counts, dict[str, Any]]:
     check_table(connection, plan.target, plan)
     counts = _Counts()
-    writer = TableWriter(uuid4(), plan, settings.timezone)
+    writer = TableWriter(uuid4(), plan, plan.zone or settings.timezone)
     added, updated, duplicate = writer.preview(connection, _counted(plan, file, counts))
     rows = writer.preview_rows(connection, ROWS)
     return counts, {"loaded": added + updated, "updated": updated, "duplicate": duplicate, "rows": rows}
@@ -93,9 +94,9 @@ def _look_at_events(
     mapping, counts, staged = plan.target.into, _Counts(), 0
     assert isinstance(mapping, EventMapping)
     staging = Staging(uuid4(), plan)
-    staging.create(connection, settings.timezone)
+    staging.create(connection, plan.zone or settings.timezone)
     for batch in _batches(plan, file):
-        staged += staging.copy(connection, batch, staged, settings.timezone)
+        staged += staging.copy(connection, batch, staged, plan.zone or settings.timezone)
         counts.add(batch)
     number, _ = staging.form_events(connection, mapping, _now(connection), "dry run", "dry run")
     loaded, duplicate, conflict = staging.classify(connection, mapping, staged)

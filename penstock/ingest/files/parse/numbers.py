@@ -1,4 +1,8 @@
-"""Whole numbers and exact decimals."""
+"""Whole numbers and exact decimals, these also as money is written: `$74.69`, `1.250,00`, `£3`, `(3.00)`.
+
+What a mark means depends on the decimal sign alone. Where nobody has said it, `1,250` may be 1250 or 1.25 and is
+refused; `1,250.00` and `1,250,000` can be read in one way only. A blank groups nothing: it may be a lost separator.
+"""
 
 import re
 from dataclasses import dataclass
@@ -8,6 +12,11 @@ from penstock.ingest.files.parse.field_type import BLANKS, NEVER, FieldType, Inv
 
 _INTEGER = re.compile(r"([+-]?)([0-9]{1,40})(?:\.0+)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,60}(?:\.[0-9]{0,60})?|\.[0-9]{1,60})(?:[eE][+-]?[0-9]{1,2})?")
+_CURRENCY = "[$\u00a2-\u00a5\u058f\u060b\u09f2\u09f3\u0e3f\u17db\u20a0-\u20cf\ufdfc]"
+_CURRENCY_SIGN = re.compile(rf"\A{_CURRENCY}[ \u00a0\u202f]?|[ \u00a0\u202f]?{_CURRENCY}\Z")
+_GROUPED = re.compile(
+    r"[0-9]{1,3}(?P<mark>[.,'\u2019\u00a0\u202f])[0-9]{3}(?P<more>(?:(?P=mark)[0-9]{3})*)(?P<point>[.,][0-9]*)?"
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class Number(FieldType):
     positive: bool = False
     signed: bool = False
     comma: bool = False  # the comma is the decimal sign, the point groups thousands
+    point: bool = False  # somebody has said that the point is, so that 1,250 is no doubt 1250
 
     @property
     def sql_type(self) -> str:
@@ -72,7 +82,7 @@ class Number(FieldType):
 
     def read(self, text: str) -> str:
         text = text.strip(BLANKS)
-        number = self._parse(self._with_point(text) if self.comma else text)
+        number = self._parse(text if _NUMBER.fullmatch(text) and not self.comma else self._with_point(text))
         if self.positive and number <= 0:
             raise InvalidValue("not more than 0")
         if number < 0 and not self.signed:
@@ -94,8 +104,30 @@ class Number(FieldType):
             raise InvalidValue(f"more than {self.places} decimal places")
         return Decimal((sign, digits[:-surplus] or (0,), -self.places))
 
-    @staticmethod
-    def _with_point(text: str) -> str:
-        if "." in text and not re.fullmatch(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]*)?", text):
+    def _with_point(self, text: str) -> str:
+        """Money as digits with a decimal point: without currency sign and groups, a minus for brackets."""
+        in_brackets = text.startswith("(") and text.endswith(")")
+        text = text[1:-1].strip(BLANKS) if in_brackets else text
+        signs, text = _sign_of(text)
+        text = _CURRENCY_SIGN.sub("", text, count=1)
+        inner, text = _sign_of(text)
+        if len(signs + inner) + in_brackets > 1:
+            raise InvalidValue("not a number")
+        return ("-" if in_brackets else signs + inner) + self._ungrouped(text)
+
+    def _ungrouped(self, text: str) -> str:
+        decimal = "," if self.comma else "."
+        match = _GROUPED.fullmatch(text)
+        if match and match["mark"] != decimal and (match["point"] or decimal).startswith(decimal):
+            if match["mark"] == "," and not (self.point or match["more"] or match["point"]):
+                raise InvalidValue("may be thousands or a decimal comma: say the decimal sign, decimal=. or decimal=,")
+            text = text.replace(match["mark"], "")
+        if not self.comma:
+            return text
+        if "." in text:
             raise InvalidValue("not a number with a decimal comma")
-        return text.replace(".", "").replace(",", ".")
+        return text.replace(",", ".")
+
+
+def _sign_of(text: str) -> tuple[str, str]:
+    return (text[0], text[1:]) if text[:1] in {"+", "-"} else ("", text)

@@ -14,6 +14,8 @@ from penstock.ingest.files.parse.types import BLANKS, InvalidValue
 from penstock.ingest.files.plan import Column, Plan
 
 KEPT = 8192
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
+_ESCAPED = re.compile(r"\\(.)|([\"'`])\2", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -38,29 +40,37 @@ class RecordParser:
 
     def __init__(self, plan: Plan) -> None:
         self._columns: Sequence[Column] = plan.columns
+        self._width = len(plan.dialect.header)
         self._one_of = () if plan.is_table else plan.target.one_of
-        self._check = None if plan.is_table else plan.target.check
+        self._check = None if plan.is_table and not plan.is_computed else plan.target.check
         self._fixed: dict[str, str | None] = {**plan.defaults, **plan.constants}
         self._encoding = plan.dialect.encoding
         delimiter = plan.dialect.delimiter.encode()
         self._delimiter = delimiter
         self._line_end = plan.dialect.line_end.encode()
-        comma = re.escape(plan.dialect.delimiter)
-        self._field = re.compile(rf'(?:"((?:[^"]|"")*+)"|([^{comma}]*+))({comma}|$)', re.DOTALL)
+        self._quote = plan.dialect.quote
+        self._escape = plan.dialect.escape
+        self._field = _cell_pattern(re.escape(plan.dialect.delimiter), re.escape(self._quote), escape=self._escape)
 
     def parse(self, suspect: SuspectRecord) -> bytes | RejectedRecord | None:
         """The record for COPY, or why not; None for a blank line, which is not a record."""
-        data = suspect.data.rstrip(b"\r\n") if self._line_end != b"\r" else suspect.data.removesuffix(b"\r")
+        data = self.content(suspect)
         if not data.strip():
             return None
         try:
-            if suspect.fault:
-                raise InvalidValue(suspect.fault)
-            return self.write(self._cells(self._text(data)))
-        except _FieldRefused as error:
-            return self._reject(suspect, data, str(error), error.field)
+            return self.write(self.cells(suspect, data))
         except InvalidValue as error:
-            return self._reject(suspect, data, str(error))
+            return rejected(suspect, data, error)
+
+    def content(self, suspect: SuspectRecord) -> bytes:
+        """The record without its line end."""
+        return suspect.data.rstrip(b"\r\n") if self._line_end != b"\r" else suspect.data.removesuffix(b"\r")
+
+    def cells(self, suspect: SuspectRecord, data: bytes) -> list[str | None]:
+        """What the record has for each column of the file; raises `InvalidValue` where its framing is wrong."""
+        if suspect.fault:
+            raise InvalidValue(suspect.fault)
+        return self._cells(self._text(data))
 
     def write(self, cells: Sequence[str | None]) -> bytes:
         """Check one value for each column and write the record."""
@@ -83,7 +93,7 @@ class RecordParser:
         given = {column.field for column, cell in zip(self._columns, cells, strict=True) if cell}
         for choice in self._one_of:
             if not given.intersection(choice):
-                raise _FieldRefused(" or ".join(choice), "missing")
+                raise FieldRefused(" or ".join(choice), "missing")
 
     def _text(self, data: bytes) -> str:
         try:
@@ -103,21 +113,32 @@ class RecordParser:
         while True:
             match = self._field.match(text, place)
             if match is None:
-                raise InvalidValue("text after a closing quote")
-            cells.append(_unquoted(match))
+                fault = "a backslash at its end" if text.endswith("\\") else "text after a closing quote"
+                raise InvalidValue(fault)
+            cells.append(self._unquoted(match))
             place = match.end()
             if not match[3]:
                 break
-        if len(cells) != len(self._columns):
-            raise InvalidValue(f"has {len(cells)} fields, the header has {len(self._columns)}")
+        if len(cells) != self._width:
+            raise InvalidValue(f"has {len(cells)} fields, the header has {self._width}")
         return cells
 
-    @staticmethod
-    def _reject(suspect: SuspectRecord, data: bytes, reason: str, field: str | None = None) -> RejectedRecord:
-        return RejectedRecord(suspect.line, suspect.offset, field, reason, data[:KEPT])
+    def _unquoted(self, match: re.Match[str]) -> str | None:
+        quoted, bare = match[1], match[2]
+        if self._escape:
+            return _unescaped(quoted, bare, self._quote)
+        if quoted is not None:
+            return quoted.replace(self._quote * 2, self._quote)
+        if "\r" in bare or "\n" in bare:
+            raise InvalidValue("a line end outside quotes")
+        return bare
 
 
-class _FieldRefused(InvalidValue):
+def rejected(suspect: SuspectRecord, data: bytes, error: InvalidValue) -> RejectedRecord:
+    return RejectedRecord(suspect.line, suspect.offset, getattr(error, "field", None), str(error), data[:KEPT])
+
+
+class FieldRefused(InvalidValue):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
         self.field = field
@@ -126,21 +147,35 @@ class _FieldRefused(InvalidValue):
 def _read(column: Column, cell: str | None) -> str | None:
     if cell is None or not cell.strip(BLANKS):
         if column.required:
-            raise _FieldRefused(column.field or column.name, "missing")
+            raise FieldRefused(column.field or column.name, "missing")
         return None
     try:
         return column.field_type.read(cell)
     except InvalidValue as error:
-        raise _FieldRefused(column.field or column.name, str(error)) from error
+        raise FieldRefused(column.field or column.name, str(error)) from error
 
 
-def _unquoted(match: re.Match[str]) -> str | None:
-    quoted, bare = match[1], match[2]
-    if quoted is not None:
-        return quoted.replace('""', '"')
-    if "\r" in bare or "\n" in bare:
+def _cell_pattern(delimiter: str, quote: str, *, escape: bool) -> re.Pattern[str]:
+    """A cell and what ends it; the first group is the text in quotes, the second that without."""
+    escaped = r"\\.|" if escape else ""
+    backslash = r"\\" if escape else ""
+    quoted = rf"{quote}((?:{escaped}[^{quote}{backslash}]|{quote}{quote})*+){quote}" if quote else "((?!))"
+    return re.compile(rf"(?:{quoted}|((?:{escaped}[^{delimiter}{backslash}])*+))({delimiter}|$)", re.DOTALL)
+
+
+def _unescaped(quoted: str | None, bare: str | None, quote: str) -> str | None:
+    """Text in which a backslash takes what follows; a bare `\\N` is nothing."""
+    if bare == "\\N":
+        return None
+    if quoted is None and re.search(r"[\r\n]", _ESCAPED.sub("", bare or "")):
         raise InvalidValue("a line end outside quotes")
-    return bare
+
+    def plain(match: re.Match[str]) -> str:
+        if match[1]:
+            return _ESCAPES.get(match[1], match[1])
+        return quote if quoted is not None and match[2] == quote else match[0]
+
+    return _ESCAPED.sub(plain, (bare or "") if quoted is None else quoted)
 
 
 def _quoted(value: str | None) -> bytes:

@@ -1,9 +1,11 @@
 """Times: the days that the fast path is sure of, and how each way of writing a time is read."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final
 
 from penstock.business_time import check_time
 from penstock.ingest.files.parse.field_type import BLANKS, NEVER, FieldType, InvalidValue
@@ -17,6 +19,9 @@ _CLOCK = rb"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?"
 _ZONE = rb"(?:Z|[+-](?:0\d|1[0-3]):?[0-5]\d)"
 
 _DIGITS = re.compile(r"%([dm])([/.-])%([dm])\2%Y( %H:%M(:%S)?)?")
+_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{0,20})?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SERIAL_ZERO = datetime(1899, 12, 30)  # noqa: DTZ001  a spreadsheet's times have no zone
 _TIME = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
     r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6})0*)?)?)?"
@@ -78,8 +83,9 @@ def _certain_days_of(first: str, separator: bytes) -> bytes:
 class Timestamp(FieldType):
     """A time. Without a zone it is read in PENSTOCK_TIMEZONE, always by Postgres, never here.
 
-    `format` is a strptime pattern for files that do not write ISO 8601. With `date_style` (DMY or MDY) COPY reads such
-    times in digits itself, as its session says; without it the slow path rewrites them.
+    `format` is a strptime pattern, or one of `WORDS`, for files that do not write ISO 8601; `others` are tried after
+    it, in their order. With `date_style` (DMY or MDY) COPY reads such times in digits itself, as its session says;
+    without it the slow path rewrites them.
 
     `of_event`: only a time that an event can have. The fast path then leaves the border's days to the slow one.
     """
@@ -87,6 +93,7 @@ class Timestamp(FieldType):
     format: str | None = None
     date_style: str | None = None
     of_event: bool = False
+    others: tuple[str, ...] = ()
 
     @property
     def sql_type(self) -> str:
@@ -96,7 +103,7 @@ class Timestamp(FieldType):
     def own_date_style(self) -> str | None:
         """The order of day and month that would let COPY read this format."""
         match = _DIGITS.fullmatch(self.format or "")
-        return f"{match[1]}{match[3]}Y".upper() if match and match[1] != match[3] else None
+        return f"{match[1]}{match[3]}Y".upper() if match and match[1] != match[3] and not self.others else None
 
     @property
     def core(self) -> bytes:
@@ -114,8 +121,9 @@ class Timestamp(FieldType):
 
     def read(self, text: str) -> str:
         text = text.strip(BLANKS)
-        if self.format:
-            return self._declared(text)
+        return self._declared(text) if self.format else self._iso(text)
+
+    def _iso(self, text: str) -> str:
         match = _TIME.fullmatch(text)
         if not match:
             raise InvalidValue("not a time such as 2010-12-01 08:26:00")
@@ -132,15 +140,16 @@ class Timestamp(FieldType):
         return text
 
     def _declared(self, text: str) -> str:
-        assert self.format is not None
-        try:
-            moment = datetime.strptime(text, self.format)  # noqa: DTZ007  Postgres applies the zone
-        except ValueError as error:
-            raise InvalidValue(f"not a time written as {self.format}") from error
-        if not 1 <= moment.year <= 9999:
-            raise InvalidValue("no such year")
-        self._check(moment)
-        return moment.isoformat(" ")
+        """By the first of the formats that reads it."""
+        formats = [self.format or "", *self.others]
+        if "iso" in formats and is_iso(text):
+            return self._iso(text)
+        for format_ in formats:
+            moment = _moment(text, format_)
+            if moment is not None:
+                self._check(moment)
+                return moment.isoformat(" ")
+        raise InvalidValue(f"not a time written as {' or '.join(formats)}")
 
     def _check(self, moment: datetime) -> None:
         if not self.of_event:
@@ -149,3 +158,34 @@ class Timestamp(FieldType):
             check_time(moment)
         except (ValueError, OverflowError) as error:
             raise InvalidValue(str(error)) from error
+
+
+def _moment(text: str, format_: str) -> datetime | None:
+    """Without a zone where the text has none: Postgres applies it."""
+    try:
+        if format_ in NUMBERS:
+            return NUMBERS[format_](Decimal(text)) if _PLAIN_NUMBER.fullmatch(text) else None
+        return datetime.strptime(text, format_) if format_ != "iso" else None  # noqa: DTZ007
+    except (ValueError, OverflowError):
+        return None
+
+
+def _of_serial(days: Decimal) -> datetime | None:
+    """A spreadsheet's day number, to the millisecond. Before March 1900 spreadsheets disagree on what it means."""
+    if days < 61:
+        return None
+    return _SERIAL_ZERO + timedelta(milliseconds=round(days * 86_400_000))
+
+
+def _of_epoch(seconds: Decimal) -> datetime:
+    return _EPOCH + timedelta(microseconds=round(seconds * 1_000_000))
+
+
+NUMBERS: Final[Mapping[str, Callable[[Decimal], datetime | None]]] = {
+    "epoch": _of_epoch,
+    "epoch_ms": lambda number: _of_epoch(number / 1000),
+    "excel": _of_serial,
+}
+"""Times as numbers: seconds or milliseconds since 1970 in UTC, days of a spreadsheet."""
+WORDS: Final = ("iso", *NUMBERS)
+"""What a format may be beside a strptime pattern."""

@@ -41,7 +41,8 @@ from penstock.ingest.files.parse.types import (
     Text,
     Timestamp,
 )
-from penstock.ingest.files.plan import Plan, make_plan
+from penstock.ingest.files.plan import Plan
+from penstock.ingest.files.planning import make_plan
 from tests.integration.ingest.files.mutants import ISO, Variant
 
 Texts = Sequence["str | None"]
