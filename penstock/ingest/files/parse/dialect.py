@@ -16,6 +16,8 @@ from penstock.ingest.files.parse.header import HEAD, distinct_names, find_table_
 from penstock.ingest.files.parse.json_items import item_end
 from penstock.ingest.files.parse.stream import BadFile, blocks, byte_order_mark, decompressed_head, is_compressed
 
+_ARRAY = re.compile(rb"\s*(?=\[)")
+_OUTER_ARRAY = re.compile(rb"\s*\[\s*(?=\[)")
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive (or a spreadsheet): unpack it, or save the sheet as CSV",
     b"%PDF": "a PDF",
@@ -145,7 +147,7 @@ def _is_json(line: bytes) -> bool:
 
 def _first_array(head: bytes, format_: str) -> tuple[int, int] | None:
     """Where the first record begins and ends in a file whose records are JSON arrays; None of one with objects."""
-    match = re.match(rb"\s*\[\s*(?=\[)" if format_ == "json" else rb"\s*(?=\[)", head)
+    match = (_OUTER_ARRAY if format_ == "json" else _ARRAY).match(head)
     end = item_end(head, match.end()) if match else None
     return (match.end(), end) if match and end else None
 

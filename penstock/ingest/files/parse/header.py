@@ -1,7 +1,7 @@
 """Where the records of a table begin, and what its columns are called.
 
 Before the header there may be a line `sep=;`, blank lines, and lines of another width: a title, a date, filters. Such a
-preamble is passed over where it is told (`skip_rows`) or where no doubt is left; what was assumed is noted.
+preamble is passed over where the caller says so (`skip_rows`) or where no doubt is left; what was assumed is noted.
 """
 
 import csv
@@ -53,7 +53,7 @@ def find_table_head(head: bytes, format_: str, options: Options) -> TableHead:
     if options.skip_rows is None and options.header is True:
         delimiter, preamble = _with_preamble(lines, delimiter, quote)
         if preamble:
-            notes.append(f"the first {preamble} lines are no records: the header follows them")
+            notes.append(f"the header follows {preamble} lines that are passed over")
             start = _after_lines(head, start, preamble, line_end)
     delimiter = delimiter or _delimiter(lines, quote)
     line, size, lines_before = _header_line(head[start:], line_end, quote)
@@ -192,7 +192,7 @@ def _delimiter(lines: Sequence[str], quote: str) -> str:
 
 
 def _with_preamble(lines: Sequence[str], delimiter: str | None, quote: str) -> tuple[str | None, int]:
-    """The delimiter and how many lines stand before the header, where the first line is none and another is."""
+    """The delimiter, and how many lines come before the header where the first line cannot be it."""
     tried = [delimiter] if delimiter else DELIMITERS
     if any(_score(_widths(lines, each, quote))[0] >= 0.5 for each in tried):
         return delimiter, 0
@@ -204,11 +204,11 @@ def _with_preamble(lines: Sequence[str], delimiter: str | None, quote: str) -> t
 def _preamble(lines: Sequence[str], delimiter: str, quote: str) -> tuple[int, int]:
     """How wide the table is and how many lines come before it; (0, 0) where that is not beyond doubt."""
     widths = _widths(lines, delimiter, quote)
-    counts = Counter(width for width in widths if width)
-    width, times = counts.most_common(1)[0] if counts else (0, 0)
-    if width < 2 or times < 2 or times < _MOST * counts.total():
+    common = Counter(width for width in widths if width > 1).most_common(1)
+    width, times = common[0] if common else (0, 0)
+    before = widths.index(width) if width else 0
+    if times < 2 or times < _MOST * sum(map(bool, widths[before:])):
         return 0, 0
-    before = widths.index(width)
     narrow = all(each < 2 or each < width - 1 for each in widths[:before])
     names = [name.strip() for name in _split_names(lines[before], delimiter, quote)]
     if not narrow or len(set(names)) < len(names) or not all(re.match(r"[^\W\d]", name) for name in names):

@@ -61,7 +61,7 @@ class Number(FieldType):
     positive: bool = False
     signed: bool = False
     comma: bool = False  # the comma is the decimal sign, the point groups thousands
-    point: bool = False  # somebody has said that the point is, so that 1,250 is no doubt 1250
+    point: bool = False  # the caller says that the point is, so 1,250 is 1250
 
     @property
     def sql_type(self) -> str:

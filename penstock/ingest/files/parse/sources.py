@@ -14,7 +14,7 @@ from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.ingest.files.parse.field_type import BLANKS, InvalidValue
 
-KINDS: Final = ("column", "columns", "path", "constant", "rest")
+ORIGINS: Final = ("column", "columns", "path", "constant", "rest")
 MAX_COLUMNS: Final = 20
 SHOWN: Final = 80
 
@@ -66,14 +66,14 @@ def check_source(option: str, given: object) -> dict[str, Any]:
     source: Any = {"column": given} if isinstance(given, str) else given
     if not isinstance(source, Mapping):
         raise InvalidInput("the name of a column or an object", field=option)
-    kinds = [kind for kind in KINDS if kind in source]
-    if len(kinds) != 1:
-        raise InvalidInput(f"must have one of {', '.join(KINDS)}", field=option)
-    allowed = {kinds[0], *_BESIDE[kinds[0]]}
+    origins = [origin for origin in ORIGINS if origin in source]
+    if len(origins) != 1:
+        raise InvalidInput(f"must have one of {', '.join(ORIGINS)}", field=option)
+    allowed = {origins[0], *_BESIDE[origins[0]]}
     unknown = sorted(str(key) for key in source if key not in allowed)
     if unknown:
-        raise InvalidInput(f"{unknown[0][:SHOWN]!r} does not go with {kinds[0]}", field=option)
-    _CHECKS[kinds[0]](f"{option}.{kinds[0]}", source[kinds[0]])
+        raise InvalidInput(f"{unknown[0][:SHOWN]!r} does not go with {origins[0]}", field=option)
+    _CHECKS[origins[0]](f"{option}.{origins[0]}", source[origins[0]])
     for key in ("join", "default"):
         if key in source:
             check_text(f"{option}.{key}", source[key])
