@@ -16,8 +16,8 @@ from penstock.ingest.files.parse.header import HEAD, distinct_names, find_table_
 from penstock.ingest.files.parse.json_items import item_end
 from penstock.ingest.files.parse.stream import BadFile, blocks, byte_order_mark, decompressed_head, is_compressed
 
-_ARRAY = re.compile(rb"\s*(?=\[)")
-_OUTER_ARRAY = re.compile(rb"\s*\[\s*(?=\[)")
+_ARRAY = re.compile(rb"\A\s*+(?=\[)")
+_OUTER_ARRAY = re.compile(rb"\A\s*+\[\s*+(?=\[)")
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive (or a spreadsheet): unpack it, or save the sheet as CSV",
     b"%PDF": "a PDF",

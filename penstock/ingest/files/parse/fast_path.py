@@ -147,19 +147,22 @@ class Splitter:
         if not framing.strict.fullmatch(data):
             return self._one_line(buffer, place, "a quote that is not closed in this record")
         suspect = SuspectRecord(data, self.offset, self.line, lines, len(data))
-        seam = framing.seam(data)
+        seam, end = framing.seam(data), place + len(data)
         if not seam:
             return suspect
-        end = place + len(data)
-        if seam == framing.mark and ((final and end == len(buffer)) or framing.strict.match(buffer, end)):
+        follows = (final and end == len(buffer)) or framing.strict.match(buffer, end)
+        if seam == framing.mark and follows:
             return suspect  # what follows begins where this ends, so the line end is the cell's own
-        if seam == framing.mark and not final:
+        if not follows and not final:
             return None
+        if not follows:  # the other half of the record that the quote cut in two
+            data = buffer[place : buffer.find(framing.mark, end) + 1] or data
         last = self.line + lines - 1
         doubt = (
-            f"the quote that closes in line {last} may open a cell there: none of lines {self.line} to {last} is taken"
+            f"the quote that closes in line {last} may open a cell there:"
+            f" none of lines {self.line} to {self.line + data.count(framing.mark) - 1} is taken"
         )
-        return suspect._replace(fault=doubt)
+        return SuspectRecord(data, self.offset, self.line, data.count(framing.mark), len(data), doubt)
 
     def _one_line(self, buffer: bytes, place: int, fault: str) -> SuspectRecord | None:
         end = buffer.find(self.patterns.mark, place) + 1

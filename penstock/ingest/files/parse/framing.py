@@ -1,10 +1,10 @@
 """How records are framed: which bytes belong to one record, and where the next one begins.
 
 A quote that has lost its partner opens a cell that another record's quote seems to close; all between would be one
-cell. Such a record is not believed: a well-formed record has an even number of quotes, and two records of which one
-lacks a quote have an odd number, so that one of them is out of place (`strict` does not match). Only where the other
-record has several lines of its own can the two look even; the quote that seems to close then opens a cell in truth, so
-a delimiter or a line end comes before it (`seam`).
+cell. Such a record is not believed: the quotes of a well-formed record come in pairs, so in two records of which one
+lacks a quote another is out of place (`strict` does not match). Only where the second record has several lines of its
+own can the first of them complete the pairs; the quote that seems to close then opens a cell in truth, so a delimiter
+or a line end comes before it (`seam`).
 """
 
 import re

@@ -22,8 +22,8 @@ _ESCAPED = re.compile(r"\\(.)|([\"'`])\2", re.DOTALL)
 class RejectedRecord:
     """A line that is left out: `line` and `offset` of its first byte, and the line as it came.
 
-    `skipped` is no fault: a rule says that the line is none of those wanted. `key` is what the line and others have in
-    common (an order's id), as far as it could be read.
+    `skipped` is not a fault: a rule says that the line is none of those wanted. `key` is what the line and others have
+    in common (an order's id), as far as it could be read.
     """
 
     line: int

@@ -241,5 +241,5 @@ class _Lookup:
             return self.table[text or ""]
         if text is None or self.has_other:
             return None if text is None else self.other
-        known = ", ".join(list(self.table)[:12])
+        known = ", ".join(sorted(self.table)[:12])
         raise InvalidValue(f"{text[:SHOWN]!r} is not in its table of values ({known[:400]})")

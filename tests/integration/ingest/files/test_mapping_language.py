@@ -77,7 +77,8 @@ def test_orders_of_a_till_with_parts_of_keys_and_times(settings: Settings, conne
 def test_events_by_a_table_of_values_with_the_rest_as_payload(
     settings: Settings, connection: psycopg.Connection
 ) -> None:
-    text = "order,status,when,carrier,weight\n7,delivered,1291191960,DHL,2.5\n7,lost,1291191961,,\n8,sent,2010-12-01 12:00,UPS,1\n"
+    text = "order,status,when,carrier,weight\n7,delivered,1291191960,DHL,2.5\n7,lost,1291191961,,\n"
+    text += "8,sent,2010-12-01 12:00,UPS,1\n"
     done = load(
         settings,
         "events",

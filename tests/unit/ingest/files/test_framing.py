@@ -109,11 +109,16 @@ def test_a_delimiter_at_the_end_of_the_header_alone_is_no_column() -> None:
 
 
 def test_a_record_of_several_lines_that_may_be_two_is_not_taken() -> None:
+    one_line = b'id,name,note\na,Ann,"fine\nb,Bob,", x"\nc,Cleo,fine\n'
+    assert [row["id"] for row in values(one_line)] == ["b", "c"]
+    assert reasons(one_line) == [(2, "a quote that is not closed in this record")]
     broken = b'id,name,note\na,Ann,"fine\nb,Bob,", and\nmore"\nc,Cleo,fine\n'
     assert [row["id"] for row in values(broken)] == ["c"]
     seam = b'id,name,note\na,Ann,"open\nb,Bob,"\nmore"\nc,Cleo,fine\n'
     assert [row["id"] for row in values(seam)] == ["c"]
-    assert (2, "the quote that closes in line 3 may open a cell there: none of lines 2 to 3 is taken") in reasons(seam)
+    first_cell = b'id,name,note\na,Ann,"open\n"\nkey",Bob,x\nc,Cleo,fine\n'
+    assert [row["id"] for row in values(first_cell)] == ["c"]
+    assert (2, "the quote that closes in line 3 may open a cell there: none of lines 2 to 4 is taken") in reasons(seam)
 
 
 def test_a_cell_may_end_with_a_line_end() -> None:
