@@ -7,7 +7,8 @@ from typing import Any
 from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dialect import Dialect
-from penstock.ingest.files.parse.sources import columns_of, is_column
+from penstock.ingest.files.parse.filters import check_filters
+from penstock.ingest.files.parse.sources import check_source, columns_of, is_column
 from penstock.ingest.files.parse.types import InvalidValue, Json
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import Profile, Target
@@ -65,13 +66,14 @@ def _said(options: Options, profile: Profile | None) -> _Said:
     sources: dict[str, Source] = dict(options.fields)
     if profile:
         elsewhere = {*options.mapping.values(), *options.constants}
-        sources = {name: source for name, source in profile.fields.items() if name not in elsewhere} | sources
+        of_profile = {name: check_source(f"fields.{name}", source) for name, source in profile.fields.items()}
+        sources = {name: source for name, source in of_profile.items() if name not in elsewhere} | sources
     constants = {name: source["constant"] for name, source in sources.items() if "constant" in source}
     defaults = {name: source["default"] for name, source in sources.items() if "default" in source}
     return _Said(
         options.mapping,
         {name: _without_default(source) for name, source in sources.items() if name not in constants},
-        [*(profile.rows if profile else ()), *options.rows],
+        [*check_filters("rows", profile.rows if profile else ()), *options.rows],
         {**constants, **options.constants},
         {**defaults, **options.defaults},
         {**(profile.dates if profile else {}), **options.dates},

@@ -64,6 +64,8 @@ def judge_all(connection: psycopg.Connection[Any], content: bytes, variant: Vari
             "format": variant.format,
             "delimiter": variant.delimiter,
             "decimal": variant.decimal,
+            "rows": [{"column": "id", "empty": False}] if variant.computed else [],
+            "fields": {"note": {"columns": ["note"]}} if variant.computed else {},
             "dates": {} if variant.dates == ISO else {"at": variant.dates},
         }
     )

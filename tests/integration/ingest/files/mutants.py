@@ -47,6 +47,7 @@ class Variant:
     dates: str = ISO
     decimal: str = "."
     direct: bool = True
+    computed: bool = False
 
     @property
     def target(self) -> Target:
@@ -65,6 +66,8 @@ VARIANTS = (
     Variant("months first, staged", dates="%m.%d.%Y", direct=False),
     Variant("csv, staged", direct=False),
     Variant("decimal comma", delimiter=";", decimal=","),
+    Variant("computed", computed=True),
+    Variant("json lines, computed and staged", format="jsonl", direct=False, computed=True),
     Variant("json lines", format="jsonl"),
     Variant("json lines, staged", format="jsonl", direct=False),
 )

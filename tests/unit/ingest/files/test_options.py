@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 from typing import Any, get_args
 
 import pytest
@@ -81,3 +82,12 @@ def test_every_face_takes_the_same_values(name: str, values: tuple[str, ...]) ->
 def test_every_encoding_is_named_in_the_help() -> None:
     shown = " ".join(parser().format_help().split())
     assert [encoding for encoding in ENCODINGS if encoding not in shown] == []
+
+
+def test_options_may_be_kept_as_json_and_read_again() -> None:
+    given = {name: value for name, (_, value) in TYPED.items()}
+    said = Options.read({**given, "mapping": {"Remarks": None}})
+    kept = json.loads(json.dumps(said.as_json()))
+    assert set(kept) == NAMES
+    assert Options.read(kept) == said
+    assert Options.read({"fields": {"id": "no"}}).canonical() == '{"fields": {"id": {"column": "no"}}}'

@@ -29,8 +29,12 @@ TARGET = Target(
     profiles=(
         Profile(
             "till",
-            frozenset({"shop", "receipt", "what"}),
-            fields={"key": {"columns": ["Shop", "Receipt"]}, "kind": {"column": "What", "values": {"S": "Sold"}}},
+            frozenset({"shop", "receipt", "what", "pieces"}),
+            fields={
+                "n": "Pieces",
+                "key": {"columns": ["Shop", "Receipt"]},
+                "kind": {"column": "What", "values": {"S": "Sold"}},
+            },
             rows=[{"column": "What", "not_in": ["T"]}],
         ),
     ),
@@ -187,10 +191,10 @@ def test_one_column_may_be_two_fields() -> None:
 
 
 def test_a_profile_says_it_and_the_caller_counts_before() -> None:
-    content = b"Shop,Receipt,What,Type\nX,1,S,t\nX,2,T,u\n"
-    assert values(content) == [{"key": "X-1", "kind": "Sold"}]
+    content = b"Shop,Receipt,What,Type,Pieces\nX,1,S,t,4\nX,2,T,u,4\n"
+    assert values(content) == [{"key": "X-1", "kind": "Sold", "n": "4"}]
     assert refused(content) == [(3, "skipped", None, "rows: What is 'T'")]
-    assert values(content, mapping={"Type": "kind"}) == [{"key": "X-1", "kind": "t"}]
+    assert values(content, mapping={"Type": "kind"}) == [{"key": "X-1", "kind": "t", "n": "4"}]
 
 
 def test_a_plan_is_kept_as_json_and_shown() -> None:
