@@ -3,14 +3,26 @@
 import argparse
 import json
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from penstock.ingest.files.options import DECIMAL_SIGNS, FORMATS, REJECT_SHARE, TEXTS
+from penstock.ingest.files.options import (
+    DECIMAL_SIGNS,
+    ESCAPES,
+    FORMATS,
+    QUOTES,
+    REJECT_SHARE,
+    SIGN_WORDS,
+    TEXTS,
+)
 from penstock.ingest.files.parse.stream import ENCODINGS
 
+OBJECTS: Final = ("mapping", "fields", "constants", "defaults", "dates")
+"""What is said here is added to what a file of options says."""
 _EXAMPLES = """
   penstock import sales.csv --target orders --map "Invoice no.=order_id" --map "Remarks="
-  penstock import sales.csv --target orders --dry-run
+  penstock import sales.csv --target orders --field 'order_id={"columns": ["Shop", "Number"]}' --date ordered_at=excel
+  penstock import log.csv --target events --options how-to-read-it.json --dry-run
   penstock import undo 019aa1b2-0000-7000-8000-000000000000
   penstock import release 019aa1b2-0000-7000-8000-000000000000 536365 536366
 """
@@ -47,14 +59,26 @@ def _add_reading(parser: "argparse._ArgumentGroup") -> None:
         "--map", action="append", default=[], type=_mapped, metavar="COLUMN=FIELD", help="without a field: left out"
     )
     parser.add_argument("--mapping", type=_object, default={}, help="the same as one JSON object")
+    parser.add_argument(
+        "--field", action="append", default=[], type=_field, metavar="FIELD=SOURCE", help="a column, or a JSON object"
+    )
+    parser.add_argument("--rows", type=_list, metavar="JSON", help='filters: [{"column": "Status", "in": ["paid"]}]')
     add_pairs("constant", "FIELD=VALUE", "the value of every row")
     add_pairs("default", "FIELD=VALUE", "the value where the file has none")
-    add_pairs("date", "FIELD=FORMAT", "how its times are written, such as %%d/%%m/%%Y")
-    parser.add_argument("--decimal", choices=DECIMAL_SIGNS, help="the decimal sign")
+    add_pairs("date", "FIELD=FORMAT", "how its times are written, such as %%d/%%m/%%Y; more than once: in this order")
+    parser.add_argument("--zone", help="the zone of times that name none, such as Europe/Paris")
+    parser.add_argument(
+        "--decimal", choices=DECIMAL_SIGNS, type=_sign, help="the decimal sign, or the word point or comma"
+    )
     parser.add_argument("--format", choices=FORMATS)
     parser.add_argument("--encoding", help=", ".join(ENCODINGS))
     parser.add_argument("--delimiter", metavar="CHARACTER")
+    parser.add_argument("--quote", choices=QUOTES, help="the quote character, or none")
+    parser.add_argument("--escape", choices=ESCAPES, help="whether a backslash takes what follows")
+    parser.add_argument("--skip-rows", type=_count, metavar="N", help="so many lines come before the header")
+    parser.add_argument("--header", type=_list, metavar="JSON", help="the columns' names, which the file does not have")
     parser.add_argument("--no-header", action="store_true", help="the first line is a record")
+    parser.add_argument("--options", type=_file, default={}, metavar="FILE", help="all of these as one JSON object")
 
 
 def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -75,15 +99,34 @@ def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
 
 def reading_options(options: argparse.Namespace) -> dict[str, Any]:
     """As `imports` wants them: only what was said."""
+    given = options.options
     said: dict[str, Any] = {
         "mapping": {**options.mapping, **dict(options.map)},
         "constants": dict(options.constant),
         "defaults": dict(options.default),
-        "dates": dict(options.date),
+        "fields": dict(options.field),
+        "rows": options.rows,
+        "dates": _dates(options.date),
         **{name: getattr(options, name) for name in TEXTS},
+        "skip_rows": options.skip_rows,
+        "header": False if options.no_header else options.header,
     }
-    said = {name: value for name, value in said.items() if value}
-    return {**said, "header": False} if options.no_header else said
+    # an empty text or object says nothing; the number 0 and false do
+    said = {name: value for name, value in said.items() if value or value is False or value == 0}
+    merged = {name: {**given[name], **said[name]} for name in OBJECTS if _are_objects(given.get(name), said.get(name))}
+    return {**given, **said, **merged}
+
+
+def _are_objects(*values: object) -> bool:
+    return all(isinstance(value, dict) for value in values)
+
+
+def _dates(pairs: Sequence[Sequence[str]]) -> dict[str, str | list[str]]:
+    """One format as it is, several of one field as a list."""
+    formats: dict[str, list[str]] = {}
+    for field, format_ in pairs:
+        formats.setdefault(field, []).append(format_)
+    return {field: written[0] if len(written) == 1 else written for field, written in formats.items()}
 
 
 def _mapped(text: str) -> tuple[str, str | None]:
@@ -101,11 +144,33 @@ def _pair(text: str) -> Sequence[str]:
     return field, value
 
 
-def _object(text: str) -> dict[str, Any]:
+def _field(text: str) -> tuple[str, Any]:
+    """A source: JSON where it begins like an object, else a column's name."""
+    field, source = _pair(text)
+    return field, _object(source) if source.lstrip().startswith("{") else {"column": source}
+
+
+def _sign(text: str) -> str:
+    return SIGN_WORDS.get(text, text)
+
+
+def _file(name: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
+        text = Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{name} cannot be read: {error}") from None
+    return _object(text)
+
+
+def _list(text: str) -> list[Any]:
+    value = _json(text)
+    if not isinstance(value, list):
+        raise argparse.ArgumentTypeError("not a JSON list")
+    return value
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = _json(text)
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError("not a JSON object")
     return value
@@ -119,6 +184,13 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1, such as 0.01")
     return share
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
 
 
 def _count(text: str) -> int:

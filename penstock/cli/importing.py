@@ -1,6 +1,7 @@
 """Files in: `penstock import FILE`, `penstock import undo ID` and `penstock import release ID`."""
 
 import argparse
+import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -179,6 +180,12 @@ def _print_look(found: Mapping[str, Any]) -> None:
         for column, field in plan["mapping"].items()
     ]
     print_rows(fields, ("column", "field", "type"), empty="no columns")
+    for field, source in plan["fields"].items():
+        print(f"{field} is made of {json.dumps(source, ensure_ascii=False)}")
+    for wanted in plan["rows"]:
+        print(f"only rows with {json.dumps(wanted, ensure_ascii=False)}")
+    for note in plan["notes"]:
+        print(f"note: {note}")
     for name in ("constants", "defaults", "dates"):
         for field, value in plan[name].items():
             print(f"{name.removesuffix('s')} of {field}: {value}")

@@ -1,8 +1,8 @@
 """Order lines. Lines with one `order_id` are one order, wherever in the file they are.
 
 The order's time is that of its earliest line, its total the exact sum over its lines. A line may give `unit_price`,
-or `amount` for the whole line. A category or name that the file does not give is taken from the catalogue: from the
-listing of the latest time that is there when the file is loaded.
+or `amount` for the whole line; either may be 0, for a gift or a coupon. A category or name that the file does not give
+is taken from the catalogue: from the listing of the latest time that is there when the file is loaded.
 An order that is stored and that a file says otherwise is amended, as `shop.amend_order` has it.
 """
 
@@ -25,7 +25,7 @@ _ONLINE_RETAIL = Profile(
 _COMPLETE_JOURNEY = Profile(
     "complete_journey",
     frozenset({"householdid", "basketid", "productid", "quantity", "salesvalue", "transactiontimestamp"}),
-    field_types={"quantity": Integer(0, 1_000_000_000), "amount": Number()},
+    field_types={"quantity": Integer(0, 1_000_000_000)},
 )
 
 # Expressions and not SQL functions: half a million calls would cost seconds.
@@ -106,8 +106,8 @@ TARGET = Target(
             True,
             ("InvoiceDate", "order date", "placed_at", "created_at", "date", "transaction_timestamp", "timestamp"),
         ),
-        Field("unit_price", Number(positive=True), False, ("UnitPrice", "price", "item price")),
-        Field("amount", Number(positive=True), False, ("line total", "sales_value", "line amount")),
+        Field("unit_price", Number(), False, ("UnitPrice", "price", "item price")),
+        Field("amount", Number(), False, ("line total", "sales_value", "line amount")),
         Field("customer_id", Identifier(), False, ("CustomerID", "customer", "client_id", "household_id")),
         Field("country", Text(at_most=100), False, ("ship country", "customer country")),
         Field("currency", Code(3), False, ("currency code",)),

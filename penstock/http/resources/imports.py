@@ -15,12 +15,12 @@ from starlette.responses import Response, StreamingResponse
 from penstock.errors import InvalidInput
 from penstock.event_store import uuid7
 from penstock.http.background import relay_after, send_after
-from penstock.http.import_options import MAX_OPTION, ImportOptions
+from penstock.http.import_options import MAX_OPTION, PLAIN, ImportOptions
 from penstock.http.parameters import Answer, Limit, Name
 from penstock.http.routing import Json, caller_of, ids_of, limiter, requires, router, settings_of
 from penstock.ingest import files
 from penstock.ingest.files import Import
-from penstock.ingest.files.options import MAPPINGS, TEXTS
+from penstock.ingest.files.options import STRUCTURES, TEXTS
 from penstock.relay.event_names import IMPORT_LOADED, IMPORT_REQUESTED
 
 routes = router()
@@ -241,7 +241,7 @@ async def _read_file(request: Request) -> _Sent:
             raise InvalidInput("missing: send the file as the form's part `file`", field="file")
         options = {name: value for name, value in form.items() if isinstance(value, str)}
         for name, value in options.items():
-            if name not in (*MAPPINGS, *TEXTS):
+            if name not in (*STRUCTURES, *TEXTS, *PLAIN):
                 raise InvalidInput("no such option of a form", field=name[:80])
             if len(value) > MAX_OPTION:
                 raise InvalidInput(f"longer than {MAX_OPTION} characters", field=name)

@@ -8,7 +8,7 @@ from uuid import UUID
 from penstock.ingest.files import ledger
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.options import REJECT_SHARE, Options, check_reject_bounds
-from penstock.ingest.files.plan import check_names
+from penstock.ingest.files.planning import check_names
 from penstock.ingest.files.rejects import reject_lines
 from penstock.ingest.files.storage.stored_files import store_file
 from penstock.ingest.files.target import find_target

@@ -6,9 +6,12 @@ Shown as `warnings` in the result of an import and in a dry run. Each names the 
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
+from penstock.ingest.files.parse.computed import ComputedRecords
+from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.jsonl import Records
 from penstock.ingest.files.parse.slow_path import RecordParser
 from penstock.ingest.files.parse.types import FieldType, InvalidValue, Number, Timestamp, is_iso
@@ -47,20 +50,20 @@ class Fault:
 
 def column_warnings(plan: Plan, mapping: Mapping[str, str | None]) -> list[str]:
     """Columns that are left out though they look like something; not those that `mapping` leaves out on purpose."""
-    times = [column for column in plan.columns if isinstance(column.field_type, Timestamp)]
+    times = [each for each in plan.columns if isinstance(each.field_type, Timestamp)]
     found = []
-    for column in plan.columns if plan.is_table else ():
-        if column.field or column.name in mapping:
+    for column in plan.unused:
+        if column in mapping:
             continue
-        name = re.sub(r"[\W_]+", " ", column.name.lower()).strip()
+        name = re.sub(r"[\W_]+", " ", column.lower()).strip()
         meaning = next((meaning for meaning, pattern in _MEANINGS if pattern.search(name)), None)
         if meaning is None:
             continue
         apart = _date_apart(name, times)
         what = f"the time of day of {apart!r}, which is read without it" if apart else meaning
         found.append(
-            f'column {column.name!r} is left out, and looks like {what}: --map "{column.name}=FIELD" reads it,'
-            f' --map "{column.name}=" leaves it out on purpose'
+            f'column {column!r} is left out, and looks like {what}: --map "{column}=FIELD" reads it,'
+            f' --map "{column}=" leaves it out on purpose'
         )
     return found
 
@@ -123,15 +126,17 @@ def _values(plan: Plan, column: Column, faults: Sequence[Fault]) -> Iterator[str
     parser = RecordParser(plan)
     place = plan.columns.index(column)
     for fault in faults:
-        try:
-            if plan.is_table:
-                cells = parser.cells(fault.content.decode("utf-8", "replace"))
+        content = fault.content.decode("utf-8", "replace").encode()
+        suspect = SuspectRecord(content, 0, 0, 1, len(content))
+        with suppress(InvalidValue):
+            if plan.is_computed:
+                computed = ComputedRecords(plan, parser)
+                value = computed.text(str(column.field), computed.row(suspect, content))
+            elif plan.is_table:
+                value = parser.cells(suspect, content)[place]
             else:
-                cells = Records(plan, parser).cells(fault.content)
-        except InvalidValue:
-            continue
-        if len(cells) == len(plan.columns):
-            yield (cells[place] or "").strip()
+                value = Records(plan, parser).cells(content)[place]
+            yield (value or "").strip()
 
 
 def _option(plan: Plan, column: Column, values: Sequence[str]) -> str | None:

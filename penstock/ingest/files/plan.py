@@ -1,21 +1,39 @@
 """How one file is read into one target: each column's field and type, the constants and the defaults.
 
-Made once, when an import begins, from the file's dialect and the caller's options; kept with the import as JSON and
-shown on request, so that nothing is assumed in silence.
+Made once (`planning.py`), when an import begins, from the file's dialect and the caller's options; kept with the
+import as JSON and shown on request, so that nothing is assumed in silence.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from penstock.errors import InvalidInput
-from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dialect import Dialect
-from penstock.ingest.files.parse.types import FieldType, InvalidValue, Number, Text, Timestamp
+from penstock.ingest.files.parse.sources import carried_columns, columns_of, is_column
+from penstock.ingest.files.parse.types import NEVER, FieldType, InvalidValue, Number, Text, Timestamp
 from penstock.ingest.files.target import Table, Target, find_target
 
 IGNORED = Text(at_most=1 << 20)
+
+
+@dataclass(frozen=True)
+class _Nothing(FieldType):
+    """The column behind the last one, where lines end with a delimiter: text in it means one delimiter too many."""
+
+    @property
+    def sql_type(self) -> str:
+        return "text"
+
+    @property
+    def core(self) -> bytes:
+        return NEVER
+
+    def read(self, text: str) -> str:
+        raise InvalidValue("text after the last column")
+
+
+NOTHING = _Nothing()
 
 
 @dataclass(frozen=True)
@@ -37,17 +55,24 @@ class Column:
 
 @dataclass(frozen=True)
 class Plan:
-    """`fields` says for each column of the file which field it is, or None."""
+    """`fields` says for each column of the file which field it is, or None.
+
+    Where `sources` say what each field is made of, or `rows` which records are wanted, the plan is computed: `fields`
+    are those that get a value, and every record takes the slow path.
+    """
 
     target_name: str
     dialect: Dialect
     fields: tuple[str | None, ...]
     constants: Mapping[str, str]
     defaults: Mapping[str, str]
-    dates: Mapping[str, str]
-    decimal: str
+    dates: Mapping[str, str | Sequence[str]]
+    decimal: str | None  # None where nobody has said it: a point
     profile: str | None
     keys: Mapping[str, str]  # of JSON records: {key: field} where the caller said so
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rows: Sequence[Mapping[str, Any]] = ()
+    zone: str | None = None
 
     @cached_property
     def target(self) -> Target:
@@ -56,12 +81,38 @@ class Plan:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The columns in the order in which they are handed to COPY."""
-        names = self.dialect.header if self.is_table else self.fields
-        return tuple(self._column(str(name), field) for name, field in zip(names, self.fields, strict=True))
+        names = self.dialect.header if self.is_table and not self.is_computed else self.fields
+        last = len(names) - 1 if self.dialect.trailing and not self.is_computed else None
+        return tuple(
+            self._column(str(name), field, place == last)
+            for place, (name, field) in enumerate(zip(names, self.fields, strict=True))
+        )
 
     @property
     def is_table(self) -> bool:
-        return self.dialect.format == "csv"
+        """Whether the file's columns have names: CSV, or JSON whose records are arrays."""
+        return bool(self.dialect.header)
+
+    @property
+    def is_computed(self) -> bool:
+        return bool(self.sources)
+
+    @cached_property
+    def carried(self) -> list[str]:
+        """The columns in which an empty cell has the value above."""
+        return carried_columns([*self.sources.values(), *self.rows])
+
+    @cached_property
+    def unused(self) -> list[str]:
+        """The file's columns that no field takes."""
+        if not self.is_table:
+            return []
+        if not self.is_computed:
+            return [column.name for column in self.columns if column.field is None and column.name]
+        if any("rest" in source for source in self.sources.values()):
+            return []
+        used = {name for source in self.sources.values() for name in columns_of(source)}
+        return [name for name in self.dialect.header if name and name not in used]
 
     @property
     def is_direct(self) -> bool:
@@ -71,7 +122,8 @@ class Plan:
     @cached_property
     def date_style(self) -> str:
         """The order of day and month by which COPY reads this file; ISO 8601 is read the same in either."""
-        styles = (Timestamp(self.dates[name]).own_date_style for name in self.fields if name and name in self.dates)
+        written = [self.dates[name] for name in self.fields if name and name in self.dates]
+        styles = (_as_written(Timestamp(), formats).own_date_style for formats in written)
         return next((style for style in styles if style), "YMD")
 
     def field_type_of(self, name: str) -> FieldType:
@@ -80,9 +132,9 @@ class Plan:
         if profile and name in profile.field_types:
             field_type = profile.field_types[name]
         if isinstance(field_type, Timestamp) and name in self.dates:
-            return replace(field_type, format=self.dates[name], date_style=self.date_style)
-        if isinstance(field_type, Number) and self.decimal == ",":
-            return replace(field_type, comma=True)
+            return replace(_as_written(field_type, self.dates[name]), date_style=self.date_style)
+        if isinstance(field_type, Number) and self.decimal:
+            return replace(field_type, comma=self.decimal == ",", point=self.decimal == ".")
         return field_type
 
     @cached_property
@@ -97,9 +149,9 @@ class Plan:
             names.add(there[0] if there else choice[0])
         return frozenset(names - set(self.constants) - set(self.defaults))
 
-    def _column(self, name: str, field: str | None) -> Column:
+    def _column(self, name: str, field: str | None, is_trailing: bool) -> Column:
         if field is None:
-            return Column(name, None, IGNORED, required=False, exact=False)
+            return Column(name, None, NOTHING if is_trailing else IGNORED, required=False, exact=False)
         return Column(name, field, self.field_type_of(field), field in self.required, exact=self.is_direct)
 
     def as_json(self) -> dict[str, Any]:
@@ -107,119 +159,52 @@ class Plan:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Plan":
-        dialect = Dialect(**{**value["dialect"], "header": tuple(value["dialect"]["header"])})
-        return cls(**{**value, "dialect": dialect, "fields": tuple(value["fields"])})
+        lists = {name: tuple(value["dialect"].get(name, ())) for name in ("header", "notes")}
+        return cls(**{**value, "dialect": Dialect(**{**value["dialect"], **lists}), "fields": tuple(value["fields"])})
 
     def described(self) -> dict[str, Any]:
         """The plan as it is shown: {column: field}, what was assumed, what is left out."""
-        pairs = zip([column.name for column in self.columns], self.fields, strict=True)
+        is_csv = self.dialect.format == "csv"
+        computed = {name: source for name, source in self.sources.items() if not is_column(source)}
         return {
             "format": self.dialect.format,
             "encoding": self.dialect.encoding,
             "gzip": self.dialect.compressed,
-            "delimiter": self.dialect.delimiter if self.is_table else None,
-            "mapping": dict(pairs),
+            "delimiter": self.dialect.delimiter if is_csv else None,
+            "quote": (self.dialect.quote or "none") if is_csv else None,
+            "escape": "backslash" if self.dialect.escape else None,
+            "mapping": self._pairs(),
+            "fields": {name: _shown(source) for name, source in computed.items() if "any" not in source},
+            "rows": [dict(wanted) for wanted in self.rows],
             "constants": dict(self.constants),
             "defaults": dict(self.defaults),
             "types": {
                 column.field: type(column.field_type).__name__.lower() for column in self.columns if column.field
             },
             "dates": dict(self.dates),
-            "decimal": self.decimal,
+            "zone": self.zone,
+            "decimal": self.decimal or ".",
             "profile": self.profile,
+            "notes": list(self.dialect.notes),
         }
 
-
-def make_plan(target: Target, dialect: Dialect, options: Options) -> Plan:
-    """Match columns to fields; raises `InvalidInput` that names what is missing, unknown or given twice."""
-    check_names(target, options)
-    header = list(dialect.header)
-    fields = _fields_of(target, header, options) if dialect.format == "csv" else _keys_of(target, options)
-    profile = target.profile_of(header)
-    constants = {**(profile.constants if profile else {}), **options.constants}
-    given = {field for field in fields if field}
-    constants = {name: value for name, value in constants.items() if name not in given or name in options.constants}
-    plan = Plan(
-        target.name,
-        dialect,
-        tuple(fields),
-        constants,
-        {**target.defaults, **options.defaults},
-        options.dates,
-        options.decimal,
-        profile.name if profile else None,
-        {key: field for key, field in options.mapping.items() if field} if dialect.format != "csv" else {},
-    )
-    _check_complete(plan, header)
-    return _with_canonical_values(plan)
+    def _pairs(self) -> dict[str, str | None]:
+        """{column: field}, of every column that is a field as it is, and of those that are none."""
+        if not self.is_computed:
+            return dict(zip([column.name for column in self.columns], self.fields, strict=True))
+        taken: dict[str, str | None] = {
+            source["column"]: name for name, source in self.sources.items() if is_column(source)
+        }
+        if not self.is_table:
+            return taken | {name: name for name, source in self.sources.items() if "any" in source}
+        pairs = {name: taken.get(name) for name in self.dialect.header}
+        return {name: field for name, field in pairs.items() if field or name in self.unused}
 
 
-def check_names(target: Target, options: Options) -> None:
-    """Raise `InvalidInput` for a field that the target does not have, and for a date format of one without times."""
-    said: list[tuple[str, Sequence[str | None]]] = [
-        ("mapping", list(options.mapping.values())),
-        ("constants", list(options.constants)),
-        ("defaults", list(options.defaults)),
-        ("dates", list(options.dates)),
-    ]
-    for option, names in said:
-        for name in names:
-            if name is not None and name not in target.by_name:
-                known = ", ".join(target.by_name)
-                raise InvalidInput(f"{target.name} has no field {name[:80]!r}; it has {known}", field=option)
-    for name in options.dates:
-        if not isinstance(target.by_name[name].field_type, Timestamp):
-            raise InvalidInput(f"{name} is not a time: no format is needed", field="dates")
+def _as_written(field_type: Timestamp, formats: str | Sequence[str]) -> Timestamp:
+    first, *others = [formats] if isinstance(formats, str) else formats
+    return replace(field_type, format=first, others=tuple(others))
 
 
-def _fields_of(target: Target, header: list[str], options: Options) -> list[str | None]:
-    unknown = [name for name in options.mapping if name not in header]
-    if unknown:
-        raise InvalidInput(f"the file has no column {unknown[0][:80]!r}; it has {_listed(header)}", field="mapping")
-    taken = {field for field in options.mapping.values() if field} | set(options.constants)
-    free = [name for name in header if name not in options.mapping]
-    mapping = {**target.recognise(free, taken), **options.mapping}
-    fields = [mapping.get(name) for name in header]
-    twice = [field for field in fields if field and fields.count(field) > 1]
-    if twice:
-        raise InvalidInput(f"two columns are mapped to {twice[0]}", field="mapping")
-    both = [field for field in fields if field in options.constants]
-    if both:
-        raise InvalidInput(f"{both[0]} has a column and a constant", field="constants")
-    return fields
-
-
-def _keys_of(target: Target, options: Options) -> list[str | None]:
-    """Of JSON records every field is looked for, under its own name, its synonyms or what the mapping says."""
-    return [item.name for item in target.fields if item.name not in options.constants]
-
-
-def _check_complete(plan: Plan, header: list[str]) -> None:
-    if not plan.is_table:
-        return
-    idle = [name for name in plan.dates if name not in plan.fields]
-    if idle:
-        raise InvalidInput(f"no column is recognised as {idle[0]}: say which it is", field="dates")
-    missing = sorted(plan.required - set(plan.fields))
-    if missing:
-        raise InvalidInput(
-            f"no column is recognised as {', '.join(missing)}; the file has {_listed(header)}: say which it is",
-            field="mapping",
-            missing=missing,
-        )
-
-
-def _with_canonical_values(plan: Plan) -> Plan:
-    """Constants and defaults are checked as if they were in the file."""
-
-    def checked(option: str, values: Mapping[str, str]) -> dict[str, str]:
-        try:
-            return {name: plan.field_type_of(name).read(value) for name, value in values.items()}
-        except InvalidValue as error:
-            raise InvalidInput(f"a value is {error}", field=option) from error
-
-    return replace(plan, constants=checked("constants", plan.constants), defaults=checked("defaults", plan.defaults))
-
-
-def _listed(header: Sequence[str]) -> str:
-    return ", ".join(name[:60] for name in header[:20]) + (" …" if len(header) > 20 else "")
+def _shown(source: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in source.items() if key != "without"}

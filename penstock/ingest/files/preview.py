@@ -26,7 +26,8 @@ from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.slow_path import RejectedRecord
 from penstock.ingest.files.parse.stream import BLOCK
-from penstock.ingest.files.plan import Plan, make_plan
+from penstock.ingest.files.plan import Plan
+from penstock.ingest.files.planning import make_plan
 from penstock.ingest.files.rejects import escape_formula
 from penstock.ingest.files.target import EventMapping, find_target
 from penstock.postgres import pool
@@ -97,7 +98,7 @@ def _look_at_table(
 ) -> tuple[_Counts, dict[str, Any]]:
     check_table(connection, plan.target, plan)
     counts = _Counts()
-    writer = TableWriter(uuid4(), plan, settings.timezone)
+    writer = TableWriter(uuid4(), plan, plan.zone or settings.timezone)
     added, updated, duplicate = writer.preview(connection, _counted(plan, file, counts))
     rows = writer.preview_rows(connection, ROWS)
     return counts, {"loaded": added + updated, "held": 0, "updated": updated, "duplicate": duplicate, "rows": rows}
@@ -130,9 +131,9 @@ def _look_at_events(
     mapping, counts, staged = plan.target.into, _Counts(), 0
     assert isinstance(mapping, EventMapping)
     staging = Staging(uuid4(), plan)
-    staging.create(connection, settings.timezone)
+    staging.create(connection, plan.zone or settings.timezone)
     for batch in _batches(plan, file, counts):
-        staged += staging.copy(connection, batch, staged, settings.timezone)
+        staged += staging.copy(connection, batch, staged, plan.zone or settings.timezone)
         counts.add(batch)
     held = staging.held.find(connection) if staging.held else Held()
     number, _ = staging.form_events(connection, mapping, _now(connection), "dry run", "dry run", held=held.keys > 0)

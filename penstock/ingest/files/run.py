@@ -30,7 +30,7 @@ from penstock.ingest.files.parse.dates import infer_date_formats
 from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.stream import Meter
-from penstock.ingest.files.plan import make_plan
+from penstock.ingest.files.planning import make_plan
 from penstock.ingest.files.rejects import fill_contents
 from penstock.ingest.files.storage.stored_files import drop_incoming, open_file, store_incoming
 from penstock.ingest.files.target import EventMapping, find_target
@@ -142,7 +142,7 @@ class _Runner:
             if plan.is_direct:
                 check_table(connection, plan.target, plan)
             else:
-                Staging(imported.id, plan).create(connection, self.settings.timezone)
+                Staging(imported.id, plan).create(connection, plan.zone or self.settings.timezone)
             ledger.update_import(
                 connection,
                 imported.id,
@@ -183,6 +183,7 @@ class _Runner:
                 self._complete(connection, now)
                 return
             changes = self._hold(connection, now, held) if held else {}
+            changes = {"progress": {}, **changes}  # what reading carried down is over
             ledger.update_import(connection, imported.id, state="forming", source_bytes=imported.size_bytes, **changes)
 
     @staticmethod
@@ -206,9 +207,10 @@ class _Runner:
         """Load batch by batch; gives whether the end of the file was reached."""
         plan, meter = imported.read_plan, Meter()
         if plan.is_direct and self.writer is None:
-            self.writer = TableWriter(imported.id, plan, self.settings.timezone)
+            self.writer = TableWriter(imported.id, plan, plan.zone or self.settings.timezone)
         offset, line = imported.offset_bytes, imported.next_line
-        for batch in load_batches(read_batches(file, plan, offset, line, meter), offset, line):
+        batches = read_batches(file, plan, offset, line, meter, imported.progress.get("above"))
+        for batch in load_batches(batches, offset, line):
             if not self._load_batch(connection, batch, meter):
                 return False
             self.worked = True
@@ -224,6 +226,7 @@ class _Runner:
             counts = self._write_chunk(connection, imported, batch)
             counts |= keep_rejects(connection, imported, batch.rejects)
             rejected = sum(reject.outcome == "rejected" for reject in batch.rejects)
+            carried = {"progress": {"above": batch.above}} if batch.above is not None else {}
             ledger.update_import(
                 connection,
                 imported.id,
@@ -234,6 +237,7 @@ class _Runner:
                 rejected_by=rejected,
                 skipped_by=len(batch.rejects) - rejected,
                 **counts,
+                **carried,
             )
             if imported.reject_limit is not None and imported.rejected + rejected > imported.reject_limit:
                 self._abort(connection, imported)
@@ -252,8 +256,9 @@ class _Runner:
                 "updated_by": written.updated,
                 "duplicate_by": written.duplicate,
             }
-        staging = Staging(imported.id, imported.read_plan)
-        copied = staging.copy(connection, batch, imported.staged, self.settings.timezone)
+        plan = imported.read_plan
+        staging = Staging(imported.id, plan)
+        copied = staging.copy(connection, batch, imported.staged, plan.zone or self.settings.timezone)
         assert copied == batch.records, f"Postgres counted {copied} rows, we counted {batch.records}"
         return {"pending_by": copied, "staged_by": copied}
 

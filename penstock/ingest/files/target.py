@@ -9,7 +9,7 @@ and columns come from here alone, never from a request. Targets are part of a do
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, LiteralString
+from typing import Any, Final, Literal, LiteralString
 
 from penstock.errors import NotFound
 from penstock.ingest.files.parse.types import FieldType
@@ -95,12 +95,16 @@ class Profile:
     """Files recognised by their whole header, with types of their own for some fields.
 
     A type's `unwanted` declares what is not a sale, say: those records are skipped with the reason.
+    `fields`, `rows` and `dates` are as in `Options`; what the caller says about a field counts before them.
     """
 
     name: str
     header: frozenset[str]
     field_types: Mapping[str, FieldType] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rows: Sequence[Mapping[str, Any]] = ()
+    dates: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

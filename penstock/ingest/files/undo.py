@@ -76,7 +76,7 @@ def _check(imported: Import) -> None:
 
 def _undo(connection: Connection, settings: Settings, imported: Import) -> dict[str, int]:
     plan = imported.read_plan
-    writer = TableWriter(imported.id, plan, settings.timezone)
+    writer = TableWriter(imported.id, plan, plan.zone or settings.timezone)
     changes, restored, removed = writer.restore_changes(connection)
     kept = changes - restored - removed
     load_batches = connection.execute(
@@ -94,8 +94,12 @@ def _undo(connection: Connection, settings: Settings, imported: Import) -> dict[
 
 def _records(file: BinaryIO, plan: Plan, offset: int, line: int, end: int) -> Iterator[bytes]:
     """The records of a batch, read again. They may be cut elsewhere now, but a batch ends where a record does."""
-    for parsed in read_batches(file, plan, offset, line):
+    # what an empty cell holds may have been said before the batch
+    begin = (plan.dialect.body, plan.dialect.first_line) if plan.carried else (offset, line)
+    for parsed in read_batches(file, plan, *begin):
         if offset >= end:
             return
+        if parsed.end <= offset:
+            continue
         yield parsed.data[: end - offset] if parsed.origin is None else parsed.data
         offset = parsed.end

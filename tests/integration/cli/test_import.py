@@ -75,6 +75,38 @@ def test_a_file_goes_in_by_its_mapping_and_to_its_limit(capsys: pytest.CaptureFi
     assert shown.startswith("completed: 40 lines read, 0 loaded")
 
 
+def test_a_file_of_options_says_how_a_file_is_read(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    said = {
+        "fields": {"order_id": {"columns": ["No.", "what"]}, "product_id": "what", "quantity": {"constant": "3"}},
+        "rows": [{"column": "quantity", "not_in": ["x"]}],
+        "dates": {"ordered_at": "%d.%m.%Y"},
+    }
+    (project / "how.json").write_text(json.dumps(said))
+    typed = (
+        "--field",
+        "ordered_at=when",
+        "--date",
+        "ordered_at=iso",
+        "--date",
+        "ordered_at=excel",
+        "--decimal",
+        "point",
+    )
+    shown, _ = run(capsys, "orders.csv", "--target", "orders", "--dry-run", "--options", "how.json", *typed)
+    assert "36 would be loaded" in shown
+    assert """order_id is made of {"columns": ["No.", "what"]}""" in shown
+    assert """only rows with {"column": "quantity", "not_in": ["x"]}""" in shown
+    found = json.loads(
+        run(capsys, "orders.csv", "--target", "orders", "--dry-run", "--options", "how.json", *typed, "--json")[0]
+    )
+    assert found["plan"]["dates"] == {"ordered_at": ["iso", "excel"]}
+    assert (found["rows"][0]["order_id"], found["rows"][0]["quantity"]) == ("0-MUG", 3)
+    for wrong in (("--options", "nowhere.json"), ("--rows", "{}"), ("--field", "order_id={")):
+        with pytest.raises(SystemExit):
+            main(["import", "orders.csv", "--target", "orders", *wrong])
+    assert "cannot be read" in capsys.readouterr().err
+
+
 def test_standard_input_is_a_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(ORDERS.encode())))
     shown, _ = run(capsys, "-", "--target", "tickets", *MAPPED, code=3)

@@ -71,6 +71,43 @@ def test_a_form_may_carry_the_options(api: Api, shelves: psycopg.Connection) -> 
     assert_names(assert_problem(api.http.post("/v1/imports/shelves", **odd), 422), "colour")
 
 
+MAPPED = {
+    "fields": '{"id": {"columns": ["room", "no"]}, "height": {"column": "tall", "values": {"low": "20"}}}',
+    "rows": '[{"column": "no", "empty": false}]',
+    "header": '["room", "no", "tall"]',
+    "quote": "'",
+    "skip_rows": "1",
+    "zone": "Europe/Paris",
+}
+
+
+def test_the_address_and_a_form_say_the_same(api: Api, shelves: psycopg.Connection) -> None:
+    content = "a list of shelves\n'a',1,low\na,,low\n"
+    by_address = api.http.post(
+        "/v1/imports/shelves?dry_run=true", params={**MAPPED, "dry_run": "true"}, content=content
+    )
+    form = {"files": {"file": ("s.csv", content.encode())}, "data": MAPPED}
+    assert api.http.post("/v1/imports/shelves?dry_run=true", **form).json() == by_address.json()
+    assert by_address.json()["rows"] == [{"id": "a-1", "height": 20}], by_address.text
+    assert [reject["reason"] for reject in by_address.json()["rejects"]] == ["rows: no is empty"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("fields", '{"id": {"colour": "red"}}', "fields.id"),
+        ("fields", "{", "fields"),
+        ("rows", '[{"column": "no"}]', "rows.0"),
+        ("header", "[1]", "header"),
+        ("zone", "Mars", "zone"),
+        ("dates", '{"at": "%d %Z %Y %m"}', "dates.at"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named(api: Api, option: str, value: str, named: str) -> None:
+    answer = api.http.post("/v1/imports/orders", params={option: value}, content=ORDERS)
+    assert_names(assert_problem(answer, 422), named)
+
+
 def off_the_loop(work: Callable[..., Any], seen: list[str]) -> Callable[..., Any]:
     @wraps(work)
     def watched(*given: Any, **named: Any) -> Any:

@@ -1,7 +1,7 @@
 """What is parsed gathered into batches to load, each of which becomes one transaction."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from penstock.ingest.files.parse.batch import ParsedBatch
@@ -20,7 +20,7 @@ class LoadBatch:
 
     `runs` are (records before it in the batch, line) wherever counting lines starts again; `origins` has the lines as
     they came of records that the slow path has rewritten. `records_before` says for each reject how many records are
-    before it.
+    before it. `above` is where the last record leaves the carried columns.
     """
 
     parsed_batches: "_Ahead"
@@ -35,6 +35,7 @@ class LoadBatch:
     rejects: list[RejectedRecord] = field(default_factory=list)
     records_before: list[int] = field(default_factory=list)
     origins: dict[int, bytes] = field(default_factory=dict)
+    above: Mapping[str, str | None] | None = None
 
     def stream(self) -> Iterator[bytes]:
         """Yield the records' bytes as they are read: while Postgres takes one part, the next is being checked."""
@@ -57,7 +58,7 @@ class LoadBatch:
             self.size += REJECT_BYTES + len(parsed.reject.content)
         elif parsed.records:
             self._add_records(parsed)
-        self.to_offset, self.next_line = parsed.end, parsed.next_line
+        self.to_offset, self.next_line, self.above = parsed.end, parsed.next_line, parsed.above
 
     def _add_records(self, parsed: ParsedBatch) -> None:
         if not self.runs or parsed.line - self.runs[-1][1] != self.records - self.runs[-1][0]:

@@ -1,5 +1,6 @@
 """What reading yields."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from penstock.ingest.files.parse.slow_path import RejectedRecord
@@ -10,7 +11,8 @@ class ParsedBatch:
     """`data` is `records` records for COPY, the first of which begins in `line`; or it is empty, with a reject.
 
     `end` and `next_line` say where reading goes on after this batch. Neither data nor reject: blank lines.
-    `origin`: the line as it came, when `data` was rewritten.
+    `origin`: the line as it came, when `data` was rewritten. `above`: for each carried column the last value that it
+    had here, without which reading cannot go on after this batch.
     """
 
     data: bytes
@@ -20,3 +22,4 @@ class ParsedBatch:
     next_line: int
     reject: RejectedRecord | None = None
     origin: bytes | None = None
+    above: Mapping[str, str | None] | None = None

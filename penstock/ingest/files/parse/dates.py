@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.parse.fast_path import RecordBatch, Splitter, build_patterns
+from penstock.ingest.files.parse.reader import read_texts
 from penstock.ingest.files.parse.stream import blocks
 from penstock.ingest.files.parse.types import BLANKS, Timestamp, is_iso
 from penstock.ingest.files.plan import IGNORED, Column, Plan
@@ -32,11 +33,15 @@ def infer_date_formats(file: BinaryIO, plan: Plan, *, most: int | None = None) -
         return plan
     dates = dict(plan.dates)
     for place, column in enumerate(plan.columns):
-        if column.field and isinstance(column.field_type, Timestamp) and column.field not in dates:
-            glance = list(islice(_values(file, plan, place), GLANCE))
-            if any(not is_iso(value) for value in glance):
-                found = _format_of(column.name, islice(_values(file, plan, place), most))
-                dates |= {column.field: found} if found else {}
+        name = column.field
+        if name and isinstance(column.field_type, Timestamp) and name not in dates:
+
+            def values(name: str = name, place: int = place) -> Iterator[str]:
+                return read_texts(file, plan, name) if plan.is_computed else _values(file, plan, place)
+
+            if any(not is_iso(value) for value in islice(values(), GLANCE)):
+                found = _format_of(column.name, islice(values(), most))
+                dates |= {name: found} if found else {}
     return replace(plan, dates=dates)
 
 
@@ -44,7 +49,8 @@ def _values(file: BinaryIO, plan: Plan, place: int) -> Iterator[str]:
     """The cells of one column that hold anything, in order; broken lines are passed over."""
     dialect = plan.dialect
     shapes = [Column(name, None, IGNORED, required=False, exact=False) for name in dialect.header]
-    patterns = build_patterns(shapes, dialect.delimiter.encode(), dialect.line_end.encode())
+    quote, delimiter, line_end = (text.encode() for text in (dialect.quote, dialect.delimiter, dialect.line_end))
+    patterns = build_patterns(shapes, delimiter, line_end, quote, escape=dialect.escape)
     content = blocks(
         file, compressed=dialect.compressed, encoding=dialect.encoding, bom=dialect.bom, offset=dialect.body
     )
@@ -52,7 +58,13 @@ def _values(file: BinaryIO, plan: Plan, place: int) -> Iterator[str]:
         if not isinstance(parsed, RecordBatch) and parsed.fault:
             continue
         text = io.StringIO(parsed.data.decode("utf-8", "replace").replace("\0", ""), newline="")
-        for row in csv.reader(text, delimiter=dialect.delimiter):
+        for row in csv.reader(
+            text,
+            delimiter=dialect.delimiter,
+            quotechar=dialect.quote or None,
+            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+            escapechar="\\" if dialect.escape else None,
+        ):
             if len(row) == len(shapes) and (cell := row[place].strip(BLANKS)):
                 yield cell
 

@@ -5,20 +5,19 @@ with the reason. Never guesses between encodings: without a mark it is UTF-8, an
 by line.
 """
 
-import csv
-import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
+from penstock.ingest.files.parse.header import HEAD, distinct_names, find_table_head, given_names, quote_of
+from penstock.ingest.files.parse.json_items import item_end
 from penstock.ingest.files.parse.stream import BadFile, blocks, byte_order_mark, decompressed_head, is_compressed
 
-HEAD = 256 << 10
-MAX_COLUMNS = 1000
-DELIMITERS = (",", ";", "\t", "|")
-
+_ARRAY = re.compile(rb"\A\s*+(?=\[)")
+_OUTER_ARRAY = re.compile(rb"\A\s*+\[\s*+(?=\[)")
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive (or a spreadsheet): unpack it, or save the sheet as CSV",
     b"%PDF": "a PDF",
@@ -34,7 +33,11 @@ _FOREIGN = {
 
 @dataclass(frozen=True)
 class Dialect:
-    """`header` has the columns' names; `body` and `first_line` say where the records begin."""
+    """`header` has the columns' names; `body` and `first_line` say where the records begin.
+
+    `quote` is empty where nothing is quoted; `escape`: a backslash escapes; `trailing`: the last column has no name and
+    no text, since lines end with a delimiter. `notes` say what was assumed.
+    """
 
     compressed: bool
     encoding: str
@@ -45,6 +48,15 @@ class Dialect:
     header: tuple[str, ...] = ()
     body: int = 0
     first_line: int = 1
+    quote: str = '"'
+    escape: bool = False
+    trailing: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_arrays(self) -> bool:
+        """Whether records are JSON arrays, one value for each column."""
+        return self.format != "csv" and bool(self.header)
 
 
 def sniff(file: BinaryIO, options: Options) -> Dialect:
@@ -62,8 +74,25 @@ def sniff(file: BinaryIO, options: Options) -> Dialect:
         raise BadFile("an HTML page, not a table: was a login page saved instead of the file?", field="file")
     format_ = options.format or _format(text_head)
     if format_ in {"json", "jsonl"}:
-        return Dialect(compressed, encoding, bom, format_)
-    return _table(text_head, compressed, encoding, bom, format_, options)
+        found = Dialect(compressed, encoding, bom, format_)
+        first = _first_array(text_head, format_)
+        return found if first is None else _with_columns(found, text_head, *first, options)
+    table = find_table_head(text_head, format_, options)
+    return Dialect(
+        compressed,
+        encoding,
+        bom,
+        "csv",
+        table.delimiter,
+        table.line_end,
+        table.names,
+        table.body,
+        table.first_line,
+        quote_of(options),
+        table.escape,
+        table.trailing,
+        table.notes,
+    )
 
 
 def _first(content: object) -> list[bytes]:
@@ -103,78 +132,33 @@ def _format(head: bytes) -> str:
     start = head.lstrip()[:1]
     if start == b"{":
         return "jsonl"
-    if start == b"[" and re.match(rb"\s*\[\s*(?:\{|\])", head):
+    if start == b"[" and re.match(rb"\s*\[\s*(?:\{|\[|\])", head):
         return "json"
-    return "csv"
+    return "jsonl" if start == b"[" and _is_json(head.lstrip().splitlines()[0]) else "csv"
 
 
-def _table(head: bytes, compressed: bool, encoding: str, bom: int, format_: str, options: Options) -> Dialect:
-    line_end = _line_end(head)
-    delimiter = options.delimiter or ("\t" if format_ == "tsv" else _delimiter(head, line_end))
-    line, size, lines = _header_line(head, line_end)
-    names = _split_names(line, delimiter)
-    if not options.header:
-        return Dialect(compressed, encoding, bom, "csv", delimiter, line_end, tuple(_numbered(len(names))))
-    _check_names(names)
-    return Dialect(compressed, encoding, bom, "csv", delimiter, line_end, tuple(names), size, 1 + lines)
-
-
-def _line_end(head: bytes) -> str:
-    match = re.search(rb"\r\n|\n|\r(?!$)", head)
-    return match.group().decode() if match else "\n"
-
-
-def _header_line(head: bytes, line_end: str) -> tuple[str, int, int]:
-    """The first line that is not blank, its size with all before it, and how many lines that is."""
-    mark = line_end[-1:].encode()
-    pattern = re.compile(rb"(?:\s*" + mark + rb')?((?:[^"' + mark + rb']|"[^"]*")*+)(' + mark + rb"|$)")
-    match = pattern.match(head)
-    if not match or (len(head) >= HEAD and not match[2]):
-        raise BadFile("the header line does not end, or a quote in it is not closed", field="file")
+def _is_json(line: bytes) -> bool:
     try:
-        line = match[1].decode()
-    except UnicodeDecodeError as error:
-        raise BadFile(f"byte {error.start} of the header line is not in the file's encoding", field="file") from error
-    if "\x00" in line:
-        raise BadFile("a NUL byte in the header line: is this a text file?", field="file")
-    return line.rstrip("\r"), match.end(), match.group().count(mark)
+        json_codec.loads(line, field="file")
+    except InvalidInput:
+        return False
+    return True
 
 
-def _delimiter(head: bytes, line_end: str) -> str:
-    """The character that cuts most lines of the beginning into the same number of columns as the first."""
-    text = head.decode("utf-8", "replace")
-    lines = [line for line in text.split(line_end)[:50] if line.strip()]
-    if len(head) >= HEAD and len(lines) > 1:
-        lines.pop()
-
-    def score(delimiter: str) -> tuple[float, int]:
-        try:
-            counts = [len(_split_names(line, delimiter)) for line in lines]
-        except BadFile:  # without this delimiter a cell would be too large to be one
-            return 0, 0
-        if not counts or counts[0] < 2:
-            return 0, 0
-        return sum(count == counts[0] for count in counts) / len(counts), counts[0]
-
-    best = max(DELIMITERS, key=score)
-    return best if score(best)[0] else ","
+def _first_array(head: bytes, format_: str) -> tuple[int, int] | None:
+    """Where the first record begins and ends in a file whose records are JSON arrays; None of one with objects."""
+    match = (_OUTER_ARRAY if format_ == "json" else _ARRAY).match(head)
+    end = item_end(head, match.end()) if match else None
+    return (match.end(), end) if match and end else None
 
 
-def _split_names(line: str, delimiter: str) -> list[str]:
-    try:
-        rows = list(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise BadFile(f"the header line cannot be read: {error}", field="file") from error
-    return [name.strip().lstrip("\ufeff") for name in rows[0]] if rows else []
-
-
-def _numbered(number: int) -> list[str]:
-    return [str(place) for place in range(1, number + 1)]
-
-
-def _check_names(names: list[str]) -> None:
-    if len(names) > MAX_COLUMNS:
-        raise BadFile(f"the header has {len(names)} columns, more than {MAX_COLUMNS}", field="file")
-    twice = {name for name in names if name and names.count(name) > 1}
-    if twice:
-        raise InvalidInput(f"the header names {sorted(twice)[0][:80]!r} twice", field="file")
+def _with_columns(found: "Dialect", head: bytes, begin: int, end: int, options: Options) -> "Dialect":
+    """The names of the columns are the caller's, or those of the first array."""
+    first = json_codec.loads(head[begin:end], field="file")
+    if options.header is not True:
+        return replace(found, header=given_names(options.header, len(first)))
+    if not all(isinstance(name, str) and name.strip() for name in first):
+        raise BadFile("the first array must hold the columns' names; or say them as the option header", field="header")
+    names, notes = distinct_names([name.strip() for name in first])
+    line = 1 + head.count(b"\n", 0, end)
+    return replace(found, header=tuple(names), body=end, first_line=line, notes=tuple(notes))

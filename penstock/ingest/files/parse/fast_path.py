@@ -6,13 +6,15 @@ mutated records that were taken wrongly without it: no NUL, no backslash, UTF-8 
 one line ending a file (COPY takes the first it sees for all).
 
 A quote opens a field only at its start, and a malformed record costs one line of the file, not all up to the next
-quote.
+quote: how records are framed, and when a record of several lines is believed, is in `framing.py`.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from penstock.ingest.files.parse.framing import Framing
 
 MAX_RECORD = 1 << 20
 KEPT_OF_A_LONG_LINE = 8192
@@ -53,32 +55,29 @@ class SuspectRecord(NamedTuple):
 @dataclass(frozen=True)
 class RecordPatterns:
     good: re.Pattern[bytes]
-    whole: re.Pattern[bytes]
-    broken: re.Pattern[bytes]
-    line_end: bytes
+    framing: Framing
+
+    @property
+    def whole(self) -> re.Pattern[bytes]:
+        return self.framing.whole
+
+    @property
+    def line_end(self) -> bytes:
+        return self.framing.line_end
 
     @property
     def mark(self) -> bytes:
         """The byte by which lines are counted."""
-        return self.line_end[-1:]
+        return self.framing.line_end[-1:]
 
 
-def build_patterns(columns: Sequence[Shape], delimiter: bytes, line_end: bytes) -> RecordPatterns:
-    """`line_end` is the file's: LF, CRLF or CR."""
-    comma = re.escape(delimiter)
-    mark = line_end[-1:]
-    record = comma.join(_column(column, delimiter) for column in columns) + line_end
-    closed = rb'"[^"]*+(?:""[^"]*+)*+"'
-    outside = comma + mark
-    framed = rb"(?:" + closed + rb'|[^"' + outside + rb"][^" + outside + rb"]*+|)"
-    end = rb"\r" if mark == b"\r" else rb"\r?\n"
-    junk = rb'(?:[^"\r' + outside + rb"]|\r[^\n])" if mark == b"\n" else rb'[^"' + outside + rb"]"
-    return RecordPatterns(
-        good=re.compile(rb"(?:" + record + rb")*+"),
-        whole=re.compile(framed + rb"(?:" + comma + framed + rb")*+" + end),
-        broken=re.compile(rb"(?:" + framed + comma + rb")*+" + closed + junk),
-        line_end=line_end,
-    )
+def build_patterns(
+    columns: Sequence[Shape], delimiter: bytes, line_end: bytes, quote: bytes = b'"', *, escape: bool = False
+) -> RecordPatterns:
+    """`line_end` is the file's: LF, CRLF or CR. Without columns, or with another quote, no record is taken as it is."""
+    record = re.escape(delimiter).join(_column(column, delimiter) for column in columns) + line_end
+    good = re.compile(rb"(?:" + record + rb")*+" if columns and quote == b'"' else b"")
+    return RecordPatterns(good, Framing(delimiter, line_end, quote, escape))
 
 
 def _column(column: Shape, delimiter: bytes) -> bytes:
@@ -127,16 +126,43 @@ class Splitter:
 
     def _suspect(self, buffer: bytes, place: int, final: bool) -> SuspectRecord | None:
         """The record at `place`, or None when its end is not in sight."""
-        if match := self.patterns.whole.match(buffer, place):
+        framing = self.patterns.framing
+        if match := framing.whole.match(buffer, place):
             data = match.group()
-            if len(data) <= MAX_RECORD:
-                return SuspectRecord(data, self.offset, self.line, data.count(self.patterns.mark), len(data))
-            return self._one_line(buffer, place, f"a record of more than {MAX_RECORD} bytes")
-        if self.patterns.broken.match(buffer, place):
+            if len(data) > MAX_RECORD:
+                return self._one_line(buffer, place, f"a record of more than {MAX_RECORD} bytes")
+            lines = data.count(self.patterns.mark)
+            if lines == 1:
+                return SuspectRecord(data, self.offset, self.line, 1, len(data))
+            return self._several_lines(buffer, place, data, final=final or len(buffer) - place > MAX_RECORD)
+        if framing.broken.match(buffer, place):
             return self._one_line(buffer, place, "text after a closing quote")
         if final or len(buffer) - place > MAX_RECORD:
             return self._one_line(buffer, place, "a quote that is not closed")
         return None
+
+    def _several_lines(self, buffer: bytes, place: int, data: bytes, *, final: bool) -> SuspectRecord | None:
+        """A record with line ends in its cells, unless one of its quotes may be another record's."""
+        framing, lines = self.patterns.framing, data.count(self.patterns.mark)
+        if not framing.strict.fullmatch(data):
+            return self._one_line(buffer, place, "a quote that is not closed in this record")
+        suspect = SuspectRecord(data, self.offset, self.line, lines, len(data))
+        seam, end = framing.seam(data), place + len(data)
+        if not seam:
+            return suspect
+        follows = (final and end == len(buffer)) or framing.strict.match(buffer, end)
+        if seam == framing.mark and follows:
+            return suspect  # what follows begins where this ends, so the line end is the cell's own
+        if not follows and not final:
+            return None
+        if not follows:  # the other half of the record that the quote cut in two
+            data = buffer[place : buffer.find(framing.mark, end) + 1] or data
+        last = self.line + lines - 1
+        doubt = (
+            f"the quote that closes in line {last} may open a cell there:"
+            f" none of lines {self.line} to {self.line + data.count(framing.mark) - 1} is taken"
+        )
+        return SuspectRecord(data, self.offset, self.line, data.count(framing.mark), len(data), doubt)
 
     def _one_line(self, buffer: bytes, place: int, fault: str) -> SuspectRecord | None:
         end = buffer.find(self.patterns.mark, place) + 1

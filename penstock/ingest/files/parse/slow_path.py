@@ -15,6 +15,8 @@ from penstock.ingest.files.plan import Column, Plan
 from penstock.ingest.files.target import EventMapping
 
 KEPT = 8192
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
+_ESCAPED = re.compile(r"\\(.)|([\"'`])\2", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class RecordParser:
 
     def __init__(self, plan: Plan) -> None:
         self._columns: Sequence[Column] = plan.columns
+        self._width = len(plan.dialect.header)
         self._one_of = () if plan.is_table else plan.target.one_of
         self._check = plan.target.check
         self._fixed: dict[str, str | None] = {**plan.defaults, **plan.constants}
@@ -48,24 +51,32 @@ class RecordParser:
         delimiter = plan.dialect.delimiter.encode()
         self._delimiter = delimiter
         self._line_end = plan.dialect.line_end.encode()
-        comma = re.escape(plan.dialect.delimiter)
-        self._field = re.compile(rf'(?:"((?:[^"]|"")*+)"|([^{comma}]*+))({comma}|$)', re.DOTALL)
+        self._quote = plan.dialect.quote
+        self._escape = plan.dialect.escape
+        self._field = _cell_pattern(re.escape(plan.dialect.delimiter), re.escape(self._quote), escape=self._escape)
 
     def parse(self, suspect: SuspectRecord) -> bytes | RejectedRecord | None:
         """The record for COPY, or why not; None for a blank line, which is not a record."""
-        data = suspect.data.rstrip(b"\r\n") if self._line_end != b"\r" else suspect.data.removesuffix(b"\r")
+        data = self.content(suspect)
         if not data.strip():
             return None
         cells: list[str | None] = []
         try:
-            if suspect.fault:
-                raise InvalidValue(suspect.fault)
-            cells = self.cells(self._text(data))
-            if len(cells) != len(self._columns):
-                raise InvalidValue(f"has {len(cells)} fields, the header has {len(self._columns)}")
+            cells = self._split(suspect, data)
+            self._check_width(cells)
             return self.write(cells)
         except InvalidValue as error:
             return self.reject(suspect, data, cells, error)
+
+    def content(self, suspect: SuspectRecord) -> bytes:
+        """The record without its line end."""
+        return suspect.data.rstrip(b"\r\n") if self._line_end != b"\r" else suspect.data.removesuffix(b"\r")
+
+    def cells(self, suspect: SuspectRecord, data: bytes) -> list[str | None]:
+        """What the record has for each column of the file; raises `InvalidValue` where its framing is wrong."""
+        cells = self._split(suspect, data)
+        self._check_width(cells)
+        return cells
 
     def write(self, cells: Sequence[str | None]) -> bytes:
         """Check one value for each column and write the record."""
@@ -88,7 +99,7 @@ class RecordParser:
         given = {column.field for column, cell in zip(self._columns, cells, strict=True) if cell}
         for choice in self._one_of:
             if not given.intersection(choice):
-                raise _FieldRefused(" or ".join(choice), "missing")
+                raise FieldRefused(" or ".join(choice), "missing")
 
     def _text(self, data: bytes) -> str:
         try:
@@ -100,8 +111,10 @@ class RecordParser:
                 raise InvalidValue(f"{where} (0x{byte:02X}) is not UTF-8") from error
             raise InvalidValue(f"{where} is not {self._encoding}") from error
 
-    def cells(self, text: str) -> list[str | None]:
-        """The cells of one line; raises `InvalidValue` if its framing is broken."""
+    def _split(self, suspect: SuspectRecord, data: bytes) -> list[str | None]:
+        if suspect.fault:
+            raise InvalidValue(suspect.fault)
+        text = self._text(data)
         if "\x00" in text:
             raise InvalidValue("has a NUL character, which Postgres cannot store")
         cells: list[str | None] = []
@@ -109,17 +122,35 @@ class RecordParser:
         while True:
             match = self._field.match(text, place)
             if match is None:
-                raise InvalidValue("text after a closing quote")
-            cells.append(_unquoted(match))
+                fault = "a backslash at its end" if text.endswith("\\") else "text after a closing quote"
+                raise InvalidValue(fault)
+            cells.append(self._unquoted(match))
             place = match.end()
             if not match[3]:
                 break
         return cells
 
+    def _check_width(self, cells: Sequence[str | None]) -> None:
+        if len(cells) != self._width:
+            raise InvalidValue(f"has {len(cells)} fields, the header has {self._width}")
+
+    def _unquoted(self, match: re.Match[str]) -> str | None:
+        quoted, bare = match[1], match[2]
+        if self._escape:
+            return _unescaped(quoted, bare, self._quote)
+        if quoted is not None:
+            return quoted.replace(self._quote * 2, self._quote)
+        if "\r" in bare or "\n" in bare:
+            raise InvalidValue("a line end outside quotes")
+        return bare
+
     def reject(
         self, suspect: SuspectRecord, data: bytes, cells: Sequence[str | None], error: InvalidValue
     ) -> RejectedRecord:
-        """The record that is left out because of `error`; one that is unwanted is so whatever else is wrong with it."""
+        """The record that is left out because of `error`; one that is unwanted is so whatever else is wrong with it.
+
+        `cells` has what could be read for each of the columns that are handed to COPY, or is empty.
+        """
         whole = len(cells) == len(self._columns)
         unwanted = self._unwanted(cells) if whole else None
         cause = unwanted or error
@@ -134,11 +165,11 @@ class RecordParser:
             whole,
         )
 
-    def _unwanted(self, cells: Sequence[str | None]) -> "_FieldRefused | None":
+    def _unwanted(self, cells: Sequence[str | None]) -> "FieldRefused | None":
         for column, cell in zip(self._columns, cells, strict=True):
             try:
                 _read(column, cell)
-            except _FieldRefused as error:
+            except FieldRefused as error:
                 if isinstance(error.__cause__, UnwantedValue):
                     return error
         return None
@@ -153,7 +184,7 @@ class RecordParser:
             return None
 
 
-class _FieldRefused(InvalidValue):
+class FieldRefused(InvalidValue):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
         self.field = field
@@ -170,21 +201,35 @@ def _key_column(plan: Plan) -> int | None:
 def _read(column: Column, cell: str | None) -> str | None:
     if cell is None or not cell.strip(BLANKS):
         if column.required:
-            raise _FieldRefused(column.field or column.name, "missing")
+            raise FieldRefused(column.field or column.name, "missing")
         return None
     try:
         return column.field_type.read(cell)
     except InvalidValue as error:
-        raise _FieldRefused(column.field or column.name, str(error)) from error
+        raise FieldRefused(column.field or column.name, str(error)) from error
 
 
-def _unquoted(match: re.Match[str]) -> str | None:
-    quoted, bare = match[1], match[2]
-    if quoted is not None:
-        return quoted.replace('""', '"')
-    if "\r" in bare or "\n" in bare:
+def _cell_pattern(delimiter: str, quote: str, *, escape: bool) -> re.Pattern[str]:
+    """A cell and what ends it; the first group is the text in quotes, the second that without."""
+    escaped = r"\\.|" if escape else ""
+    backslash = r"\\" if escape else ""
+    quoted = rf"{quote}((?:{escaped}[^{quote}{backslash}]|{quote}{quote})*+){quote}" if quote else "((?!))"
+    return re.compile(rf"(?:{quoted}|((?:{escaped}[^{delimiter}{backslash}])*+))({delimiter}|$)", re.DOTALL)
+
+
+def _unescaped(quoted: str | None, bare: str | None, quote: str) -> str | None:
+    """Text in which a backslash takes what follows; a bare `\\N` is nothing."""
+    if bare == "\\N":
+        return None
+    if quoted is None and re.search(r"[\r\n]", _ESCAPED.sub("", bare or "")):
         raise InvalidValue("a line end outside quotes")
-    return bare
+
+    def plain(match: re.Match[str]) -> str:
+        if match[1]:
+            return _ESCAPES.get(match[1], match[1])
+        return quote if quoted is not None and match[2] == quote else match[0]
+
+    return _ESCAPED.sub(plain, (bare or "") if quoted is None else quoted)
 
 
 def _quoted(value: str | None) -> bytes:

@@ -14,7 +14,7 @@ from penstock.errors import Conflict
 from penstock.ingest.files import ledger
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.options import REJECT_SHARE, Options, check_reject_bounds
-from penstock.ingest.files.plan import check_names
+from penstock.ingest.files.planning import check_names
 from penstock.ingest.files.storage import stored_files
 from penstock.ingest.files.storage.stored_files import StoredFile
 from penstock.ingest.files.target import find_target

@@ -47,6 +47,7 @@ class Variant:
     dates: str = ISO
     decimal: str = "."
     direct: bool = True
+    computed: bool = False
 
     @property
     def target(self) -> Target:
@@ -65,6 +66,8 @@ VARIANTS = (
     Variant("months first, staged", dates="%m.%d.%Y", direct=False),
     Variant("csv, staged", direct=False),
     Variant("decimal comma", delimiter=";", decimal=","),
+    Variant("computed", computed=True),
+    Variant("json lines, computed and staged", format="jsonl", direct=False, computed=True),
     Variant("json lines", format="jsonl"),
     Variant("json lines, staged", format="jsonl", direct=False),
 )
@@ -80,7 +83,9 @@ NASTY = [
     b"2025-06-01 10:00:00.123456", b"2025-06-01 10:00:00.1234567", b"20250601", b"01/02/2025", b"2147483647",
     b"2147483648", b"31/12/2025 1:02", b"29/02/2025 00:00", b"12.31.2025", b"1/1/25", b"31/4/2025",
     b"-2147483648", b"-2147483649", b"9223372036854775807", b"9223372036854775808", b"0.001", b"1.005",
-    b"1.234,5", b"1.234", b"12,5", b"2025-03-30 02:30:00", b"2025-10-26 02:30:00", b"0001-01-01", b"9999-12-31",
+    b"1.234,5", b"1.234", b"12,5", b"$5", b"\xe2\x82\xac 2.50", b"(3.00)",
+    b"1,234.50", b"1'000", b"1,23", b"$(1)", b"2025-03-30 02:30:00",
+    b"2025-10-26 02:30:00", b"0001-01-01", b"9999-12-31",
 ]  # fmt: skip
 JSON_NASTY = [
     b"null", b"true", b"false", b"0", b"-0", b"1.0", b"17850.0", b"1e5", b"1E400", b"1e-400", b"NaN", b"Infinity",

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from penstock import json_codec
-from penstock.ingest.files.parse import fast_path, jsonl, types
+from penstock.ingest.files.parse import fast_path, jsonl, times, types
 from tests.integration.ingest.files.fuzzing import fuzz
 from tests.integration.ingest.files.mutants import VARIANTS
 
@@ -20,7 +20,7 @@ BY_NAME = {variant.name: variant for variant in VARIANTS}
 
 
 def _any_day(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(types, "_DAY", rb"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
+    patch.setattr(times, "_DAY", rb"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 
 
 def _any_bytes(patch: pytest.MonkeyPatch) -> None:

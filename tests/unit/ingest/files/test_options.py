@@ -2,14 +2,15 @@
 
 import argparse
 import dataclasses
+import json
 from typing import Any, get_args
 
 import pytest
 
 from penstock.cli import import_arguments
 from penstock.errors import InvalidInput
-from penstock.http.import_options import ImportOptions
-from penstock.ingest.files.options import DECIMAL_SIGNS, FORMATS, MAPPINGS, TEXTS, Options
+from penstock.http.import_options import PLAIN, ImportOptions
+from penstock.ingest.files.options import DECIMAL_SIGNS, ESCAPES, FORMATS, QUOTES, STRUCTURES, TEXTS, Options
 from penstock.ingest.files.parse.stream import ENCODINGS
 
 NAMES = {field.name for field in dataclasses.fields(Options)}
@@ -26,6 +27,15 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "encoding": (["--encoding", "latin-1"], "latin-1"),
     "delimiter": (["--delimiter", ";"], ";"),
     "header": (["--no-header"], False),
+    "fields": (
+        ["--field", "product_id=SKU", "--field", 'order_id={"columns": ["A", "B"]}'],
+        {"product_id": {"column": "SKU"}, "order_id": {"columns": ["A", "B"]}},
+    ),
+    "rows": (["--rows", '[{"column": "S", "empty": false}]'], [{"column": "S", "empty": False}]),
+    "quote": (["--quote", "'"], "'"),
+    "escape": (["--escape", "backslash"], "backslash"),
+    "zone": (["--zone", "Europe/Paris"], "Europe/Paris"),
+    "skip_rows": (["--skip-rows", "0"], 0),
 }
 
 
@@ -35,8 +45,8 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def test_every_option_is_an_object_a_text_or_the_header() -> None:
-    assert {*MAPPINGS, *TEXTS, "header"} == NAMES
+def test_every_option_is_a_structure_a_text_or_plain() -> None:
+    assert {*STRUCTURES, *TEXTS, *PLAIN} == NAMES
 
 
 def test_http_has_every_option_and_no_other() -> None:
@@ -56,7 +66,9 @@ def choices(name: str) -> tuple[str, ...]:
     return tuple(action.choices or ())
 
 
-@pytest.mark.parametrize(("name", "values"), [("format", FORMATS), ("decimal", DECIMAL_SIGNS)])
+@pytest.mark.parametrize(
+    ("name", "values"), [("format", FORMATS), ("decimal", DECIMAL_SIGNS), ("quote", QUOTES), ("escape", ESCAPES)]
+)
 def test_every_face_takes_the_same_values(name: str, values: tuple[str, ...]) -> None:
     assert choices(name) == values
     literal, nothing = get_args(ImportOptions.model_fields[name].annotation)
@@ -70,3 +82,12 @@ def test_every_face_takes_the_same_values(name: str, values: tuple[str, ...]) ->
 def test_every_encoding_is_named_in_the_help() -> None:
     shown = " ".join(parser().format_help().split())
     assert [encoding for encoding in ENCODINGS if encoding not in shown] == []
+
+
+def test_options_may_be_kept_as_json_and_read_again() -> None:
+    given = {name: value for name, (_, value) in TYPED.items()}
+    said = Options.read({**given, "mapping": {"Remarks": None}})
+    kept = json.loads(json.dumps(said.as_json()))
+    assert set(kept) == NAMES
+    assert Options.read(kept) == said
+    assert Options.read({"fields": {"id": "no"}}).canonical() == '{"fields": {"id": {"column": "no"}}}'

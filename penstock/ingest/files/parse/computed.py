@@ -1,0 +1,121 @@
+"""Records of which a field is more than one column as it is: filtered, carried down, looked up, then read as usual.
+
+Every record is cut into its cells, or its JSON parsed; the filters say whether it is wanted, the sources give a text
+for each field, and the slow path checks and writes those. Broken records leave the carried columns unknown: an empty
+cell below one is refused, not filled from further above.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from penstock.ingest.files.parse.fast_path import SuspectRecord
+from penstock.ingest.files.parse.field_type import InvalidValue
+from penstock.ingest.files.parse.filters import compile_filter
+from penstock.ingest.files.parse.jsonl import read_array, read_object
+from penstock.ingest.files.parse.slow_path import KEPT, FieldRefused, RecordParser, RejectedRecord
+from penstock.ingest.files.parse.sources import Row, compile_source
+from penstock.ingest.files.plan import Plan
+from penstock.ingest.files.target import folded
+
+
+@dataclass
+class _Keys(Row):
+    """A JSON object, whose keys are compared without case, blanks and punctuation; the exact one counts first."""
+
+    folded: Mapping[str, str] = field(default_factory=dict)
+
+    def key(self, column: str) -> str:
+        return column if column in self.values else self.folded.get(folded(column), column)
+
+
+class ComputedRecords:
+    """Parses records of one plan. `above` is where reading leaves the carried columns; it is never changed in place."""
+
+    def __init__(self, plan: Plan, parser: RecordParser, above: Mapping[str, str | None] | None = None) -> None:
+        self._plan = plan
+        self._parser = parser
+        self._filters = [compile_filter(wanted) for wanted in plan.rows]
+        self._cells = {
+            name: compile_source(plan.sources[name], every=name in plan.required) for name in plan.fields if name
+        }
+        self._header = plan.dialect.header
+        self._read = self._columns if plan.dialect.format == "csv" else self._array if plan.is_table else self._object
+        self.above: Mapping[str, str | None] = above or {}
+
+    def parse(self, suspect: SuspectRecord) -> bytes | RejectedRecord | None:
+        """The record for COPY, or why not; None for a blank line, which is not a record."""
+        data = self.content(suspect)
+        if not data.strip():
+            return None
+        row = None
+        try:
+            row = self.row(suspect, data)
+            for reason in self._unwanted(row):
+                return RejectedRecord(suspect.line, suspect.offset, None, reason, data[:KEPT], "skipped")
+            return self._parser.write([self.text(name, row) for name in self._cells])
+        except InvalidValue as error:
+            return self._parser.reject(suspect, data, self._readable(row) if row else [], error)
+
+    def _readable(self, row: Row) -> list[str | None]:
+        """A text for each field, as far as there is one."""
+        texts: list[str | None] = []
+        for name in self._cells:
+            try:
+                texts.append(self.text(name, row))
+            except InvalidValue:
+                texts.append(None)
+        return texts
+
+    def row(self, suspect: SuspectRecord, data: bytes) -> Row:
+        """The record by its columns; raises `InvalidValue` where it cannot be cut into them."""
+        try:
+            row = self._read(suspect, data)
+        except InvalidValue:
+            self.above = dict.fromkeys(self._plan.carried)
+            raise
+        new = {column: text for column in self._plan.carried if (text := row.text(column)) is not None}
+        if new:
+            self.above = {**self.above, **new}
+        row.above = self.above
+        return row
+
+    def text(self, name: str, row: Row) -> str | None:
+        """What the field is made of, in this row."""
+        try:
+            return self._cells[name](row)
+        except InvalidValue as error:
+            raise FieldRefused(name, str(error)) from error
+
+    def is_wanted(self, row: Row) -> bool:
+        return not any(self._unwanted(row))
+
+    def _unwanted(self, row: Row) -> Iterator[str]:
+        return (reason for wanted in self._filters if (reason := wanted(row)))
+
+    def content(self, suspect: SuspectRecord) -> bytes:
+        """The record without what separates it from others."""
+        return self._parser.content(suspect) if self._plan.dialect.format == "csv" else suspect.data.strip(b" \t\r\n,")
+
+    def _columns(self, suspect: SuspectRecord, data: bytes) -> Row:
+        cells = self._parser.cells(suspect, data)
+        if self._plan.dialect.trailing and cells.pop():
+            raise InvalidValue("text after the last column")
+        return self._named(cells)
+
+    def _array(self, suspect: SuspectRecord, data: bytes) -> Row:
+        return self._named(read_array(_whole(suspect, data), len(self._header)))
+
+    def _object(self, suspect: SuspectRecord, data: bytes) -> Row:
+        record = read_object(_whole(suspect, data))
+        return _Keys(record, folded={folded(key): key for key in reversed(record)})
+
+    def _named(self, values: Sequence[object]) -> Row:
+        """A column without a name is called by its place, so that no value is lost."""
+        names = (name or f"column_{place}" for place, name in enumerate(self._header, 1))
+        return Row({name: None if value == "" else value for name, value in zip(names, values, strict=False)})
+
+
+def _whole(suspect: SuspectRecord, data: bytes) -> bytes:
+    if suspect.fault:
+        raise InvalidValue(suspect.fault)
+    return data

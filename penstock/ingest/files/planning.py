@@ -1,0 +1,221 @@
+"""A plan made of a target, a file's dialect and what the caller says; what contradicts itself is refused here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from penstock.errors import InvalidInput
+from penstock.ingest.files.options import Options
+from penstock.ingest.files.parse.dialect import Dialect
+from penstock.ingest.files.parse.filters import check_filters
+from penstock.ingest.files.parse.sources import check_source, columns_of, is_column
+from penstock.ingest.files.parse.types import InvalidValue, Json, Timestamp
+from penstock.ingest.files.plan import Plan
+from penstock.ingest.files.target import Profile, Target
+
+Source = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What the caller and the profile say, the caller first: constants and defaults are taken out of the sources."""
+
+    mapping: Mapping[str, str | None]
+    sources: Mapping[str, Source]
+    rows: Sequence[Source]
+    constants: Mapping[str, str]
+    defaults: Mapping[str, str]
+    dates: Mapping[str, str | Sequence[str]]
+    profile_constants: Mapping[str, str]
+
+    @property
+    def fixed(self) -> set[str]:
+        """The fields that no column is to be looked for."""
+        return {*self.sources, *self.constants} | {field for field in self.mapping.values() if field}
+
+
+def make_plan(target: Target, dialect: Dialect, options: Options) -> Plan:
+    """Match columns to fields; raises `InvalidInput` that names what is missing, unknown or given twice."""
+    check_names(target, options)
+    header = list(dialect.header)
+    profile = target.profile_of(header)
+    said = _said(options, profile)
+    _check_columns(dialect, said)
+    sources = _sources_of(target, dialect, said)
+    plan = Plan(
+        target.name,
+        dialect,
+        tuple(_fields_of(target, dialect, said, sources)),
+        {},
+        {**target.defaults, **said.defaults},
+        said.dates,
+        options.decimal,
+        profile.name if profile else None,
+        {key: field for key, field in options.mapping.items() if field} if not header else {},
+        sources,
+        [dict(wanted) for wanted in said.rows],
+        options.zone,
+    )
+    of_profile = {name: value for name, value in said.profile_constants.items() if name not in plan.fields}
+    plan = replace(plan, constants={**of_profile, **said.constants})
+    _check_complete(plan, header)
+    return _with_canonical_values(plan)
+
+
+def _said(options: Options, profile: Profile | None) -> _Said:
+    sources: dict[str, Source] = dict(options.fields)
+    if profile:
+        elsewhere = {*options.mapping.values(), *options.constants}
+        of_profile = {name: check_source(f"fields.{name}", source) for name, source in profile.fields.items()}
+        sources = {name: source for name, source in of_profile.items() if name not in elsewhere} | sources
+    constants = {name: source["constant"] for name, source in sources.items() if "constant" in source}
+    defaults = {name: source["default"] for name, source in sources.items() if "default" in source}
+    return _Said(
+        options.mapping,
+        {name: _without_default(source) for name, source in sources.items() if name not in constants},
+        [*check_filters("rows", profile.rows if profile else ()), *options.rows],
+        {**constants, **options.constants},
+        {**defaults, **options.defaults},
+        {**(profile.dates if profile else {}), **options.dates},
+        profile.constants if profile else {},
+    )
+
+
+def _without_default(source: Source) -> Source:
+    return {key: value for key, value in source.items() if key != "default"}
+
+
+def check_names(target: Target, options: Options) -> None:
+    """Raise `InvalidInput` for a field that the target does not have, and for a date format of one without times."""
+    said: list[tuple[str, Sequence[str | None]]] = [
+        ("mapping", list(options.mapping.values())),
+        ("fields", list(options.fields)),
+        ("constants", list(options.constants)),
+        ("defaults", list(options.defaults)),
+        ("dates", list(options.dates)),
+    ]
+    for option, names in said:
+        for name in names:
+            if name is not None and name not in target.by_name:
+                known = ", ".join(target.by_name)
+                raise InvalidInput(f"{target.name} has no field {name[:80]!r}; it has {known}", field=option)
+    for name in options.dates:
+        if not isinstance(target.by_name[name].field_type, Timestamp):
+            raise InvalidInput(f"{name} is not a time: no format is needed", field="dates")
+    for name, source in options.fields.items():
+        if "rest" in source and not isinstance(target.by_name[name].field_type, Json):
+            raise InvalidInput("the rest is a JSON object, which this field is not", field=f"fields.{name}.rest")
+
+
+def _check_columns(dialect: Dialect, said: _Said) -> None:
+    """Of a table every column that is named must be there; the keys of JSON records show with each record."""
+    named = [("mapping", name) for name in said.mapping]
+    named += [(f"fields.{field}", name) for field, source in said.sources.items() for name in columns_of(source)]
+    named += [(f"rows.{place}", wanted["column"]) for place, wanted in enumerate(said.rows)]
+    for option, name in named if dialect.header else ():
+        if name not in dialect.header:
+            raise InvalidInput(f"the file has no column {name[:80]!r}; it has {_listed(dialect.header)}", field=option)
+    for field, source in said.sources.items() if dialect.header else ():
+        if "path" in source:
+            raise InvalidInput(
+                "a path leads into JSON objects, and this file has columns", field=f"fields.{field}.path"
+            )
+
+
+def _fields_of(target: Target, dialect: Dialect, said: _Said, sources: Mapping[str, Source]) -> Sequence[str | None]:
+    if sources:
+        return [item.name for item in target.fields if item.name in sources]
+    if dialect.header:
+        by_column = _by_column(target, dialect, said)
+        return [by_column.get(name) for name in dialect.header]
+    # of JSON records every field is looked for, under its own name, its synonyms or what the mapping says
+    return [item.name for item in target.fields if item.name not in said.constants]
+
+
+def _by_column(target: Target, dialect: Dialect, said: _Said) -> dict[str, str | None]:
+    """{column: field} as the mapping, plain sources and the names say."""
+    plain = {source["column"]: name for name, source in said.sources.items() if is_column(source)}
+    clash = next((name for name in plain if name in said.mapping), None)
+    if clash is not None and not said.mapping[clash]:
+        raise InvalidInput(f"{clash[:80]!r} is left out by the mapping", field=f"fields.{plain[clash]}")
+    used = {
+        *said.mapping,
+        *(name for source in said.sources.values() if "column" in source for name in columns_of(source)),
+    }
+    free = [name for name in dialect.header if name not in used]
+    by_column = {**target.recognise(free, said.fixed), **plain, **said.mapping}
+    fields = [field for field in by_column.values() if field]
+    twice = [field for field in fields if fields.count(field) > 1]
+    if twice:
+        raise InvalidInput(f"two columns are mapped to {twice[0]}", field="mapping")
+    both = [field for field in fields if field in said.constants]
+    if both:
+        raise InvalidInput(f"{both[0]} has a column and a constant", field="constants")
+    return by_column
+
+
+def _sources_of(target: Target, dialect: Dialect, said: _Said) -> dict[str, Source]:
+    """What each field is made of, where COPY cannot take the file's columns as they are; else nothing."""
+    if not _needs_sources(dialect, said):
+        return {}
+    found: dict[str, Source] = dict(said.sources)
+    if dialect.header:
+        by_column = _by_column(target, dialect, said)
+        found = {field: {"column": column} for column, field in by_column.items() if field} | found
+    else:
+        found |= {field: {"column": key} for key, field in said.mapping.items() if field and field not in found}
+        found = {
+            item.name: {"any": [item.name, *item.synonyms]}
+            for item in target.fields
+            if item.name not in found and item.name not in said.constants
+        } | found
+    left_out = [[column] for column, field in said.mapping.items() if field is None]
+    taken = [[name] for source in found.values() for name in columns_of(source)]
+    taken += [source["any"] for source in found.values() if "any" in source]
+    return {
+        name: {**source, "without": [*left_out, *taken]} if "rest" in source else source
+        for name, source in found.items()
+    }
+
+
+def _needs_sources(dialect: Dialect, said: _Said) -> bool:
+    columns = [name for source in said.sources.values() for name in columns_of(source)]
+    columns += [column for column, field in said.mapping.items() if field]
+    return (
+        dialect.is_arrays
+        or bool(said.rows)
+        or not all(map(is_column, said.sources.values()))
+        or len(set(columns)) < len(columns)
+        or bool(said.sources and not dialect.header)
+    )
+
+
+def _check_complete(plan: Plan, header: list[str]) -> None:
+    if not plan.is_table:
+        return
+    idle = [name for name in plan.dates if name not in plan.fields]
+    if idle:
+        raise InvalidInput(f"no column is recognised as {idle[0]}: say which it is", field="dates")
+    missing = sorted(plan.required - set(plan.fields))
+    if missing:
+        raise InvalidInput(
+            f"no column is recognised as {', '.join(missing)}; the file has {_listed(header)}: say which it is",
+            field="mapping",
+            missing=missing,
+        )
+
+
+def _with_canonical_values(plan: Plan) -> Plan:
+    """Constants and defaults are checked as if they were in the file."""
+
+    def checked(option: str, values: Mapping[str, str]) -> dict[str, str]:
+        try:
+            return {name: plan.field_type_of(name).read(value) for name, value in values.items()}
+        except InvalidValue as error:
+            raise InvalidInput(f"a value is {error}", field=option) from error
+
+    return replace(plan, constants=checked("constants", plan.constants), defaults=checked("defaults", plan.defaults))
+
+
+def _listed(header: Sequence[str]) -> str:
+    return ", ".join(name[:60] for name in header[:20]) + (" …" if len(header) > 20 else "")
