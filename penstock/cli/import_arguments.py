@@ -12,7 +12,6 @@ from penstock.ingest.files.options import (
     FORMATS,
     QUOTES,
     REJECT_SHARE,
-    SIGN_WORDS,
     TEXTS,
 )
 from penstock.ingest.files.parse.stream import ENCODINGS
@@ -67,9 +66,7 @@ def _add_reading(parser: "argparse._ArgumentGroup") -> None:
     add_pairs("default", "FIELD=VALUE", "the value where the file has none")
     add_pairs("date", "FIELD=FORMAT", "how its times are written, such as %%d/%%m/%%Y; more than once: in this order")
     parser.add_argument("--zone", help="the zone of times that name none, such as Europe/Paris")
-    parser.add_argument(
-        "--decimal", choices=DECIMAL_SIGNS, type=_sign, help="the decimal sign, or the word point or comma"
-    )
+    parser.add_argument("--decimal", choices=DECIMAL_SIGNS, help="the decimal sign, or the word point or comma")
     parser.add_argument("--format", choices=FORMATS)
     parser.add_argument("--encoding", help=", ".join(ENCODINGS))
     parser.add_argument("--delimiter", metavar="CHARACTER")
@@ -148,10 +145,6 @@ def _field(text: str) -> tuple[str, Any]:
     """A source: JSON where it begins like an object, else a column's name."""
     field, source = _pair(text)
     return field, _object(source) if source.lstrip().startswith("{") else {"column": source}
-
-
-def _sign(text: str) -> str:
-    return SIGN_WORDS.get(text, text)
 
 
 def _file(name: str) -> dict[str, Any]:

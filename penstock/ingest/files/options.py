@@ -28,7 +28,7 @@ FORMATS: Final[tuple[str, ...]] = get_args(Format)
 QUOTES: Final[tuple[str, ...]] = get_args(Quote)
 ESCAPES: Final[tuple[str, ...]] = get_args(Escape)
 SIGN_WORDS: Final = {"point": ".", "comma": ","}
-DECIMAL_SIGNS: Final[tuple[str, ...]] = (".", ",")
+DECIMAL_SIGNS: Final[tuple[str, ...]] = get_args(DecimalSign)
 MAPPINGS: Final = ("mapping", "constants", "defaults")
 """The options that are objects of texts."""
 STRUCTURES: Final = (*MAPPINGS, "dates", "fields", "rows")
@@ -86,7 +86,7 @@ class Options:
         _fold(given, "quote", QUOTES)
         _fold(given, "escape", ESCAPES)
         given["decimal"] = SIGN_WORDS.get(str(given.get("decimal")), given.get("decimal"))
-        if given["decimal"] not in (None, *DECIMAL_SIGNS):
+        if given["decimal"] not in (None, *SIGN_WORDS.values()):
             raise InvalidInput("the decimal sign is a point or a comma", field="decimal")
         delimiter = given.get("delimiter")
         if delimiter is not None and not _is_delimiter(delimiter):

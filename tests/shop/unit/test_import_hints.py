@@ -9,7 +9,7 @@ from penstock.ingest.files.hints import Fault, column_warnings, reject_warnings
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_batches
-from penstock.ingest.files.plan import make_plan
+from penstock.ingest.files.planning import make_plan
 from penstock.ingest.files.target import find_target
 
 HEADER = "order_id,product_id,quantity,ordered_at,unit_price"
