@@ -76,7 +76,11 @@ class ImportOptions(BaseModel):
     skip_rows: Annotated[int | None, Field(ge=0, le=MAX_SKIPPED, description="Lines before the header.")] = None
     header: Annotated[
         bool | _Text,
-        Field(description="false: there is none; or JSON: the names of the columns.", examples=['["id","name"]']),
+        Field(
+            union_mode="left_to_right",
+            description="false: there is none; or JSON: the names of the columns.",
+            examples=['["id","name"]'],
+        ),
     ] = None
     reject_limit: Annotated[int | None, Field(ge=0, le=2**31 - 1, description="Stop after so many rejects.")] = None
     reject_share: Annotated[

@@ -92,6 +92,14 @@ def test_the_address_and_a_form_say_the_same(api: Api, shelves: psycopg.Connecti
     assert [reject["reason"] for reject in by_address.json()["rejects"]] == ["rows: no is empty"]
 
 
+@pytest.mark.parametrize("said", ["false", "0", '["id", "height"]'])
+def test_a_file_without_a_header_is_said_in_many_ways(api: Api, shelves: psycopg.Connection, said: str) -> None:
+    mapping = {} if said.startswith("[") else {"mapping": '{"1": "id", "2": "height"}'}
+    asked = {"dry_run": "true", "header": said, **mapping}
+    found = api.http.post("/v1/imports/shelves", params=asked, content="a,7\nb,8\n").json()
+    assert found["rows"] == [{"id": "a", "height": 7}, {"id": "b", "height": 8}], found
+
+
 @pytest.mark.parametrize(
     ("option", "value", "named"),
     [
