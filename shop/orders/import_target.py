@@ -36,7 +36,12 @@ _TOTAL = (
 
 _SELECT = """
 with wanted as materialized (
-  select distinct r.product_id from {rows} as r where r.product_name is null or r.category is null
+  select distinct r.product_id from {rows} as r
+  where (r.product_name is null or r.category is null)
+    -- asked once: without a catalogue the lines need not be read twice; the order has the planner take the index
+    and (
+      select e.id from public.event_store as e where e.event_type = 'ProductListed' order by e.created_at limit 1
+    ) is not null
 ), catalogue as materialized (
   select w.product_id, e.name, e.category
   from wanted as w
