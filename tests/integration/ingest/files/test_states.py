@@ -142,7 +142,8 @@ def test_conflicts_are_kept_within_the_same_bounds(settings: Settings, monkeypat
     lines = [f"{number},P,1,2026-01-01,1.50\n" for number in range(40)]
     load(settings, (HEADER + "".join(lines)).encode())
     monkeypatch.setattr(kept_rejects, "KEPT", 15)
-    changed = load(settings, (HEADER + "".join(lines).replace("1.50", "2.50") + "x\n" * 10).encode())
+    others = "".join(lines).replace(",P,", ",Q,") + "x\n" * 10  # in another currency they cannot be of the same orders
+    changed = load(settings, (HEADER + others).encode(), options={"constants": {"currency": "EUR"}})
     assert (changed.rejected, changed.rejects_kept) == (50, 15)
     monkeypatch.setattr(kept_rejects, "KEPT_BYTES", 8_000)
     monkeypatch.setattr(kept_rejects, "KEPT", 100)
