@@ -142,12 +142,13 @@ def test_conflicts_are_kept_within_the_same_bounds(settings: Settings, monkeypat
     lines = [f"{number},P,1,2026-01-01,1.50\n" for number in range(40)]
     load(settings, (HEADER + "".join(lines)).encode())
     monkeypatch.setattr(kept_rejects, "KEPT", 15)
-    others = "".join(lines).replace(",P,", ",Q,") + "x\n" * 10  # in another currency they cannot be of the same orders
-    changed = load(settings, (HEADER + others).encode(), options={"constants": {"currency": "EUR"}})
+    # of another product and in another currency they cannot be lines of the same orders
+    others, euros = "".join(lines).replace(",P,", ",Q,"), {"constants": {"currency": "EUR"}}
+    changed = load(settings, (HEADER + others + "x\n" * 10).encode(), options=euros)
     assert (changed.rejected, changed.rejects_kept) == (50, 15)
     monkeypatch.setattr(kept_rejects, "KEPT_BYTES", 8_000)
     monkeypatch.setattr(kept_rejects, "KEPT", 100)
-    small = load(settings, (HEADER + "".join(lines).replace("1.50", "3.50")).encode())
+    small = load(settings, (HEADER + others).encode(), options=euros)
     assert small.rejected == 40
     assert small.rejects_kept_bytes <= 8_000
 
