@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
+from uuid import UUID
 
 from psycopg.rows import class_row
 
@@ -108,10 +109,10 @@ def undo_step(connection: Connection, imported: Import) -> None:
 
 def _decide(
     connection: Connection, imported: Import, streams: list[tuple[str, str]], undo: dict[str, int]
-) -> tuple[list[StreamAppend], list[object]]:
-    """What to append, and the ids of the events which that takes back; counts the streams in `undo`."""
+) -> tuple[list[StreamAppend], list[UUID]]:
+    """What to append, and the ids of the events which that takes back; counts streams, or events of sums, in `undo`."""
     appends: list[StreamAppend] = []
-    undone: list[object] = []
+    undone: list[UUID] = []
     types, ids = zip(*streams, strict=True)
     versions = {
         (aggregate_type, name): version
@@ -121,21 +122,16 @@ def _decide(
         compensation = find_compensation(aggregate_type)
         assert compensation, "asked before the first step"
         own = [event for event in events if _is_own(event, imported)]
-        if not own:  # the events of an order that another import of the same file took back
-            continue
+        size = len(own) if compensation.sums else 1
         taken = _take_back(compensation, events, own)
         if taken is None:
-            undo["kept"] += len(own) if compensation.sums else 1
+            undo["kept"] += size
             continue
-        undo["restored" if taken.restored else "removed"] += len(own) if compensation.sums else 1
+        undo["restored" if taken.restored else "removed"] += size
         undone += [event.id for event in own]
         if taken.events:
-            moment = own[0].metadata["occurred_at"]
-            appends.append(
-                StreamAppend(
-                    aggregate_type, name, versions[aggregate_type, name], [*_new_events(imported, taken, moment)]
-                )
-            )
+            new = list(_new_events(imported, taken, own[0].metadata["occurred_at"]))
+            appends.append(StreamAppend(aggregate_type, name, versions[aggregate_type, name], new))
     return appends, undone
 
 
