@@ -50,7 +50,7 @@ def measured(contest: Imports, import_id: UUID, name: str) -> Figure:
             raise RuntimeError(f"the worker ended with {process.exitcode}")
         alone, steps, peak = news.recv()
     done = import_status(contest.settings, import_id)
-    if done.state != "completed" or done.rows_read != done.loaded + done.skipped + done.rejected:
+    if done.state != done.loaded_state or done.rows_read != done.loaded + done.skipped + done.rejected + done.held:
         raise RuntimeError(f"the import ended as {done.state}: {done.error}")
     seconds = time.perf_counter() - began
     details = {

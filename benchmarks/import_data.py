@@ -190,7 +190,7 @@ class Imports:
         if known:
             raise RuntimeError("this import was known: nothing would be measured")
         done = advance_import(self.settings, created.id)
-        if done.state != "completed" or done.rows_read != self.files.rows:
+        if done.state != done.loaded_state or done.rows_read != self.files.rows:
             raise RuntimeError(f"the import ended as {done.state}: {done.error}")
         return done
 

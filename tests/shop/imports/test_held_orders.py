@@ -124,6 +124,14 @@ def test_more_or_other_lines_than_are_missing_hold_the_order_until_all_of_it_com
     assert held(connection) == []
 
 
+def test_the_same_faults_again_hold_it_still(settings: Settings, connection: psycopg.Connection) -> None:
+    first = load(settings, A1, BAD, A3)
+    assert counts(settings, load(settings, A1, BAD, A3, "\n")) == {"rejected": 1, "duplicate": 2}
+    assert orders(connection) == {}
+    assert counts(settings, load(settings, A2)) == {"loaded": 1}
+    assert counts(settings, first) == {"loaded": 2, "rejected": 1}
+
+
 def test_equal_lines_of_one_order_are_counted_each(settings: Settings, connection: psycopg.Connection) -> None:
     first = load(settings, A1, A1, BAD)
     assert counts(settings, load(settings, A1, A2)) == {"duplicate": 1, "held": 1}, "one of two equal lines"
