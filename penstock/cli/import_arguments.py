@@ -43,6 +43,7 @@ def _add_reading(parser: "argparse._ArgumentGroup") -> None:
     parser.add_argument("--format", choices=FORMATS)
     parser.add_argument("--encoding", help=", ".join(ENCODINGS))
     parser.add_argument("--delimiter", metavar="CHARACTER")
+    parser.add_argument("--sheet", metavar="NAME", help="a workbook's sheet: its name, or its number from 1")
     parser.add_argument("--no-header", action="store_true", help="the first line is a record")
 
 

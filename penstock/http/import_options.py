@@ -25,6 +25,9 @@ class ImportOptions(BaseModel):
     encoding: Annotated[str | None, Field(max_length=40)] = None
     delimiter: Annotated[str | None, Field(max_length=1)] = None
     header: bool | None = None
+    sheet: Annotated[
+        str | None, Field(max_length=100, description="A workbook's sheet: its name, or number from 1.")
+    ] = None
     reject_limit: Annotated[int | None, Field(ge=0, le=2**31 - 1, description="Stop after so many rejects.")] = None
 
     def for_imports(self, form: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What a caller may say about how a file is to be read, checked at once.
 
 Everything is optional. `mapping` is {column of the file: field, or None to leave the column out}; `constants` and
-`defaults` are {field: value} for every row and for empty values; `dates` is {field: strptime format}.
+`defaults` are {field: value} for every row and for empty values; `dates` is {field: strptime format}. `sheet` is a
+workbook's sheet by its name, or its number from 1.
 """
 
 import json
@@ -20,7 +21,7 @@ FORMATS: Final[tuple[str, ...]] = get_args(Format)
 DECIMAL_SIGNS: Final[tuple[str, ...]] = get_args(DecimalSign)
 MAPPINGS: Final = ("mapping", "constants", "defaults", "dates")
 """The options that are objects of texts; HTTP and a form take them as JSON."""
-TEXTS: Final = ("decimal", "format", "encoding", "delimiter")
+TEXTS: Final = ("decimal", "format", "encoding", "delimiter", "sheet")
 _ALIASES = {
     "cp1252": "windows-1252",
     "utf8": "utf-8",
@@ -44,6 +45,7 @@ class Options:
     encoding: str | None = None
     delimiter: str | None = None
     header: bool = True
+    sheet: str | None = None
 
     @classmethod
     def read(cls, given: Mapping[str, Any] | None) -> "Options":
@@ -63,6 +65,8 @@ class Options:
         delimiter = given.get("delimiter")
         if delimiter is not None and not _is_delimiter(delimiter):
             raise InvalidInput("one ASCII character, no letter, digit, quote, sign or backslash", field="delimiter")
+        if not _is_sheet(given.get("sheet")):
+            raise InvalidInput("the name of a sheet, or its number from 1", field="sheet")
         if not isinstance(given.get("header", True), bool):
             raise InvalidInput("true or false", field="header")
         return cls(**given)
@@ -78,6 +82,10 @@ class Options:
 
 def _is_delimiter(value: object) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"[\t -~]", value) and not re.match(r'[\w"\\.+-]', value))
+
+
+def _is_sheet(value: object) -> bool:
+    return value is None or (isinstance(value, str) and 0 < len(value) <= 100 and "\x00" not in value)
 
 
 def _check_texts(name: str, value: object, *, nullable: bool) -> None:

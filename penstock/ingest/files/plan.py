@@ -114,6 +114,8 @@ class Plan:
             "format": self.dialect.format,
             "encoding": self.dialect.encoding,
             "gzip": self.dialect.compressed,
+            "container": self.dialect.container,
+            "sheet": self.dialect.sheet,
             "delimiter": self.dialect.delimiter if self.is_table else None,
             "mapping": dict(pairs),
             "constants": dict(self.constants),

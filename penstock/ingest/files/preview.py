@@ -14,6 +14,7 @@ from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
+from penstock.ingest.files.parse.contents import contents
 from penstock.ingest.files.parse.dates import infer_date_formats
 from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_batches
@@ -49,7 +50,7 @@ def dry_run(
     A table's own constraints are not tried. Raises `InvalidInput` where an import would end as failed.
     """
     checked = Options.read(options)
-    with _opened(source) as file:
+    with _opened(source) as sent, contents(sent, checked.sheet) as file:
         plan = infer_date_formats(file, make_plan(find_target(target), sniff(file, checked), checked))
         with pool.connection(settings) as connection, connection.transaction(force_rollback=True):
             look = _look_at_table if plan.is_direct else _look_at_events

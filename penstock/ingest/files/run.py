@@ -22,6 +22,7 @@ from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
+from penstock.ingest.files.opened import open_contents
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dates import infer_date_formats
 from penstock.ingest.files.parse.dialect import sniff
@@ -29,7 +30,7 @@ from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.stream import Meter
 from penstock.ingest.files.plan import make_plan
 from penstock.ingest.files.rejects import fill_contents
-from penstock.ingest.files.storage.stored_files import drop_incoming, open_file, store_incoming
+from penstock.ingest.files.storage.stored_files import drop_incoming, store_incoming
 from penstock.ingest.files.target import EventMapping, find_target
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
@@ -129,7 +130,7 @@ class _Runner:
         if imported.is_upload:
             self.take_upload(connection, imported)
             return
-        with open_file(self.settings, imported.content_sha256) as file:
+        with open_contents(self.settings, imported) as file:
             options = Options.read(imported.options)
             dialect = sniff(file, options)
             plan = infer_date_formats(file, make_plan(find_target(imported.target), dialect, options))
@@ -158,7 +159,7 @@ class _Runner:
         drop_incoming(self.settings, imported.id)
 
     def load(self, connection: Connection, imported: Import) -> None:
-        with open_file(self.settings, imported.content_sha256) as file:
+        with open_contents(self.settings, imported) as file:
             if self._is_lost(connection, imported):
                 with connection.transaction():
                     ledger.start_over(connection, imported.id)
@@ -301,7 +302,7 @@ class _Runner:
         assert progress["formed"] == imported.staged, f"{progress} of {imported.staged} staged rows"
         staging.drop(connection)
         if progress["conflicts"]:
-            with open_file(self.settings, imported.content_sha256) as file:
+            with open_contents(self.settings, imported) as file:
                 fill_contents(connection, imported.id, file)
         ledger.finish_import(connection, imported.id, "completed")
 

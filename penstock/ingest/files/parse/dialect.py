@@ -1,5 +1,7 @@
 """What dialect a file is in: compression, encoding, format, delimiter, line ending, header.
 
+Of a workbook, an archive or a Parquet file it is that of its `contents`.
+
 Looks at the first 256 KiB only. What was declared is taken; the rest is found out or, where it cannot be, refused
 with the reason. Never guesses between encodings: without a mark it is UTF-8, and bytes that are not are refused line
 by line.
@@ -8,11 +10,13 @@ by line.
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
+from penstock.ingest.files.parse.cell_text import LINE_END
+from penstock.ingest.files.parse.contents import Contents
 from penstock.ingest.files.parse.stream import BadFile, blocks, byte_order_mark, decompressed_head, is_compressed
 
 HEAD = 256 << 10
@@ -20,11 +24,11 @@ MAX_COLUMNS = 1000
 DELIMITERS = (",", ";", "\t", "|")
 
 _FOREIGN = {
-    b"PK\x03\x04": "a zip archive (or a spreadsheet): unpack it, or save the sheet as CSV",
+    b"PK\x03\x04": "a zip archive (or a spreadsheet) within another: unpack one of them",
     b"%PDF": "a PDF",
-    b"PAR1": "a Parquet file",
+    b"PAR1": "a Parquet file within an archive: send it as it is",
     b"SQLite format 3": "an SQLite database",
-    b"\xd0\xcf\x11\xe0": "an old Office document: save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Office document, or one with a password: save the sheet as .xlsx or CSV",
     b"BZh": "a bzip2 file: unpack it, or use gzip",
     b"\xfd7zXZ": "an xz file: unpack it, or use gzip",
     b"\x28\xb5\x2f\xfd": "a zstd file: unpack it, or use gzip",
@@ -45,10 +49,21 @@ class Dialect:
     header: tuple[str, ...] = ()
     body: int = 0
     first_line: int = 1
+    container: str | None = None
+    sheet: str | None = None
 
 
 def sniff(file: BinaryIO, options: Options) -> Dialect:
     """Find out the dialect or raise `BadFile`."""
+    if not isinstance(file, Contents):
+        return _sniffed(file, options, None)
+    if file.is_rows:
+        options = replace(options, format="csv", encoding="utf-8", delimiter=",")
+    dialect = _sniffed(file, options, LINE_END if file.is_rows else None)
+    return replace(dialect, container=file.container, sheet=file.sheet)
+
+
+def _sniffed(file: BinaryIO, options: Options, line_end: str | None) -> Dialect:
     file.seek(0)
     head = file.read(HEAD)
     compressed = is_compressed(head)
@@ -63,7 +78,7 @@ def sniff(file: BinaryIO, options: Options) -> Dialect:
     format_ = options.format or _format(text_head)
     if format_ in {"json", "jsonl"}:
         return Dialect(compressed, encoding, bom, format_)
-    return _table(text_head, compressed, encoding, bom, format_, options)
+    return _table(text_head, compressed, encoding, bom, format_, options, line_end or _line_end(text_head))
 
 
 def _first(content: object) -> list[bytes]:
@@ -108,8 +123,9 @@ def _format(head: bytes) -> str:
     return "csv"
 
 
-def _table(head: bytes, compressed: bool, encoding: str, bom: int, format_: str, options: Options) -> Dialect:
-    line_end = _line_end(head)
+def _table(
+    head: bytes, compressed: bool, encoding: str, bom: int, format_: str, options: Options, line_end: str
+) -> Dialect:
     delimiter = options.delimiter or ("\t" if format_ == "tsv" else _delimiter(head, line_end))
     line, size, lines = _header_line(head, line_end)
     names = _split_names(line, delimiter)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from penstock.ingest.files.parse.cell_text import ERROR_MARK, sheet_error
 from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.types import BLANKS, InvalidValue
 from penstock.ingest.files.plan import Column, Plan
@@ -114,7 +115,8 @@ class RecordParser:
 
     @staticmethod
     def _reject(suspect: SuspectRecord, data: bytes, reason: str, field: str | None = None) -> RejectedRecord:
-        return RejectedRecord(suspect.line, suspect.offset, field, reason, data[:KEPT])
+        content = data[:KEPT].replace(ERROR_MARK.encode(), b"")
+        return RejectedRecord(suspect.line, suspect.offset, field, reason, content)
 
 
 class _FieldRefused(InvalidValue):
@@ -127,6 +129,10 @@ def _read(column: Column, cell: str | None) -> str | None:
     if cell is None or not cell.strip(BLANKS):
         if column.required:
             raise _FieldRefused(column.field or column.name, "missing")
+        return None
+    if cell.startswith(ERROR_MARK):
+        if column.field:
+            raise _FieldRefused(column.field, f"the cell holds the error {sheet_error(cell)}")
         return None
     try:
         return column.field_type.read(cell)

@@ -26,6 +26,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "encoding": (["--encoding", "latin-1"], "latin-1"),
     "delimiter": (["--delimiter", ";"], ";"),
     "header": (["--no-header"], False),
+    "sheet": (["--sheet", "Orders 2024"], "Orders 2024"),
 }
 
 
