@@ -25,10 +25,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only look: mapping, types, counts, the first 20 rows")
     parser.add_argument("--reject-limit", type=_count, metavar="N", help="stop after so many rejected lines")
     parser.add_argument("--rejects", metavar="FILE", help="write rejected lines there, with number and reason")
-    _add_reading(parser.add_argument_group("how the file is read, where that is not found out"))
+    add_reading(parser.add_argument_group("how the file is read, where that is not found out"))
 
 
-def _add_reading(parser: "argparse._ArgumentGroup") -> None:
+def add_reading(parser: "argparse._ArgumentGroup") -> None:
     def add_pairs(name: str, metavar: str, text: str) -> None:
         parser.add_argument(f"--{name}", action="append", default=[], type=_pair, metavar=metavar, help=text)
 
@@ -44,6 +44,9 @@ def _add_reading(parser: "argparse._ArgumentGroup") -> None:
     parser.add_argument("--encoding", help=", ".join(ENCODINGS))
     parser.add_argument("--delimiter", metavar="CHARACTER")
     parser.add_argument("--sheet", metavar="NAME", help="a workbook's sheet: its name, or its number from 1")
+    parser.add_argument(
+        "--no-remember", action="store_true", help="neither use a remembered mapping nor remember this one"
+    )
     parser.add_argument("--no-header", action="store_true", help="the first line is a record")
 
 
@@ -71,7 +74,8 @@ def reading_options(options: argparse.Namespace) -> dict[str, Any]:
         **{name: getattr(options, name) for name in TEXTS},
     }
     said = {name: value for name, value in said.items() if value}
-    return {**said, "header": False} if options.no_header else said
+    said |= {"header": False} if options.no_header else {}
+    return {**said, "remember": False} if options.no_remember else said
 
 
 def _mapped(text: str) -> tuple[str, str | None]:

@@ -25,6 +25,10 @@ class ImportOptions(BaseModel):
     encoding: Annotated[str | None, Field(max_length=40)] = None
     delimiter: Annotated[str | None, Field(max_length=1)] = None
     header: bool | None = None
+    remember: Annotated[
+        bool | None,
+        Field(description="False: use no remembered mapping, and remember none. By default, options are remembered."),
+    ] = None
     sheet: Annotated[
         str | None, Field(max_length=100, description="A workbook's sheet: its name, or number from 1.")
     ] = None
@@ -32,6 +36,6 @@ class ImportOptions(BaseModel):
 
     def for_imports(self, form: Mapping[str, str] | None = None) -> dict[str, Any]:
         """As `imports` wants them; what a form says counts before what the address says."""
-        said = self.model_dump(include={*MAPPINGS, *TEXTS, "header"}, exclude_none=True)
+        said = self.model_dump(include={*MAPPINGS, *TEXTS, "header", "remember"}, exclude_none=True)
         said |= form or {}
         return said | {name: json_codec.loads(said[name], field=name) for name in MAPPINGS if name in said}

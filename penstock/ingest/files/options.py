@@ -2,7 +2,8 @@
 
 Everything is optional. `mapping` is {column of the file: field, or None to leave the column out}; `constants` and
 `defaults` are {field: value} for every row and for empty values; `dates` is {field: strptime format}. `sheet` is a
-workbook's sheet by its name, or its number from 1.
+workbook's sheet by its name, or its number from 1; without
+`remember` neither is a remembered mapping used nor are these options remembered.
 """
 
 import json
@@ -46,6 +47,7 @@ class Options:
     delimiter: str | None = None
     header: bool = True
     sheet: str | None = None
+    remember: bool = True
 
     @classmethod
     def read(cls, given: Mapping[str, Any] | None) -> "Options":
@@ -67,8 +69,9 @@ class Options:
             raise InvalidInput("one ASCII character, no letter, digit, quote, sign or backslash", field="delimiter")
         if not _is_sheet(given.get("sheet")):
             raise InvalidInput("the name of a sheet, or its number from 1", field="sheet")
-        if not isinstance(given.get("header", True), bool):
-            raise InvalidInput("true or false", field="header")
+        for name in ("header", "remember"):
+            if not isinstance(given.get(name, True), bool):
+                raise InvalidInput("true or false", field=name)
         return cls(**given)
 
     def as_json(self) -> dict[str, Any]:

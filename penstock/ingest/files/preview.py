@@ -16,10 +16,10 @@ from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.contents import contents
 from penstock.ingest.files.parse.dates import infer_date_formats
-from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.slow_path import RejectedRecord
 from penstock.ingest.files.plan import Plan, make_plan
+from penstock.ingest.files.reading import choose_reading
 from penstock.ingest.files.rejects import escape_formula
 from penstock.ingest.files.target import EventMapping, find_target
 from penstock.postgres import pool
@@ -51,14 +51,17 @@ def dry_run(
     """
     checked = Options.read(options)
     with _opened(source) as sent, contents(sent, checked.sheet) as file:
-        plan = infer_date_formats(file, make_plan(find_target(target), sniff(file, checked), checked))
+        with pool.connection(settings) as connection:
+            reading = choose_reading(connection, target, file, checked)
+        with reading.explained():
+            plan = infer_date_formats(file, make_plan(find_target(target), reading.dialect, reading.options))
         with pool.connection(settings) as connection, connection.transaction(force_rollback=True):
             look = _look_at_table if plan.is_direct else _look_at_events
             counts, outcome = look(connection, settings, plan, file)
     return {
         "dry_run": True,
         "target": target,
-        "plan": plan.described(),
+        "plan": {**plan.described(), "remembered": reading.mapping_id},
         "read": counts.read,
         "rejected": counts.rejected,
         **outcome,

@@ -26,6 +26,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "encoding": (["--encoding", "latin-1"], "latin-1"),
     "delimiter": (["--delimiter", ";"], ";"),
     "header": (["--no-header"], False),
+    "remember": (["--no-remember"], False),
     "sheet": (["--sheet", "Orders 2024"], "Orders 2024"),
 }
 
@@ -36,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def test_every_option_is_an_object_a_text_or_the_header() -> None:
-    assert {*MAPPINGS, *TEXTS, "header"} == NAMES
+def test_every_option_is_an_object_a_text_or_a_truth_value() -> None:
+    assert {*MAPPINGS, *TEXTS, "header", "remember"} == NAMES
 
 
 def test_http_has_every_option_and_no_other() -> None:
