@@ -65,12 +65,15 @@ class Contents:
         return data
 
     def _next(self) -> bytes:
+        """The next block that holds anything; an empty one at the end and at a fault, which is kept."""
         assert self._blocks is not None
         try:
-            return next((block for block in self._blocks if block), b"")
+            for block in self._blocks:
+                if block:
+                    return block
         except BadFile as fault:
             self._fault = fault
-            return b""
+        return b""
 
 
 @contextmanager
@@ -134,9 +137,9 @@ def _of_workbook(archive: Archive, container: str, wanted: str | None) -> Conten
 
     def make(meter: Meter) -> Iterator[bytes]:
         written = 0
-        for line in csv_text(workbook, sheet, meter):
-            written += len(line.lstrip(b"\r"))  # blank rows above a far one are cheap
+        for text in csv_text(workbook, sheet, meter):
+            written += len(text) - text.count(b"\r")  # blank rows above a far one are cheap
             check_ratio(written, size, "a workbook")
-            yield line
+            yield text
 
     return Contents(container, make, sheet.name, is_rows=True)

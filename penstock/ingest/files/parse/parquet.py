@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
 from penstock.errors import InvalidInput
-from penstock.ingest.files.parse.cell_text import LINE_END, csv_line, number_text
+from penstock.ingest.files.parse.cell_text import ERROR_MARK, LINE_END, csv_line, number_text
 from penstock.ingest.files.parse.stream import BadFile, Meter, check_ratio
 
 MARK: Final = b"PAR1"
@@ -89,6 +89,8 @@ def _texts(arrow: Any, column: Any) -> Any:
         texts = _moments(arrow, column)
     elif types.is_floating(type_) or types.is_nested(type_) or types.is_duration(type_):
         texts = arrow.array([_written(value) for value in column.to_pylist()], arrow.string())
+    elif types.is_binary(type_) or types.is_large_binary(type_) or types.is_fixed_size_binary(type_):
+        texts = arrow.array([_decoded(value) for value in column.to_pylist()], arrow.string())
     else:
         texts = column.cast(arrow.string())
     return arrow.compute.fill_null(texts, "")
@@ -109,6 +111,13 @@ def _written(value: Any) -> str | None:
     if isinstance(value, float):
         return number_text(value)
     return value if value is None or isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return f"{ERROR_MARK}bytes that are not UTF-8"
 
 
 def _quoted(compute: Any, texts: Any) -> Any:

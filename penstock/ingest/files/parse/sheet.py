@@ -19,6 +19,7 @@ MAX_CELLS: Final = 1000
 """Of a row. What is beyond counts as one cell more, so that the row is refused."""
 WIDTH_ROWS: Final = 100
 """As wide as the widest of the first rows is the table: a row leaves out the empty cells at its end."""
+AT_ONCE: Final = 64 << 10
 _LETTERS: Final = re.compile("[A-Z]{1,3}")
 _WHOLE: Final = re.compile(r"-?[0-9]{1,400}", re.ASCII)
 
@@ -43,16 +44,25 @@ def choose_sheet(workbook: Workbook, wanted: str | None) -> Sheet:
 
 
 def csv_text(workbook: Workbook, sheet: Sheet, meter: Meter) -> Iterator[bytes]:
-    """Yield the sheet as CSV: row n is line n."""
+    """Yield the sheet as CSV, some rows at a time: row n is line n."""
     rows = sheet_rows(workbook, sheet, meter)
     first = list(islice(rows, WIDTH_ROWS))
     width = max((len(cells) for _, cells in first), default=0)
-    line = 1
+    line, parts, size = 1, [], 0
     for number, cells in chain(first, rows):
-        blank = csv_line(()) * (number - line)
-        padded = cells if len(cells) >= width else [*cells, *[""] * (width - len(cells))]
-        yield (blank + csv_line(padded)).encode("utf-8", "surrogatepass")
+        if number > line:
+            parts.append(csv_line(()) * (number - line))
+        parts.append(csv_line(cells if len(cells) >= width else [*cells, *[""] * (width - len(cells))]))
         line = number + 1
+        size += len(parts[-1])
+        if size >= AT_ONCE:
+            yield _encoded(parts)
+            parts, size = [], 0
+    yield _encoded(parts)
+
+
+def _encoded(parts: Sequence[str]) -> bytes:
+    return "".join(parts).encode("utf-8", "surrogatepass")
 
 
 def sheet_rows(workbook: Workbook, sheet: Sheet, meter: Meter | None = None) -> Iterator[tuple[int, Sequence[str]]]:

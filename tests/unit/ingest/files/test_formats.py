@@ -234,6 +234,9 @@ def test_an_error_cell_is_a_reject_where_the_column_is_wanted() -> None:
     (reject,) = [batch.reject for batch in planned(content)[1] if batch.reject and batch.reject.line == 3]
     assert reject.content == b"b,2,,,#N/A"
     assert [row[0] for row in rows(content, mapping={"note": None})] == ["a", "b", "d"]
+    blob = parquet_file([["id", "n", "note"], ["a", 1, b"ab"], ["b", 2, b"\xff"]])
+    assert rejects(blob) == [(3, "note", "the cell holds the error bytes that are not UTF-8")]
+    assert len(rows(blob, mapping={"note": None})) == 2
     nothing = parquet_file([["id", "n", "note"], ["a", 1, 1.5], ["b", 2, float("nan")]])
     assert rejects(nothing) == [(3, "note", "the cell holds the error not a number")]
 
