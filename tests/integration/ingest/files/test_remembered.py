@@ -106,6 +106,8 @@ def test_another_header_is_not_known(settings: Settings, racks: psycopg.Connecti
 
 def test_only_what_completes_is_remembered(settings: Settings, racks: psycopg.Connection) -> None:
     assert load(settings, "Nr.;Tall\na;1\n", mapping={"Nr.": "id"}).state == "failed"
+    bad, _ = create_import(settings, "racks", b"Nr.;Tall;built_at\na;x;1/2/2026\n", options=MAPPED, reject_limit=0)
+    assert advance_import(settings, bad.id).state == "aborted"
     assert load(settings, "id;height\na;1\n", sheet="2").state == "completed"
     assert load(settings, "id;height\nb;1\n").state == "completed"
     assert load(settings, "c;1\n", header=False, mapping={"1": "id", "2": "height"}).state == "completed"
