@@ -47,10 +47,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="of a larger share of rejected lines the exit code is 3 (%(default)s)",
     )
     parser.add_argument("--rejects", metavar="FILE", help="write the lines left out there, with number and reason")
-    _add_reading(parser.add_argument_group("how the file is read, where that is not found out"))
+    add_reading(parser.add_argument_group("how the file is read, where that is not found out"))
 
 
-def _add_reading(parser: "argparse._ArgumentGroup") -> None:
+def add_reading(parser: "argparse._ArgumentGroup") -> None:
     def add_pairs(name: str, metavar: str, text: str) -> None:
         parser.add_argument(f"--{name}", action="append", default=[], type=_pair, metavar=metavar, help=text)
 
@@ -74,6 +74,10 @@ def _add_reading(parser: "argparse._ArgumentGroup") -> None:
     parser.add_argument("--escape", choices=ESCAPES, help="whether a backslash takes what follows")
     parser.add_argument("--skip-rows", type=_count, metavar="N", help="so many lines come before the header")
     parser.add_argument("--header", type=_list, metavar="JSON", help="the columns' names, which the file does not have")
+    parser.add_argument("--sheet", metavar="NAME", help="a workbook's sheet: its name, or its number from 1")
+    parser.add_argument(
+        "--no-remember", action="store_true", help="neither use a remembered mapping nor remember this one"
+    )
     parser.add_argument("--no-header", action="store_true", help="the first line is a record")
     parser.add_argument("--options", type=_file, default={}, metavar="FILE", help="all of these as one JSON object")
 
@@ -110,6 +114,7 @@ def reading_options(options: argparse.Namespace) -> dict[str, Any]:
     }
     # an empty text or object says nothing; the number 0 and false do
     said = {name: value for name, value in said.items() if value or value is False or value == 0}
+    said |= {"remember": False} if options.no_remember else {}
     merged = {name: {**given[name], **said[name]} for name in OBJECTS if _are_objects(given.get(name), said.get(name))}
     return {**given, **said, **merged}
 

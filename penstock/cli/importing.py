@@ -173,7 +173,8 @@ def _print_look(found: Mapping[str, Any]) -> None:
     print(f"dry run, nothing is written: {found['read']:,} {lines} {found['loaded']:,} would be loaded,", end=" ")
     left_out = ", ".join(f"{found[name]:,} {name}" for name in ("skipped", "rejected", "held"))
     print(f"{left_out}, {found['duplicate']:,} are known already")
-    said = [plan["format"], plan["encoding"], "gzip" if plan["gzip"] else "", _delimiter(plan["delimiter"])]
+    said_of = ["gzip" if plan["gzip"] else "", plan["container"], f"sheet {plan['sheet']!r}" if plan["sheet"] else ""]
+    said = [plan["format"], plan["encoding"], *said_of, _delimiter(plan["delimiter"])]
     print(f"read as {', '.join(part for part in said if part)}\n")
     fields = [
         {"column": column, "field": field or "(left out)", "type": plan["types"].get(field, "")}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import psycopg
 
-from penstock.cli import append, compute, import_arguments, importing, operations, setup, up
+from penstock.cli import append, compute, import_arguments, importing, mappings, operations, setup, up
 from penstock.cli.arguments import AddCommands, Commands, add_command, add_json
 from penstock.errors import PenstockError
 from penstock.postgres.pool import close_pools
@@ -78,6 +78,7 @@ def _facts(commands: Commands) -> None:
     import_arguments.add(importing_parser)
     importing_parser.set_defaults(check=import_arguments.check)
     add_json(importing_parser)
+    mappings.add_commands(commands)
     appending = add_command(commands, "append", append.append_event, "append one event to a stream")
     appending.add_argument("aggregate_type")
     appending.add_argument("aggregate_id")

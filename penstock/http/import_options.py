@@ -82,6 +82,13 @@ class ImportOptions(BaseModel):
             examples=['["id","name"]'],
         ),
     ] = None
+    remember: Annotated[
+        bool | None,
+        Field(description="False: use no remembered mapping, and remember none. By default, options are remembered."),
+    ] = None
+    sheet: Annotated[
+        str | None, Field(max_length=100, description="A workbook's sheet: its name, or number from 1.")
+    ] = None
     reject_limit: Annotated[int | None, Field(ge=0, le=2**31 - 1, description="Stop after so many rejects.")] = None
     reject_share: Annotated[
         float, Field(ge=0, le=1, description="Of a larger share of faults it ends as `completed_with_rejects`.")

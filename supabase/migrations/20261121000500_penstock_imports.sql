@@ -18,6 +18,8 @@ create table raw.imports (
   size_bytes bigint not null,
   options jsonb not null default '{}',
   fingerprint text not null,
+  header_key text,
+  mapping_id uuid,
   plan jsonb,
   state text not null default 'waiting',
   error text,
@@ -47,6 +49,7 @@ create table raw.imports (
   updated_at timestamptz not null default clock_timestamp(),
   finished_at timestamptz,
   constraint imports_pkey primary key (id),
+  constraint imports_mapping_id_fkey foreign key (mapping_id) references raw.import_mappings (id) on delete set null,
   constraint imports_state_check
     check (state in (
       'uploading', 'waiting', 'loading', 'forming', 'appending', 'completed', 'completed_with_rejects', 'failed', 'aborted',
@@ -58,14 +61,17 @@ create table raw.imports (
 create unique index imports_fingerprint_idx on raw.imports (target, fingerprint)
   where state not in ('failed', 'aborted', 'undone');
 create index imports_created_at_idx on raw.imports (created_at desc, id);
+create index imports_mapping_id_idx on raw.imports (mapping_id) where mapping_id is not null;
 comment on table raw.imports is 'One row for each imported file: how it is read, how far it is, and the counts of its rows.';
 comment on column raw.imports.id is 'The import''s id, as in commands and addresses.';
 comment on column raw.imports.target is 'What its rows become: a target that a domain declares.';
 comment on column raw.imports.source_name is 'Name of the file, as it was given.';
 comment on column raw.imports.content_sha256 is 'Where the content is stored; of an upload not yet read a placeholder that is not a hash.';
 comment on column raw.imports.size_bytes is 'Size of the file as it was given, compressed or not.';
-comment on column raw.imports.options is 'How the caller asked for the file to be read.';
+comment on column raw.imports.options is 'How the caller asked for the file to be read, or how a remembered mapping says.';
 comment on column raw.imports.fingerprint is 'Of the content and of how it is read: the same again adds nothing.';
+comment on column raw.imports.header_key is 'Hash of its header''s folded names, under which its options are remembered; null where they are not.';
+comment on column raw.imports.mapping_id is 'The remembered mapping whose options it is read with: raw.import_mappings.id; null if none.';
 comment on column raw.imports.plan is 'How it is read: dialect, columns and types, as found in its first rows; null before.';
 comment on column raw.imports.state is
   'How far it is; completed, completed_with_rejects, failed, aborted and undone are final; one that is undoing is undone by the next call of undo.';

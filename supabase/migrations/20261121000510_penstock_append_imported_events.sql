@@ -308,8 +308,8 @@ as $$
 begin
   execute format(
     'select
-       coalesce(sum(f.lines - f.known) filter (where f.outcome in (''new'', ''loaded'', ''amended'')), 0),
-       coalesce(sum(case f.outcome when ''duplicate'' then f.lines else f.known end), 0),
+       coalesce(sum(f.lines - least(f.known, f.lines)) filter (where f.outcome in (''new'', ''loaded'', ''amended'')), 0),
+       coalesce(sum(case f.outcome when ''duplicate'' then f.lines else least(f.known, f.lines) end), 0),
        coalesce(sum(f.lines) filter (where f.outcome = ''conflict''), 0),
        count(*) filter (where f.outcome in (''new'', ''loaded'', ''amended'')),
        coalesce(sum(1 + cardinality(f.more)) filter (where f.outcome in (''new'', ''loaded'', ''amended'')), 0)

@@ -26,7 +26,7 @@ from penstock.relay.event_names import IMPORT_LOADED, IMPORT_REQUESTED
 routes = router()
 
 _MAX_FIELDS: Final = 20
-_DRY_RUNS_AT_ONCE: Final = 4
+LOOKS_AT_ONCE: Final = 4
 """Each reads a whole file before it answers; other requests need threads, too."""
 _UNDO_SECONDS: Final = 20.0
 
@@ -116,7 +116,7 @@ class _Sent:
     options: Mapping[str, str]
 
 
-_FILE: Final = {
+FILE_BODY: Final = {
     "requestBody": {
         "required": True,
         "description": "The file itself, or a form with the file as `file`.",
@@ -125,6 +125,11 @@ _FILE: Final = {
             "application/json": {"schema": {}},
             "application/x-ndjson": {"schema": {"type": "string"}},
             "application/gzip": {"schema": {"type": "string", "format": "binary"}},
+            "application/zip": {"schema": {"type": "string", "format": "binary"}},
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {
+                "schema": {"type": "string", "format": "binary"}
+            },
+            "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
@@ -142,17 +147,18 @@ ImportId = Annotated[UUID, Path(description="As answered when the file came in."
     "/v1/imports/{target}",
     status_code=202,
     responses={202: {"model": ImportAccepted}, 200: {"model": DryRunOut, "description": "What `dry_run` found"}},
-    openapi_extra={**requires("write"), **_FILE},
+    openapi_extra={**requires("write"), **FILE_BODY},
 )
 async def import_file(request: Request, target: Name, asked: Annotated[FileOptions, Query()]) -> Json:
     """Take a file. It is stored before this answers and worked on after; `status_url` shows its progress.
 
-    Format, encoding and delimiter are found out unless they are given. The same file again adds nothing.
+    Format, encoding and delimiter are found out unless they are given; without options, a file is read as the last
+    one with its header that was given some. The same file again adds nothing.
     """
-    sent = await _read_file(request)
+    sent = await sent_file(request)
     if asked.dry_run:
         look = partial(_look, request, target, asked, sent)
-        return await to_thread.run_sync(look, limiter=limiter(request, "dry_runs", _DRY_RUNS_AT_ONCE))
+        return await to_thread.run_sync(look, limiter=limiter(request, "looks", LOOKS_AT_ONCE))
     imported, duplicate = await to_thread.run_sync(partial(_take, request, target, asked, sent))
     status_url = f"/v1/imports/{imported.id}"
     answer = Json({"import_id": str(imported.id), "status_url": status_url, "duplicate": duplicate}, 202)
@@ -232,7 +238,7 @@ def _take(request: Request, target: str, asked: FileOptions, sent: _Sent) -> tup
     )
 
 
-async def _read_file(request: Request) -> _Sent:
+async def sent_file(request: Request) -> _Sent:
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return _checked(_Sent(None, await request.body(), {}))
     async with request.form(max_files=1, max_fields=_MAX_FIELDS) as form:

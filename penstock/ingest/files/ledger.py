@@ -14,6 +14,7 @@ from penstock.errors import Conflict, NotFound
 from penstock.ingest.files.load.batches import LoadBatch
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.plan import Plan
+from penstock.ingest.files.remembered import NOT_REMEMBERED, remember
 from penstock.ingest.files.storage.stored_files import StoredFile
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
@@ -23,9 +24,9 @@ FINAL_STATES = frozenset({"completed", "completed_with_rejects", "failed", "abor
 LOADED_STATES = frozenset({"completed", "completed_with_rejects"})
 """The file was read to its end."""
 
-_COLUMNS = """id, target, source_name, content_sha256, size_bytes, options, plan, state, error, offset_bytes,
-  source_bytes, next_line, rows_read, loaded, skipped, rejected, held, duplicate, pending, updated, staged,
-  rejects_kept, skips_kept, rejects_kept_bytes, attempts, progress, result, reject_limit, reject_share, actor,
+_COLUMNS = """id, target, mapping_id, source_name, content_sha256, size_bytes, options, plan, state, error,
+  offset_bytes, source_bytes, next_line, rows_read, loaded, skipped, rejected, held, duplicate, pending, updated,
+  staged, rejects_kept, skips_kept, rejects_kept_bytes, attempts, progress, result, reject_limit, reject_share, actor,
   created_at, updated_at, finished_at"""
 
 
@@ -35,6 +36,7 @@ class Import:
 
     id: UUID
     target: str
+    mapping_id: UUID | None
     source_name: str
     content_sha256: str
     size_bytes: int
@@ -83,6 +85,13 @@ class Import:
         return self.content_sha256.startswith("upload ")
 
     @property
+    def options_given(self) -> Mapping[str, Any]:
+        """What the caller has said: of options that are from a remembered mapping, the others."""
+        if self.mapping_id is None:
+            return self.options
+        return {name: value for name, value in self.options.items() if name in NOT_REMEMBERED}
+
+    @property
     def read_plan(self) -> Plan:
         assert self.plan is not None, "planned before the first batch"
         return Plan.from_json(self.plan)
@@ -116,7 +125,7 @@ class Import:
             "updated": self.updated,
             "storing": self.storing,
             "result": dict(self.result),
-            "plan": self.read_plan.described() if self.plan else None,
+            "plan": {**self.read_plan.described(), "remembered": self.mapping_id} if self.plan else None,
             "content_sha256": self.content_sha256,
             "created_at": self.created_at,
             "updated_at": self.updated_at,
@@ -249,6 +258,8 @@ def finish_import(connection: Connection, import_id: UUID, state: str, **changes
     connection.execute("select penstock.end_held_lines(%s)", (import_id,))
     update_import(connection, import_id, state=state, **changes)
     connection.execute("update raw.imports set finished_at = clock_timestamp() where id = %s", (import_id,))
+    if state == "completed":
+        remember(connection, import_id)
 
 
 def start_over(connection: Connection, import_id: UUID) -> None:

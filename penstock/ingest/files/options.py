@@ -4,6 +4,8 @@ Everything is optional. `mapping` is {column of the file: field, or None to leav
 {field: source} (`parse/sources.py`), of which `mapping` is the short form; `rows` are filters (`parse/filters.py`);
 `constants` and `defaults` are {field: value} for every row and for empty values; `dates` is {field: format, or a list
 of formats to be tried in this order}; `header` is false without one, or the names that the file does not give.
+`sheet` is a workbook's sheet by its name, or its number from 1; without `remember` neither is a remembered mapping used
+nor are these options remembered.
 """
 
 import json
@@ -33,7 +35,7 @@ MAPPINGS: Final = ("mapping", "constants", "defaults")
 """The options that are objects of texts."""
 STRUCTURES: Final = (*MAPPINGS, "dates", "fields", "rows")
 """The options that are objects or lists; HTTP and a form take them as JSON."""
-TEXTS: Final = ("decimal", "format", "encoding", "delimiter", "quote", "escape", "zone")
+TEXTS: Final = ("decimal", "format", "encoding", "delimiter", "quote", "escape", "zone", "sheet")
 REJECT_SHARE: Final = 0.01
 """Of a larger share of rejected and held lines an import ends as `completed_with_rejects`."""
 MAX_SKIPPED: Final = 1000
@@ -68,6 +70,8 @@ class Options:
     zone: str | None = None
     skip_rows: int | None = None
     header: bool | Sequence[str] = True
+    sheet: str | None = None
+    remember: bool = True
 
     @classmethod
     def read(cls, given: Mapping[str, Any] | None) -> "Options":
@@ -95,6 +99,10 @@ class Options:
         _check_lines(given.get("skip_rows"))
         if not isinstance(given.get("header", True), bool):
             check_texts("header", given["header"], MAX_NAMES)
+        if not _is_sheet(given.get("sheet")):
+            raise InvalidInput("the name of a sheet, or its number from 1", field="sheet")
+        if not isinstance(given.get("remember", True), bool):
+            raise InvalidInput("true or false", field="remember")
         return cls(**given)
 
     def as_json(self) -> dict[str, Any]:
@@ -115,6 +123,10 @@ def check_reject_bounds(limit: int | None, share: float) -> None:
 
 def _is_delimiter(value: object) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"[\t -~]", value) and not re.match(r'[\w"\\.+-]', value))
+
+
+def _is_sheet(value: object) -> bool:
+    return value is None or (isinstance(value, str) and 0 < len(value) <= 100 and "\x00" not in value)
 
 
 def _check_texts(name: str, value: object, *, nullable: bool) -> None:

@@ -170,6 +170,8 @@ class Plan:
             "format": self.dialect.format,
             "encoding": self.dialect.encoding,
             "gzip": self.dialect.compressed,
+            "container": self.dialect.container,
+            "sheet": self.dialect.sheet,
             "delimiter": self.dialect.delimiter if is_csv else None,
             "quote": (self.dialect.quote or "none") if is_csv else None,
             "escape": "backslash" if self.dialect.escape else None,

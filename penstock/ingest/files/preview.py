@@ -21,13 +21,14 @@ from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.batch import ParsedBatch
+from penstock.ingest.files.parse.contents import contents
 from penstock.ingest.files.parse.dates import infer_date_formats
-from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.slow_path import RejectedRecord
 from penstock.ingest.files.parse.stream import BLOCK
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.planning import make_plan
+from penstock.ingest.files.reading import choose_reading
 from penstock.ingest.files.rejects import escape_formula
 from penstock.ingest.files.target import EventMapping, find_target
 from penstock.postgres import pool
@@ -70,23 +71,26 @@ def dry_run(
     tried. Raises `InvalidInput` where an import would end as failed.
     """
     checked = Options.read(options)
-    with _opened(source) as file:
-        plan = make_plan(find_target(target), sniff(file, checked), checked)
-        plan = infer_date_formats(file, plan, most=DATES_LOOKED_AT)
+    with _opened(source) as sent, contents(sent, checked.sheet) as file:
+        with pool.connection(settings) as connection:
+            reading = choose_reading(connection, target, file, checked)
+        with reading.explained():
+            plan = make_plan(find_target(target), reading.dialect, reading.options)
+            plan = infer_date_formats(file, plan, most=DATES_LOOKED_AT)
         with pool.connection(settings) as connection, connection.transaction(force_rollback=True):
             look = _look_at_table if plan.is_direct else _look_at_events
             counts, outcome = look(connection, settings, plan, file)
     return {
         "dry_run": True,
         "target": target,
-        "plan": plan.described(),
+        "plan": {**plan.described(), "remembered": reading.mapping_id},
         "complete": counts.complete,
         "read": counts.read,
         "skipped": counts.skipped,
         "rejected": counts.rejected,
         **outcome,
         "warnings": [
-            *column_warnings(plan, checked.mapping),
+            *column_warnings(plan, reading.options.mapping),
             *reject_warnings(plan, counts.faults, counts.rejected, counts.read - counts.skipped),
         ],
         "rejects": [_shown(reject) for reject in counts.rejects],

@@ -25,14 +25,16 @@ from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.held import HeldLines, lock
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
+from penstock.ingest.files.opened import open_contents
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dates import infer_date_formats
-from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.stream import Meter
 from penstock.ingest.files.planning import make_plan
+from penstock.ingest.files.reading import choose_reading
 from penstock.ingest.files.rejects import fill_contents
-from penstock.ingest.files.storage.stored_files import drop_incoming, open_file, store_incoming
+from penstock.ingest.files.remembered import note_use
+from penstock.ingest.files.storage.stored_files import drop_incoming, store_incoming
 from penstock.ingest.files.target import EventMapping, find_target
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
@@ -132,13 +134,17 @@ class _Runner:
         if imported.is_upload:
             self.take_upload(connection, imported)
             return
-        with open_file(self.settings, imported.content_sha256) as file:
-            options = Options.read(imported.options)
-            dialect = sniff(file, options)
-            plan = infer_date_formats(file, make_plan(find_target(imported.target), dialect, options))
+        with open_contents(self.settings, imported) as file:
+            reading = choose_reading(connection, imported.target, file, Options.read(imported.options_given))
+            dialect = reading.dialect
+            with reading.explained():
+                made = make_plan(find_target(imported.target), dialect, reading.options)
+                plan = infer_date_formats(file, made)
         with connection.transaction():
             if ledger.read_import(connection, imported.id, lock=True).state != "waiting":
                 return
+            if reading.mapping:
+                note_use(connection, reading.mapping.id)
             if plan.is_direct:
                 check_table(connection, plan.target, plan)
             else:
@@ -147,6 +153,9 @@ class _Runner:
                 connection,
                 imported.id,
                 plan=plan.as_json(),
+                options=reading.options.as_json(),
+                header_key=reading.key,
+                mapping_id=reading.mapping_id,
                 state="loading",
                 offset_bytes=dialect.body,
                 next_line=dialect.first_line,
@@ -161,7 +170,7 @@ class _Runner:
         drop_incoming(self.settings, imported.id)
 
     def load(self, connection: Connection, imported: Import) -> None:
-        with open_file(self.settings, imported.content_sha256) as file:
+        with open_contents(self.settings, imported) as file:
             if self._is_lost(connection, imported):
                 with connection.transaction():
                     ledger.start_over(connection, imported.id)
@@ -359,7 +368,7 @@ class _Runner:
         assert progress["formed"] + left_out == imported.staged, f"{progress} of {imported.staged} staged rows"
         staging.drop(connection)
         if progress["conflicts"] or left_out:
-            with open_file(self.settings, imported.content_sha256) as file:
+            with open_contents(self.settings, imported) as file:
                 fill_contents(connection, imported.id, file)
         self._complete(connection, ledger.read_import(connection, imported.id))
 

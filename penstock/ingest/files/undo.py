@@ -15,9 +15,9 @@ from penstock.errors import Conflict
 from penstock.ingest.files import ledger
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.tables import TableWriter
+from penstock.ingest.files.opened import open_contents
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.plan import Plan
-from penstock.ingest.files.storage.stored_files import open_file
 from penstock.ingest.files.undo_events import begin_undo, undo_step
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
@@ -84,7 +84,7 @@ def _undo(connection: Connection, settings: Settings, imported: Import) -> dict[
            where import_id = %s and not compared order by from_offset""",
         (imported.id,),
     ).fetchall()
-    with open_file(settings, imported.content_sha256) as file:
+    with open_contents(settings, imported) as file:
         for from_offset, from_line, to_offset in load_batches:
             copied, gone = writer.remove_copied(connection, _records(file, plan, from_offset, from_line, to_offset))
             removed, kept = removed + gone, kept + copied - gone

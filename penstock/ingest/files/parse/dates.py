@@ -8,12 +8,13 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import BinaryIO
 
 from penstock.errors import InvalidInput
+from penstock.ingest.files.parse.dialect import Dialect
 from penstock.ingest.files.parse.fast_path import RecordBatch, Splitter, build_patterns
 from penstock.ingest.files.parse.reader import read_texts
 from penstock.ingest.files.parse.stream import blocks
@@ -48,12 +49,17 @@ def infer_date_formats(file: BinaryIO, plan: Plan, *, most: int | None = None) -
 def _values(file: BinaryIO, plan: Plan, place: int) -> Iterator[str]:
     """The cells of one column that hold anything, in order; broken lines are passed over."""
     dialect = plan.dialect
-    shapes = [Column(name, None, IGNORED, required=False, exact=False) for name in dialect.header]
-    quote, delimiter, line_end = (text.encode() for text in (dialect.quote, dialect.delimiter, dialect.line_end))
-    patterns = build_patterns(shapes, delimiter, line_end, quote, escape=dialect.escape)
     content = blocks(
         file, compressed=dialect.compressed, encoding=dialect.encoding, bom=dialect.bom, offset=dialect.body
     )
+    return (cell for row in read_rows(content, dialect) if (cell := row[place].strip(BLANKS)))
+
+
+def read_rows(content: Iterable[bytes], dialect: Dialect) -> Iterator[list[str]]:
+    """The rows of a table as their cells' texts, from the first record on; broken lines are passed over."""
+    shapes = [Column(name, None, IGNORED, required=False, exact=False) for name in dialect.header]
+    quote, delimiter, line_end = (text.encode() for text in (dialect.quote, dialect.delimiter, dialect.line_end))
+    patterns = build_patterns(shapes, delimiter, line_end, quote, escape=dialect.escape)
     for parsed in Splitter(patterns, dialect.body, dialect.first_line).split(content):
         if not isinstance(parsed, RecordBatch) and parsed.fault:
             continue
@@ -65,8 +71,8 @@ def _values(file: BinaryIO, plan: Plan, place: int) -> Iterator[str]:
             quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
             escapechar="\\" if dialect.escape else None,
         ):
-            if len(row) == len(shapes) and (cell := row[place].strip(BLANKS)):
-                yield cell
+            if len(row) == len(shapes):
+                yield row
 
 
 def _format_of(column: str, values: Iterator[str]) -> str | None:

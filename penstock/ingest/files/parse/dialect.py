@@ -1,5 +1,7 @@
 """What dialect a file is in: compression, encoding, format, delimiter, line ending, header.
 
+Of a workbook, an archive or a Parquet file it is that of its `contents`.
+
 Looks at the first 256 KiB only. What was declared is taken; the rest is found out or, where it cannot be, refused
 with the reason. Never guesses between encodings: without a mark it is UTF-8, and bytes that are not are refused line
 by line.
@@ -12,6 +14,8 @@ from typing import BinaryIO
 from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
+from penstock.ingest.files.parse.cell_text import LINE_END
+from penstock.ingest.files.parse.contents import Contents
 from penstock.ingest.files.parse.header import HEAD, distinct_names, find_table_head, given_names, quote_of
 from penstock.ingest.files.parse.json_items import item_end
 from penstock.ingest.files.parse.stream import BadFile, blocks, byte_order_mark, decompressed_head, is_compressed
@@ -19,11 +23,11 @@ from penstock.ingest.files.parse.stream import BadFile, blocks, byte_order_mark,
 _ARRAY = re.compile(rb"\A\s*+(?=\[)")
 _OUTER_ARRAY = re.compile(rb"\A\s*+\[\s*+(?=\[)")
 _FOREIGN = {
-    b"PK\x03\x04": "a zip archive (or a spreadsheet): unpack it, or save the sheet as CSV",
+    b"PK\x03\x04": "a zip archive (or a spreadsheet) within another: unpack one of them",
     b"%PDF": "a PDF",
-    b"PAR1": "a Parquet file",
+    b"PAR1": "a Parquet file within an archive: send it as it is",
     b"SQLite format 3": "an SQLite database",
-    b"\xd0\xcf\x11\xe0": "an old Office document: save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Office document, or one with a password: save the sheet as .xlsx or CSV",
     b"BZh": "a bzip2 file: unpack it, or use gzip",
     b"\xfd7zXZ": "an xz file: unpack it, or use gzip",
     b"\x28\xb5\x2f\xfd": "a zstd file: unpack it, or use gzip",
@@ -52,6 +56,8 @@ class Dialect:
     escape: bool = False
     trailing: bool = False
     notes: tuple[str, ...] = ()
+    container: str | None = None
+    sheet: str | None = None
 
     @property
     def is_arrays(self) -> bool:
@@ -61,6 +67,15 @@ class Dialect:
 
 def sniff(file: BinaryIO, options: Options) -> Dialect:
     """Find out the dialect or raise `BadFile`."""
+    if not isinstance(file, Contents):
+        return _sniffed(file, options, None)
+    if file.is_rows:
+        options = replace(options, format="csv", encoding="utf-8", delimiter=",", quote='"', escape="none")
+    dialect = _sniffed(file, options, LINE_END if file.is_rows else None)
+    return replace(dialect, container=file.container, sheet=file.sheet)
+
+
+def _sniffed(file: BinaryIO, options: Options, line_end: str | None) -> Dialect:
     file.seek(0)
     head = file.read(HEAD)
     compressed = is_compressed(head)
@@ -77,7 +92,7 @@ def sniff(file: BinaryIO, options: Options) -> Dialect:
         found = Dialect(compressed, encoding, bom, format_)
         first = _first_array(text_head, format_)
         return found if first is None else _with_columns(found, text_head, *first, options)
-    table = find_table_head(text_head, format_, options)
+    table = find_table_head(text_head, format_, options, line_end)
     return Dialect(
         compressed,
         encoding,

@@ -41,9 +41,9 @@ class TableHead:
     notes: tuple[str, ...] = ()
 
 
-def find_table_head(head: bytes, format_: str, options: Options) -> TableHead:
-    """Look at the beginning of a file; raises `BadFile` or `InvalidInput`."""
-    line_end = _line_end(head)
+def find_table_head(head: bytes, format_: str, options: Options, line_end: str | None) -> TableHead:
+    """Look at the beginning of a file; raises `BadFile` or `InvalidInput`. `line_end` is given where it is known."""
+    line_end = line_end or _line_end(head)
     quote = quote_of(options)
     notes: list[str] = []
     start, declared = _separator_line(head)

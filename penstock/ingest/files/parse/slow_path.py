@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from penstock.ingest.files.parse.cell_text import ERROR_MARK, sheet_error
 from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.types import BLANKS, InvalidValue, UnwantedValue
 from penstock.ingest.files.plan import Column, Plan
@@ -159,7 +160,7 @@ class RecordParser:
             suspect.offset,
             getattr(cause, "field", None),
             str(cause),
-            data[:KEPT],
+            data[:KEPT].replace(ERROR_MARK.encode(), b""),
             "skipped" if unwanted else "rejected",
             self._key(cells),
             whole,
@@ -202,6 +203,10 @@ def _read(column: Column, cell: str | None) -> str | None:
     if cell is None or not cell.strip(BLANKS):
         if column.required:
             raise FieldRefused(column.field or column.name, "missing")
+        return None
+    if cell.startswith(ERROR_MARK):
+        if column.field:
+            raise FieldRefused(column.field, f"the cell holds the error {sheet_error(cell)}")
         return None
     try:
         return column.field_type.read(cell)

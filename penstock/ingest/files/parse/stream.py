@@ -84,7 +84,8 @@ def decompressed_head(head: bytes, size: int) -> bytes:
 
 def _raw(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
     while block := file.read(BLOCK):
-        meter.consumed += len(block)
+        # what is read out of another file, such as a sheet, knows how far it is in that one
+        meter.consumed = getattr(file, "consumed", meter.consumed + len(block))
         yield block
 
 
@@ -121,7 +122,7 @@ def _inflated(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
             except zlib.error as error:
                 raise BadFile(f"damaged gzip near byte {meter.consumed}: {error}", field="file") from error
             written += len(content)
-            _check_ratio(written, meter.consumed)
+            check_ratio(written, meter.consumed, "gzip")
             if content:
                 yield content
             block = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
@@ -135,10 +136,11 @@ def _compressed(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
             yield block[start : start + COMPRESSED_BLOCK]
 
 
-def _check_ratio(written: int, consumed: int) -> None:
+def check_ratio(written: int, consumed: int, name: str) -> None:
+    """Raise `BadFile` when `consumed` bytes have become more than they reasonably can."""
     if written > consumed * BOMB_RATIO:
         raise BadFile(
-            f"{consumed} bytes of gzip unpack to more than {written}: more than {BOMB_RATIO} to 1, refused as a bomb",
+            f"{consumed} bytes of {name} unpack to more than {written}: more than {BOMB_RATIO} to 1, refused as a bomb",
             field="file",
         )
 

@@ -111,7 +111,7 @@ def _reason(answer: httpx.Response) -> str:
 
 
 class _RemoteFile:
-    """Enough of a binary file to read it in order from any place: `seek` from the beginning, `read`, `close`."""
+    """Enough of a binary file to read it in order from any place, found from either end. Close it."""
 
     def __init__(self, client: httpx.Client, path: str) -> None:
         self._client = client
@@ -121,10 +121,22 @@ class _RemoteFile:
         self._rest = b""
         self._offset = 0
 
-    def seek(self, offset: int) -> int:
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence == 2:
+            offset += self._size()
         self.close()
         self._offset = offset
         return offset
+
+    def tell(self) -> int:
+        return self._offset
+
+    def _size(self) -> int:
+        try:
+            answer = _checked(self._client.head(self._path))
+        except httpx.TransportError as error:
+            raise Unavailable(f"Supabase Storage cannot be reached: {error}", retry_after=5) from error
+        return int(answer.headers.get("content-length", "0"))
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; fewer only at the end. A connection that breaks is taken up again where it broke."""

@@ -36,6 +36,8 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "escape": (["--escape", "backslash"], "backslash"),
     "zone": (["--zone", "Europe/Paris"], "Europe/Paris"),
     "skip_rows": (["--skip-rows", "0"], 0),
+    "remember": (["--no-remember"], False),
+    "sheet": (["--sheet", "Orders 2024"], "Orders 2024"),
 }
 
 

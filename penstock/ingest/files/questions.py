@@ -1,0 +1,161 @@
+"""What only somebody who knows the file can answer, each with the answers to choose from.
+
+An answer is a part of the options: `set` is to be merged into them, objects by their keys.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Final
+
+from penstock.errors import InvalidInput
+from penstock.ingest.files.options import Options
+from penstock.ingest.files.parse.dates import infer_date_formats
+from penstock.ingest.files.parse.types import Number, Timestamp
+from penstock.ingest.files.plan import Plan
+from penstock.ingest.files.sample import Sample
+from penstock.ingest.files.target import Target, folded
+
+ENCODINGS: Final = ("windows-1252", "latin-1", "mac-roman")
+_IMPORTANT: Final = re.compile(
+    "status|state|currency|refund|cancel|return|credit|date|time|created|discount|shipping|tax|total|amount"
+    "|waehrung|währung|erstattung|storno|datum|zeit|uhrzeit|rabatt|versand|steuer|summe|betrag"
+)
+_COMMA: Final = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d{1,2}", re.ASCII)
+_MANY: Final = 50
+
+
+@dataclass(frozen=True)
+class Choice:
+    label: str
+    set: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Question:
+    """`code` says what it is about; `column` or `field` which one of them."""
+
+    code: str
+    text: str
+    choices: Sequence[Choice]
+    column: str | None = None
+    field: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "code": self.code,
+            "text": self.text,
+            "column": self.column,
+            "field": self.field,
+            "choices": [{"label": choice.label, "set": dict(choice.set)} for choice in self.choices],
+        }
+
+
+def ask_sheet(names: Sequence[str]) -> Question:
+    return Question("sheet", "Which sheet has the table?", [Choice(name, {"sheet": name}) for name in names])
+
+
+def ask_target(names: Sequence[str]) -> Question:
+    """An answer sets the parameter `target`, which is not one of the options."""
+    return Question("target", "What are these rows?", [Choice(name, {"target": name}) for name in names])
+
+
+def ask_encoding(example: bytes) -> Question:
+    """`example` is what is not UTF-8."""
+    choices = []
+    for encoding in ENCODINGS:
+        try:
+            shown = example.decode({"windows-1252": "cp1252"}.get(encoding, encoding))
+        except UnicodeDecodeError:
+            continue
+        choices.append(Choice(f"{encoding}: {shown}", {"encoding": encoding}))
+    return Question("encoding", "The file is not UTF-8. Which of these is right?", choices)
+
+
+def ask_missing(sample: Sample, missing: Sequence[str], used: Sequence[str]) -> list[Question]:
+    """A column for each required field; those that nothing else uses first."""
+    free = [name for name in sample.columns if name and name not in used]
+    return [
+        Question(
+            "missing-field",
+            f"Which column is the {field}?",
+            [Choice(column, {"mapping": {column: field}}) for column in free[:_MANY]],
+            field=field,
+        )
+        for field in missing
+    ]
+
+
+def ask_dates(sample: Sample, plan: Plan) -> tuple[Plan, list[Question]]:
+    """The plan with the formats that are found, and a question for each column that may be read in two ways."""
+    times = [
+        (column.name, column.field)
+        for column in plan.columns
+        if column.field and isinstance(column.field_type, Timestamp) and column.field not in plan.dates
+    ]
+    found, asked = dict(plan.dates), []
+    for column, field in times:
+        others = {other: "%Y-%m-%d" for _, other in times if other != field}
+        try:
+            alone = infer_date_formats(sample.file, replace(plan, dates={**plan.dates, **others}))
+        except InvalidInput:
+            asked.append(_ask_date(sample, column, field))
+        else:
+            found |= {field: alone.dates[field]} if field in alone.dates else {}
+    return replace(plan, dates=found), asked
+
+
+def ask_decimal(sample: Sample, plan: Plan, options: Options) -> Iterator[Question]:
+    """Amounts such as 1.250,00 where a point is expected."""
+    if "decimal" in options.as_json():
+        return
+    for column in plan.columns:
+        if column.field and isinstance(column.field_type, Number):
+            example = next((text for text in sample.values(column.name) if _COMMA.fullmatch(text)), None)
+            if example is not None:
+                choices = [Choice("a comma", {"decimal": ","}), Choice("a point", {"decimal": "."})]
+                text = f"What is the decimal sign in {example}?"
+                yield Question("decimal", text, choices, column.name, column.field)
+                return
+
+
+def ask_unmapped(sample: Sample, target: Target, fields: Mapping[str, str | None], options: Options) -> list[Question]:
+    """Columns that would be passed over and whose names say that they matter."""
+    open_fields = [item.name for item in target.fields if item.name not in fields.values()]
+    return [
+        Question(
+            "unmapped",
+            f"The column {column!r} would be left out. What is it?",
+            [
+                *(Choice(field, {"mapping": {column: field}}) for field in open_fields[:_MANY]),
+                Choice("not needed", {"mapping": {column: None}}),
+            ],
+            column,
+        )
+        for column in sample.columns
+        if not fields.get(column)
+        and column not in options.mapping
+        and _IMPORTANT.search(folded(column))
+        and next(sample.values(column), None) is not None
+    ][:_MANY]
+
+
+def _ask_date(sample: Sample, column: str, field: str) -> Question:
+    example = next(iter(islice(sample.values(column), 1)), "")
+    match = re.match(r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4})(.*)", example, re.ASCII)
+    sign, rest = (match[2], match[5]) if match else ("/", "")
+    clock = _clock_of(rest)
+    choices = [
+        Choice(label, {"dates": {field: f"{order.replace('/', sign)}{clock}"}})
+        for label, order in (("day before month", "%d/%m/%Y"), ("month before day", "%m/%d/%Y"))
+    ]
+    return Question("date", f"How is {example} to be read?", choices, column, field)
+
+
+def _clock_of(rest: str) -> str:
+    match = re.fullmatch(r"([T ])\d{1,2}:\d{2}(:\d{2})?( ?)([AaPp][Mm])?", rest)
+    if not match:
+        return ""
+    hours = "%I" if match[4] else "%H"
+    return f"{match[1]}{hours}:%M{':%S' if match[2] else ''}{match[3] + '%p' if match[4] else ''}"

@@ -1,0 +1,112 @@
+"""How one file is read: as the caller says, or else as the last file with its header was (`remembered`)."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, Final
+
+from penstock.errors import InvalidInput
+from penstock.ingest.files.options import Options
+from penstock.ingest.files.parse.dialect import Dialect, sniff
+from penstock.ingest.files.parse.stream import BadFile
+from penstock.ingest.files.remembered import RememberedMapping, find_mapping, header_key, says_how
+from penstock.ingest.files.target import folded
+from penstock.postgres.pool import Connection
+
+FRAMING: Final = frozenset({"format", "encoding", "delimiter", "quote", "escape", "skip_rows"})
+"""Options that say how the text becomes records."""
+_STRUCTURED: Final = ("fields", "rows")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`key` is what the header is known by; `mapping` is the remembered one that the options are from."""
+
+    options: Options
+    dialect: Dialect
+    key: str | None
+    mapping: RememberedMapping | None = None
+
+    @property
+    def mapping_id(self) -> str | None:
+        return str(self.mapping.id) if self.mapping else None
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """What is wrong with options that nobody has given just now is said with where they are from."""
+        try:
+            yield
+        except BadFile:
+            raise
+        except InvalidInput as error:
+            if not self.mapping:
+                raise
+            raise _with_hint(
+                error, f"by the remembered mapping {self.mapping.id}; remember=false passes it over"
+            ) from error
+
+
+def _with_hint(error: InvalidInput, hint: str) -> InvalidInput:
+    faults = error.details.get("errors")
+    named = [{**fault, "reason": f"{fault['reason']} ({hint})"} for fault in faults] if isinstance(faults, list) else []
+    return InvalidInput(f"{error} ({hint})", errors=named or [{"field": "remember", "reason": f"{error} ({hint})"}])
+
+
+def choose_reading(connection: Connection, target: str, file: BinaryIO, options: Options) -> Reading:
+    """Raises `BadFile`, or `InvalidInput` that names the option."""
+    if says_how(options) or not options.remember:
+        return Reading(options, sniff(file, options), _key_of(file, options))
+    plain = Reading(options, sniff(file, options), None)
+    plain = replace(plain, key=header_key(plain.dialect.header))
+    mapping = find_mapping(connection, target, plain.key)
+    if mapping is None:
+        return plain
+    with replace(plain, mapping=mapping).explained():
+        return _by_mapping(file, options, plain, mapping)
+
+
+def _by_mapping(file: BinaryIO, options: Options, plain: Reading, mapping: RememberedMapping) -> Reading:
+    """The same header may be framed in another way, with another delimiter say, and spelled in another way."""
+    said = {**mapping.options, **options.as_json()}
+    dialect = sniff(file, Options.read(said))
+    if header_key(dialect.header) != header_key(mapping.header):
+        said = {name: value for name, value in said.items() if name not in FRAMING}
+        dialect = sniff(file, Options.read(said))
+    now = {folded(name): name for name in dialect.header}
+    spelled = {name: now.get(folded(name), name) for name in mapping.header}
+    return Reading(Options.read(_respelled(said, spelled)), dialect, plain.key, mapping)
+
+
+def _respelled(said: Mapping[str, Any], spelled: Mapping[str, str]) -> dict[str, Any]:
+    """Options whose columns are called as in this file."""
+    columns = {spelled.get(name, name): field for name, field in said.get("mapping", {}).items()}
+    return {
+        name: columns if name == "mapping" else _with_columns(value, spelled) if name in _STRUCTURED else value
+        for name, value in said.items()
+    }
+
+
+def _with_columns(value: Any, spelled: Mapping[str, str]) -> Any:
+    """Sources and filters name columns as `column` and `columns`, at any depth."""
+    if isinstance(value, list):
+        return [_with_columns(item, spelled) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: spelled.get(item, item)
+        if key == "column" and isinstance(item, str)
+        else [spelled.get(name, name) for name in item]
+        if key == "columns"
+        else _with_columns(item, spelled)
+        for key, item in value.items()
+    }
+
+
+def _key_of(file: BinaryIO, options: Options) -> str | None:
+    """By the header that is found without the options: the next file comes without them."""
+    if options.header is not True:
+        return None
+    try:
+        return header_key(sniff(file, Options()).header)
+    except InvalidInput:
+        return header_key(sniff(file, options).header)
