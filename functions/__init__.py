@@ -9,6 +9,7 @@ from functions.project_customers import project_customers
 from functions.project_inventory import project_inventory
 from functions.project_orders import project_orders
 from functions.project_products import project_products
+from functions.project_refunds import project_refunds
 from functions.run_daily_etl import run_daily_etl
 from penstock.inngest import standard
 
@@ -18,6 +19,7 @@ FUNCTIONS = (
     project_inventory,
     project_orders,
     project_products,
+    project_refunds,
     run_daily_etl,
 )
 

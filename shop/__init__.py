@@ -25,6 +25,8 @@ from shop.orders.fold import FOLD as ORDER
 from shop.products import import_target as products_target
 from shop.products import projection as products
 from shop.products.compensation import COMPENSATION as PRODUCTS_UNDONE
+from shop.refunds import projection as refunds
+from shop.refunds.compensation import COMPENSATION as CREDIT_NOTES_UNDONE
 
 
 # A deployment has neither the command line nor the extra `local`: what needs them is imported when it is called.
@@ -50,9 +52,15 @@ DOMAIN = Domain(
     "shop",
     events=EVENTS,
     folds=(ORDER, INVENTORY),
-    projections=(orders.PROJECTION, customers.PROJECTION, products.PROJECTION, inventory.PROJECTION),
+    projections=(
+        orders.PROJECTION,
+        refunds.PROJECTION,
+        customers.PROJECTION,
+        products.PROJECTION,
+        inventory.PROJECTION,
+    ),
     targets=(orders_target.TARGET, customers_target.TARGET, products_target.TARGET, inventory_target.TARGET),
-    compensations=(ORDERS_UNDONE, CUSTOMERS_UNDONE, PRODUCTS_UNDONE, INVENTORY_UNDONE),
+    compensations=(ORDERS_UNDONE, CREDIT_NOTES_UNDONE, CUSTOMERS_UNDONE, PRODUCTS_UNDONE, INVENTORY_UNDONE),
     views=VIEWS,
     routes=(orders_routes.routes, inventory_routes.routes),
     commands=(_add_commands,),
@@ -61,12 +69,14 @@ DOMAIN = Domain(
     migrations=(
         "20261121000600_shop_schema",
         "20261121000610_shop_orders",
+        "20261121000615_shop_refunds",
         "20261121000620_shop_customers",
         "20261121000630_shop_products",
         "20261121000640_shop_inventory",
         "20261121000700_shop_due_days",
         "20261121000710_shop_views",
         "20261121000800_shop_daily_etl",
+        "20261121000810_shop_net_revenue",
     ),
 )
 

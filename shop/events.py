@@ -40,6 +40,7 @@ DEFAULT_CURRENCY: Final = "GBP"
 
 ProductName = Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(storable)]
 Pieces = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
+MoneyBack = Annotated[MoneySum, Field(gt=0)]
 
 
 class OrderLine(Payload):
@@ -125,6 +126,50 @@ class OrderCancelled(Payload):
     reason: Text | None = None
 
 
+class RefundedLine(Payload):
+    """`amount` is what was given back for these pieces."""
+
+    product_id: Identifier
+    quantity: Pieces
+    amount: Money
+
+
+class OrderRefunded(Payload):
+    """Money given back for an order, whose status stays. A later one of a `refund_id` replaces the earlier."""
+
+    refund_id: Identifier
+    refunded_at: OccurredAt
+    amount: MoneyBack
+    currency: Currency
+    reason: Text | None = None
+    items: tuple[RefundedLine, ...] = ()
+
+
+class CreditNoteIssued(Payload):
+    """Money given back that names no order. All amounts are positive, and `total` is the exact sum of the lines."""
+
+    credit_note_id: Identifier
+    issued_at: OccurredAt
+    currency: Currency
+    customer_id: Identifier | None = None
+    country: Text | None = None
+    items: OrderLines
+    total: MoneyBack
+
+    @model_validator(mode="after")
+    def _sum_up(self) -> Self:
+        total = sum_of_lines(self.items)
+        if self.total != total:
+            raise ValueError(f"total is {self.total}, the sum of the items {total}")
+        return self
+
+
+class CreditNoteVoided(Payload):
+    """The credit note was never issued: it counts in no figure. It may be issued again."""
+
+    reason: Text | None = None
+
+
 class InventoryAdjusted(Payload):
     product_id: Identifier
     delta: Change
@@ -176,6 +221,9 @@ EVENTS: Final = (
     EventSchema(OrderDelivered, "order", "order_id"),
     EventSchema(OrderCompleted, "order", "order_id"),
     EventSchema(OrderCancelled, "order", "order_id"),
+    EventSchema(OrderRefunded, "order", "order_id", time_field="refunded_at"),
+    EventSchema(CreditNoteIssued, "credit_note", "credit_note_id", time_field="issued_at"),
+    EventSchema(CreditNoteVoided, "credit_note", "credit_note_id"),
     EventSchema(InventoryAdjusted, "inventory", "product_id"),
     EventSchema(StockReserved, "inventory", "product_id"),
     EventSchema(ProductListed, "product", "product_id"),

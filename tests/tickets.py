@@ -99,8 +99,8 @@ PROJECTION = SqlProjection(
 _SELECT = """
 select
   min(r.ord) as first_ord, count(*) as lines, 'ticket' as aggregate_type, r.ticket_id as aggregate_id,
-  null::uuid as id, 'TicketOpened' as event_type, array['TicketClosed'] as more, 1 as schema_version,
-  min(r.opened_at) as occurred_at, null::jsonb as metadata,
+  null::uuid as id, 'TicketOpened' as event_type, array['TicketClosed'] as more,
+  null::jsonb[] as more_details, 1 as schema_version, min(r.opened_at) as occurred_at, null::jsonb as metadata,
   jsonb_build_object(
     'ticket_id', r.ticket_id, 'title', min(r.title), 'opened_at', <moment>,
     'lines', jsonb_agg(
@@ -121,7 +121,7 @@ TARGET = Target(
         Field("opened_at", Timestamp(of_event=True), True, ("created_at", "date")),
         Field("price", Number(positive=True), True, ("each",)),
     ),
-    into=EventMapping(_SELECT, repeat="stream", by="ticket_id", removed="TicketWithdrawn", holds="ticket"),
+    into=EventMapping(_SELECT, repeat="stream", by="ticket_id", removed=("TicketWithdrawn",), holds="ticket"),
 )
 
 VIEWS = (

@@ -6,7 +6,8 @@ from penstock.ingest.files.target import MOMENT, EventMapping, Field, Target
 _SELECT = """
 select
   r.ord as first_ord, 1::bigint as lines, 'customer' as aggregate_type, r.customer_id as aggregate_id,
-  null::uuid as id, 'CustomerRegistered' as event_type, array[]::text[] as more, 1 as schema_version,
+  null::uuid as id, 'CustomerRegistered' as event_type, array[]::text[] as more, null::jsonb[] as more_details,
+  1 as schema_version,
   r.registered_at as occurred_at, null::jsonb as metadata,
   jsonb_build_object(
     'customer_id', r.customer_id, 'name', r.name, 'email', r.email, 'country', r.country,

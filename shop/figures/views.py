@@ -23,6 +23,16 @@ VIEWS: Final = (
         fresh_by="select max(computed_at) from public.daily_analytics",
     ),
     View(
+        "net_revenue_by_day",
+        "table",
+        (Key("day", "date", descending=True),),
+        fresh_by="""select min(f.at) from (
+          select max(computed_at) as at from public.daily_analytics
+          union all
+          select updated_at from ops.subscriptions where subscription = 'refunds'
+        ) as f""",
+    ),
+    View(
         "revenue_by_hour",
         "table",
         (Key("hour", "timestamptz", descending=True),),

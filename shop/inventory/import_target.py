@@ -29,7 +29,8 @@ select
   penstock.imported_event_id('inventory', l.product_id, 'InventoryAdjusted', coalesce(l.adjusted_at, 'epoch'),
     coalesce(l.adjustment_id,
       concat_ws(E'\\x1f', '', l.said, l.occurrence, case when l.is_bare then f.bare_lines end))) as id,
-  'InventoryAdjusted' as event_type, array[]::text[] as more, 1 as schema_version,
+  'InventoryAdjusted' as event_type, array[]::text[] as more, null::jsonb[] as more_details,
+  1 as schema_version,
   coalesce(l.adjusted_at, {begun_at}) as occurred_at, null::jsonb as metadata,
   jsonb_build_object('product_id', l.product_id, 'delta', l.delta, 'reason', l.reason) as payload
 from numbered as l

@@ -4,19 +4,24 @@ The order's time is that of its earliest line, its total the exact sum over its 
 or `amount` for the whole line; either may be 0, for a gift or a coupon. A category or name that the file does not give
 is taken from the catalogue: from the listing of the latest time that is there when the file is loaded.
 An order that is stored and that a file says otherwise is amended, as `shop.amend_order` has it.
+An order is completed unless the file says another status; its further events are those of `shop.order_steps`. Where a
+profile takes lines of less than 0 pieces, those of one `order_id` are a credit note of that id, beside the order.
 """
 
-from penstock.ingest.files.parse.types import Code, Identifier, Integer, Number, Text, Timestamp
+from typing import get_args
+
+from penstock.ingest.files.parse.types import Choice, Code, Identifier, Integer, Number, Text, Timestamp
 from penstock.ingest.files.target import MOMENT, Amendment, EventMapping, Field, Profile, Target
 from shop.events import MAX_NAME
-from shop.orders.order import AMENDED, VOIDED
+from shop.orders.order import AMENDED, VOIDED, Status
+from shop.refunds.projection import VOIDED as CREDIT_NOTE_VOIDED
 
 _ONLINE_RETAIL = Profile(
     "online_retail",
     frozenset({"invoiceno", "stockcode", "description", "quantity", "invoicedate", "unitprice", "customerid"}),
     field_types={
-        "order_id": Identifier(unwanted=("CA", "a cancellation (C…) or an adjustment (A…), not a sale")),
-        "quantity": Integer(1, 1_000_000_000, unwanted="not more than 0: an adjustment of stock, not a sale"),
+        "order_id": Identifier(unwanted=("A", "an adjustment (A…), not a sale")),
+        "quantity": Integer(-1_000_000_000, 1_000_000_000, zero=False, unwanted="0 pieces: not a sale"),
         "unit_price": Number(positive=True, unwanted="not more than 0: nothing was paid, not a sale"),
     },
     constants={"currency": "GBP"},
@@ -58,20 +63,24 @@ with wanted as materialized (
   ) as e
 ), lines as (
   select
-    r.ord, r.order_id, r.ordered_at, r.customer_id, r.country, r.currency, r.product_id, r.quantity, r.amount,
+    r.ord, r.order_id, r.ordered_at, r.customer_id, r.country, r.currency, r.product_id, r.amount,
+    r.status, r.cancelled_at, r.refunded_amount, r.refunded_at,
+    r.quantity < 0 as is_credit, abs(r.quantity) as quantity,
     coalesce(r.product_name, c.name) as product_name, coalesce(r.category, c.category) as category,
-    coalesce(r.unit_price, round(r.amount / nullif(r.quantity, 0), 6), 0) as price,
-    coalesce(r.amount, r.quantity * r.unit_price) as line_total
+    coalesce(r.unit_price, round(r.amount / nullif(abs(r.quantity), 0), 6), 0) as price,
+    coalesce(r.amount, abs(r.quantity) * r.unit_price) as line_total
   from {rows} as r
   left join catalogue as c on c.product_id = r.product_id
-  order by r.order_id, r.ord -- the aggregates below take the lines in this order
+  order by r.order_id, is_credit, r.ord -- the aggregates below take the lines in this order
   offset 0
 ), orders as (
   select
-    min(l.ord) as first_ord, count(*) as lines, l.order_id, min(l.ordered_at) as occurred_at,
+    min(l.ord) as first_ord, count(*) as lines, l.order_id, l.is_credit, min(l.ordered_at) as occurred_at,
     (array_agg(l.customer_id) filter (where l.customer_id is not null))[1] as customer_id,
     (array_agg(l.currency))[1] as currency,
     (array_agg(l.country) filter (where l.country is not null))[1] as country, <total>::text as total,
+    (array_agg(l.status) filter (where l.status is not null))[1] as status,
+    min(l.cancelled_at) as cancelled_at, max(l.refunded_amount) as refunded_amount, max(l.refunded_at) as refunded_at,
     array_agg(case when l.amount is null then item else item_with_amount end) as items
   from lines as l
   -- keys in jsonb's own order: they need no sorting
@@ -81,21 +90,39 @@ with wanted as materialized (
   cross join lateral (
     select l.product_name as name, l.amount::text as amount, l.category, l.quantity, l.product_id, <price> as unit_price
   ) as item_with_amount
-  group by l.order_id
+  group by l.order_id, l.is_credit
 )
 select
-  o.first_ord, o.lines, 'order' as aggregate_type, o.order_id as aggregate_id,
-  null::uuid as id, 'OrderPlaced' as event_type, array['OrderCompleted'] as more, 1 as schema_version,
-  o.occurred_at, null::jsonb as metadata,
+  o.first_ord, o.lines, case when o.is_credit then 'credit_note' else 'order' end as aggregate_type,
+  o.order_id as aggregate_id, null::uuid as id,
+  case when o.is_credit then 'CreditNoteIssued' else 'OrderPlaced' end as event_type,
+  case
+    when o.is_credit then '{{}}' when life.steps is null then array['OrderCompleted']
+    else array(select step ->> 'type' from unnest(life.steps) as step)
+  end as more,
+  life.steps as more_details, 1 as schema_version, o.occurred_at, null::jsonb as metadata,
   -- one call for the whole of it: jsonb built of jsonb is copied item by item, and text is to be read again
-  to_jsonb(payload) as payload
+  case when o.is_credit then to_jsonb(credit) else to_jsonb(payload) end as payload
 from orders as o
 cross join lateral (
   select
     o.items, o.total, o.country, o.currency, o.order_id, <moment> as placed_at, o.customer_id
 ) as payload
+cross join lateral (
+  select
+    o.items, o.total, o.country, o.currency, <moment> as issued_at, o.customer_id, o.order_id as credit_note_id
+) as credit
+cross join lateral (
+  select case when not o.is_credit and (o.status is not null or o.cancelled_at is not null or o.refunded_amount > 0)
+    then shop.order_steps(
+      o.order_id, o.currency, o.total, <moment>, o.status, <cancelled>, o.refunded_amount, <refunded>
+    )
+  end as steps
+  offset 0
+) as life
 """.replace("<price>", _PRICE).replace("<total>", f"({_TOTAL})")
-_SELECT = _SELECT.replace("<moment>", MOMENT.replace("<at>", "o.occurred_at"))
+for _place, _at in (("<moment>", "occurred_at"), ("<cancelled>", "cancelled_at"), ("<refunded>", "refunded_at")):
+    _SELECT = _SELECT.replace(_place, MOMENT.replace("<at>", f"o.{_at}"))
 
 TARGET = Target(
     name="orders",
@@ -116,13 +143,17 @@ TARGET = Target(
         Field("customer_id", Identifier(), False, ("CustomerID", "customer", "client_id", "household_id")),
         Field("country", Text(at_most=100), False, ("ship country", "customer country")),
         Field("currency", Code(3), False, ("currency code",)),
+        Field("status", Choice((*get_args(Status), "refunded")), False, ("order status",)),
+        Field("cancelled_at", Timestamp(of_event=True), False, ("canceled_at", "cancellation date")),
+        Field("refunded_amount", Number(), False, ("amount refunded", "refund amount")),
+        Field("refunded_at", Timestamp(of_event=True), False, ("refund date",)),
     ),
     into=EventMapping(
         _SELECT,
         repeat="stream",
         by="order_id",
         amendment=Amendment(AMENDED, "shop.amend_order"),
-        removed=VOIDED,
+        removed=(VOIDED, CREDIT_NOTE_VOIDED),
         holds="order",
     ),
     one_of=(("amount", "unit_price"),),

@@ -6,12 +6,13 @@
 
 A paid order may be completed at once: a shop that hands goods over the counter ships nothing. Nothing that has been
 shipped can be cancelled, and no step can follow `completed` or `cancelled`. `OrderAmended` says what an order is from
-then on and keeps its status. `OrderVoided` takes the order back, whatever its status; it may be placed again.
+then on and keeps its status. `OrderRefunded` says what was given back, at any time, and keeps the status too.
+`OrderVoided` takes the order back, whatever its status; it may be placed again.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
 from typing import Any, Final, Literal, cast, get_args
 
@@ -36,6 +37,7 @@ STATUS_AFTER: Final[Mapping[str, Status]] = {
 
 VOIDED: Final = "OrderVoided"
 AMENDED: Final = "OrderAmended"
+REFUNDED: Final = "OrderRefunded"
 CONTENT: Final = ("OrderPlaced", AMENDED)
 """The events that say what an order is: the last of them holds."""
 
@@ -55,6 +57,7 @@ ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
 class Order:
     """`status` is None until the order is placed. Money is text, as in the events.
 
+    `refunds` are what was given back, by the refund's id; a later one of an id takes the place of the earlier.
     A `voided` order has nothing but that status, and no row in the read model.
     """
 
@@ -65,6 +68,12 @@ class Order:
     placed_at: str | None = None
     total: str | None = None
     items: Sequence[Mapping[str, Any]] = ()
+    refunds: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def refunded(self) -> Decimal:
+        with localcontext(prec=60):
+            return sum(map(Decimal, self.refunds.values()), start=Decimal(0))
 
     @property
     def product_ids(self) -> list[str]:
@@ -79,7 +88,10 @@ def evolve(order: Order, event_type: str, payload: Mapping[str, Any]) -> Order:
         return order
     if event_type == AMENDED:
         said = _placed(payload)
-        return replace(said, status=order.status, placed_at=said.placed_at or order.placed_at)
+        placed_at = said.placed_at or order.placed_at
+        return replace(said, status=order.status, placed_at=placed_at, refunds=order.refunds)
+    if event_type == REFUNDED:
+        return _refunded(order, payload)
     if event_type == VOIDED:
         return Order(status="voided")
     status = STATUS_AFTER.get(event_type)
@@ -151,6 +163,16 @@ def _placed(payload: Mapping[str, Any]) -> Order:
         total=_total(payload),
         items=tuple(item for item in items if isinstance(item, dict)) if isinstance(items, list) else (),
     )
+
+
+def _refunded(order: Order, payload: Mapping[str, Any]) -> Order:
+    """Lenient, as with orders: a refund without an id or an amount of more than 0 changes nothing."""
+    refund_id, amount = _text(payload, "refund_id"), payload.get("amount")
+    try:
+        shown = _shown(_number(amount)) if refund_id and _number(amount) > 0 else None
+    except (ArithmeticError, TypeError, ValueError):
+        shown = None
+    return replace(order, refunds={**order.refunds, refund_id: shown}) if refund_id and shown else order
 
 
 def _total(payload: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,8 @@ from shop.events import MAX_NAME
 _SELECT = """
 select
   r.ord as first_ord, 1::bigint as lines, 'product' as aggregate_type, r.product_id as aggregate_id, null::uuid as id,
-  'ProductListed' as event_type, array[]::text[] as more, 1 as schema_version,
+  'ProductListed' as event_type, array[]::text[] as more, null::jsonb[] as more_details,
+  1 as schema_version,
   coalesce(r.listed_at, {begun_at}) as occurred_at, null::jsonb as metadata,
   jsonb_build_object(
     'product_id', r.product_id, 'name', coalesce(r.name, r.product_id), 'category', r.category,

@@ -46,21 +46,21 @@ comment on function penstock.staged_events(regclass, bigint, bigint) is 'A range
 revoke execute on function penstock.staged_events(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.classify_by_stream(
-  import_id uuid, staged regclass, after bigint, upto bigint, amended text default null, removed text default null
+  import_id uuid, staged regclass, after bigint, upto bigint, amended text default null, removed text[] default null
 )
-returns table (n bigint, outcome text, loaded_as text, stored jsonb)
+returns table (n bigint, outcome text, loaded_as text[], stored jsonb)
 language sql stable rows 100000
 set search_path = ''
 as $$
   -- a row says what its stream is; the stream's latest event that says so may say the same, or something else
   select g.n, case
       when s.version is null or s.version = 0 then 'new'
-      when own.event_type is not null then 'loaded'
-      when latest.event_type = removed then 'new'
+      when own.event_types is not null then 'loaded'
+      when latest.event_type = any (removed) then 'new'
       when latest.payload = g.payload then 'duplicate'
       else 'conflict'
     end,
-    own.event_type, latest.payload
+    own.event_types, latest.payload
   from penstock.staged_events(staged, after, upto) as g
   -- each of these by the index, however large the store is
   left join lateral (
@@ -72,23 +72,21 @@ as $$
     select e.event_type, e.payload
     from public.current_events as e
     where e.aggregate_id = g.aggregate_id and e.aggregate_type = g.aggregate_type
-      and (e.event_type = g.event_type or e.event_type = amended or e.event_type = removed)
+      and (e.event_type = g.event_type or e.event_type = amended or e.event_type = any (removed))
     order by e.version desc
     limit 1
   ) as latest on s.version > 0
   -- by this very line, before a crash, however others have amended it since
   left join lateral (
-    select e.event_type
+    select array_agg(e.event_type order by e.version) as event_types
     from public.event_store as e
     where e.aggregate_id = g.aggregate_id and e.aggregate_type = g.aggregate_type
-      and (e.event_type = g.event_type or e.event_type = amended)
       and e.metadata ->> 'causation_id' = g.event_metadata ->> 'causation_id'
-    limit 1
   ) as own on s.version > 0
 $$;
-comment on function penstock.classify_by_stream(uuid, regclass, bigint, bigint, text, text) is
+comment on function penstock.classify_by_stream(uuid, regclass, bigint, bigint, text, text[]) is
   'What each row of a range is, if it says what its stream is; and what the stream says now.';
-revoke execute on function penstock.classify_by_stream(uuid, regclass, bigint, bigint, text, text) from public, anon, authenticated;
+revoke execute on function penstock.classify_by_stream(uuid, regclass, bigint, bigint, text, text[]) from public, anon, authenticated;
 
 create function penstock.event_time(metadata jsonb, created_at timestamptz) returns timestamptz
 language plpgsql stable parallel safe
@@ -213,8 +211,34 @@ $$;
 comment on function penstock.classify_by_id(uuid, regclass, bigint, bigint) is 'What each row of a range is, if it has an id of its own.';
 revoke execute on function penstock.classify_by_id(uuid, regclass, bigint, bigint) from public, anon, authenticated;
 
+create function penstock.missing_steps(
+  aggregate_type text, aggregate_id text, more text[], more_details jsonb[], removed text[],
+  out types text[], out details jsonb[]
+)
+language sql stable
+set search_path = ''
+as $$
+  with since as (
+    select coalesce(max(e.version), 0) as version
+    from public.event_store as e
+    where e.aggregate_id = missing_steps.aggregate_id and e.aggregate_type = missing_steps.aggregate_type
+      and e.event_type = any (removed)
+  )
+  select coalesce(array_agg(m.event_type order by m.place), '{}'), array_agg(m.detail order by m.place)
+  from unnest(more, more_details) with ordinality as m (event_type, detail, place)
+  where m.detail ->> 'assumed' = 'false' and not exists (
+    select from public.event_store as e
+    where e.aggregate_id = missing_steps.aggregate_id and e.aggregate_type = missing_steps.aggregate_type
+      and e.event_type = m.event_type and e.version > (select s.version from since as s)
+      and e.payload @> coalesce(m.detail -> 'unless', '{}')
+  )
+$$;
+comment on function penstock.missing_steps(text, text, text[], jsonb[], text[]) is
+  'Those of a row''s further events that the file says (`assumed` is false) and its stream has not: none of the type whose payload contains `unless`, since it was last removed.';
+revoke execute on function penstock.missing_steps(text, text, text[], jsonb[], text[]) from public, anon, authenticated;
+
 create function penstock.amend_streams(
-  import_id uuid, staged regclass, after bigint, upto bigint, amended text, merge regproc, removed text
+  import_id uuid, staged regclass, after bigint, upto bigint, amended text, merge regproc, removed text[]
 )
 returns void
 language plpgsql volatile
@@ -222,32 +246,62 @@ set search_path = ''
 set jit = off
 as $$
 begin
-  -- what the stream says and what the row says become what holds from now on: nothing new, or the amended payload
+  -- what the stream says and what the row says become what holds from now on: nothing new, or the amended payload;
+  -- then the row's further events that the stream has not. Without details they are assumed, for new streams alone.
   execute format(
     'with classified as materialized (
        select c.*, case when c.outcome = ''conflict'' and c.stored is not null then %s(c.stored, f.payload) end as merged
        from penstock.classify_by_stream($1, $2, $3, $4, $5, $6) as c
        join %s as f on f.n = c.n
-     ), decided as (
-       select c.n, c.merged, case
+     ), decided as materialized (
+       select c.n, c.merged, c.loaded_as, case
            when c.outcome <> ''conflict'' or c.stored is null or jsonb_typeof(c.merged) = ''null'' then c.outcome
            when c.merged is null then ''duplicate''
            else ''amended''
-         end as outcome, c.outcome = ''loaded'' and c.loaded_as = $5 as was_amended
+         end as outcome
        from classified as c
+     ), stepped as (
+       select d.*, s.types, s.details, d.outcome = ''duplicate'' and cardinality(s.types) > 0 as is_step
+       from decided as d
+       join %s as f on f.n = d.n
+       left join lateral penstock.missing_steps(f.aggregate_type, f.aggregate_id, f.more, f.more_details, $6) as s
+         on d.outcome in (''duplicate'', ''amended'') and f.more_details is not null
      )
      update %s as f set
-       outcome = d.outcome,
-       event_type = case when d.outcome = ''amended'' or d.was_amended then $5 else f.event_type end,
-       more = case when d.outcome = ''amended'' or d.was_amended then ''{}'' else f.more end,
-       payload = case when d.outcome = ''amended'' then d.merged -> ''payload'' else f.payload end,
+       outcome = case when d.is_step then ''amended'' else d.outcome end,
+       event_type = case
+         when d.is_step then d.types[1]
+         when d.outcome = ''amended'' then $5
+         when d.outcome = ''loaded'' then d.loaded_as[1]
+         else f.event_type
+       end,
+       more = case
+         when d.is_step then d.types[2:]
+         when d.outcome = ''amended'' then coalesce(d.types, ''{}'')
+         when d.outcome = ''loaded'' then d.loaded_as[2:]
+         else f.more
+       end,
+       more_details = case
+         when d.is_step then d.details[2:]
+         when d.outcome = ''amended'' then d.details
+         else f.more_details
+       end,
+       payload = case
+         when d.is_step then coalesce(d.details[1] -> ''payload'', ''{}'')
+         when d.outcome = ''amended'' then d.merged -> ''payload''
+         else f.payload
+       end,
+       event_metadata = case
+         when d.is_step then f.event_metadata || coalesce(d.details[1] -> ''metadata'', ''{}'')
+         else f.event_metadata
+       end,
        known = case when d.outcome = ''amended'' then (d.merged ->> ''known'')::bigint else 0 end
-     from decided as d where f.n = d.n', merge, staged, staged
+     from stepped as d where f.n = d.n', merge, staged, staged, staged
   ) using import_id, staged, after, upto, amended, removed;
 end $$;
-comment on function penstock.amend_streams(uuid, regclass, bigint, bigint, text, regproc, text) is
-  'Set `outcome` of a range of staged events that say what their streams are; those that say it otherwise become events of the type `amended`. `merge(stored, given)` gives the `payload` and how many lines of the file were `known`; null if nothing is new, a JSON null if the two cannot be one.';
-revoke execute on function penstock.amend_streams(uuid, regclass, bigint, bigint, text, regproc, text) from public, anon, authenticated;
+comment on function penstock.amend_streams(uuid, regclass, bigint, bigint, text, regproc, text[]) is
+  'Set `outcome` of a range of staged events that say what their streams are; those that say it otherwise become events of the type `amended`, those that say a step it has not taken the event of that step. `merge(stored, given)` gives the `payload` and how many lines of the file were `known`; null if nothing is new, a JSON null if the two cannot be one.';
+revoke execute on function penstock.amend_streams(uuid, regclass, bigint, bigint, text, regproc, text[]) from public, anon, authenticated;
 
 create function penstock.renew_undone_ids(staged regclass, after bigint, upto bigint) returns void
 language plpgsql volatile
@@ -271,7 +325,7 @@ revoke execute on function penstock.renew_undone_ids(regclass, bigint, bigint) f
 
 create function penstock.classify_imported_events(
   import_id uuid, staged regclass, after bigint, upto bigint, repeat text,
-  amended text default null, merge regproc default null, removed text default null
+  amended text default null, merge regproc default null, removed text[] default null
 )
 returns void
 language plpgsql volatile
@@ -293,9 +347,9 @@ begin
     end
   ) using import_id, staged, after, upto, removed;
 end $$;
-comment on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text) is
+comment on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[]) is
   'Set `outcome` of a range of staged events: new, loaded (by this import, before a crash), amended, duplicate or conflict. `removed`: the type of event after which a stream begins once more.';
-revoke execute on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text) from public, anon, authenticated;
+revoke execute on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[]) from public, anon, authenticated;
 
 create function penstock.count_outcomes(
   staged regclass, after bigint, upto bigint,
@@ -357,11 +411,13 @@ begin
          concat_ws(E''\x1f'', g.aggregate_type, g.aggregate_id, t.event_type, '''')), 18) placing ''8'' from 4 for 0)
        )::uuid,
        g.aggregate_type, g.aggregate_id, t.event_type,
-       case when t.version = 1 then g.payload else ''{}''::jsonb end, g.event_metadata,
+       case when t.version = 1 then g.payload else coalesce(g.more_details[t.version - 1] -> ''payload'', ''{}'') end,
+       case when t.version = 1 or g.more_details is null then g.event_metadata
+         else g.event_metadata || coalesce(g.more_details[t.version - 1] -> ''metadata'', ''{}'') end,
        t.version, case when t.version = 1 then g.schema_version else 1 end
      from (
        select
-         f.aggregate_type, f.aggregate_id, f.event_type || f.more as event_types, f.payload, f.schema_version,
+         f.aggregate_type, f.aggregate_id, f.event_type || f.more as event_types, f.more_details, f.payload, f.schema_version,
          f.event_metadata,
          lpad(to_hex(greatest(0, (extract(epoch from f.occurred_at) * 1000)::bigint)), 12, ''0'') || ''8'' as id_begin
        from %1$s as f
@@ -401,7 +457,7 @@ revoke execute on function penstock.drop_unused_streams(regclass, bigint, bigint
 
 create function penstock.append_imported_events(
   import_id uuid, staged regclass, after bigint, upto bigint, repeat text,
-  amended text default null, merge regproc default null, removed text default null,
+  amended text default null, merge regproc default null, removed text[] default null,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -450,8 +506,9 @@ begin
            t.event_type, g.occurred_at, concat_ws(''/'', $3, g.first_ord, t.place))
          end as id,
          g.aggregate_type, g.aggregate_id, t.event_type,
-         case when t.place = 1 then g.payload else ''{}''::jsonb end as payload,
-         g.event_metadata as metadata,
+         case when t.place = 1 then g.payload else coalesce(g.more_details[t.place - 1] -> ''payload'', ''{}'') end as payload,
+         case when t.place = 1 then g.event_metadata
+           else g.event_metadata || coalesce(g.more_details[t.place - 1] -> ''metadata'', ''{}'') end as metadata,
          h.version - a.size + g.reaches - g.size + t.place as version,
          case when t.place = 1 then g.schema_version else 1 end as schema_version
        from new_events as g
@@ -468,6 +525,6 @@ begin
     perform penstock.drop_unused_streams(staged, after, upto);
   end if;
 end $$;
-comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text) is
+comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[]) is
   'Append a range of staged events to their streams, exactly once, in the order of the file; counts what became of their lines.';
-revoke execute on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text) from public, anon, authenticated;
+revoke execute on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[]) from public, anon, authenticated;

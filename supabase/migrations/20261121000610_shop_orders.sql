@@ -138,6 +138,7 @@ as $$
       end) as said
   )
   select case
+    when given ? 'credit_note_id' then 'null' -- one says what it says: another takes another id
     when c.same and (h.said ->> 'customer_id', h.said ->> 'country', h.said ->> 'placed_at', h.said ->> 'currency')
       is not distinct from (stored ->> 'customer_id', stored ->> 'country', stored ->> 'placed_at', stored ->> 'currency')
     then null

@@ -22,7 +22,17 @@ from pydantic import ValidationError
 
 from penstock.event_store import NewEvent, append
 from penstock.ingest.files import advance_import, create_import, undo_import
-from penstock.ingest.files.parse.types import Code, Email, FieldType, Identifier, Integer, Number, Text, Timestamp
+from penstock.ingest.files.parse.types import (
+    Choice,
+    Code,
+    Email,
+    FieldType,
+    Identifier,
+    Integer,
+    Number,
+    Text,
+    Timestamp,
+)
 from penstock.ingest.files.target import EventMapping, Target
 from penstock.payloads import find_schema
 from penstock.projections import advance
@@ -59,6 +69,8 @@ def extremes(kind: FieldType) -> list[str]:
         return ["0.000001" if kind.positive else "0", "9" * kind.digits + "." + "9" * kind.places]
     if isinstance(kind, Code):
         return ["eur", "USD"]
+    if isinstance(kind, Choice):
+        return list(kind.values)
     assert isinstance(kind, Timestamp), f"{kind}: say what its extremes are"
     return ["2010-12-01", "2026-11-20T09:30:00.000001+02:00"]
 

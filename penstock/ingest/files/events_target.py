@@ -27,7 +27,8 @@ select
     else penstock.imported_event_id(r.aggregate_type, r.aggregate_id, r.event_type, coalesce(r.occurred_at, 'epoch'),
       coalesce(r.id, concat({content}, '#', r.ord)))
   end as id,
-  r.event_type, array[]::text[] as more, r.schema_version,
+  r.event_type, array[]::text[] as more, null::jsonb[] as more_details,
+  r.schema_version,
   coalesce((r.metadata ->> 'occurred_at')::timestamptz, r.occurred_at) as occurred_at, r.metadata, r.payload
 from {rows} as r
 """

@@ -54,14 +54,16 @@ class EventMapping:
 
     `select` reads `{rows}` (a column `ord`, the order in the file, and one for each field) and gives one row per
     staged event: `first_ord`, `lines` (how many), `aggregate_type`, `aggregate_id`, `id`, `event_type`, `payload`,
-    `occurred_at`, `schema_version`, `more` (further event types of the same moment, with an empty payload) and
-    `metadata` (more of it). It may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the
-    hash of the file. `repeat` says how an event is recognised that the store has already:
-    by its stream, by being what the stream's latest event of the type says, or by its id.
+    `occurred_at`, `schema_version`, `metadata` (more of it) and `more`, further event types. `more_details` has
+    of each of these its `payload`, what its `metadata` have of their own (another `occurred_at`), and `assumed`: one
+    that is not assumed is appended to a stored stream too, if that has none of its type whose payload contains
+    `unless`. Null: an empty payload, the same moment, assumed. The select may use `{begun_at}`, the time at which the
+    import was asked for, and `{content}`, the hash of the file. `repeat` says how an event is recognised that the store
+    has already: by its stream, by being what the stream's latest event of the type says, or by its id.
     Lines of one event may be spread over the file, so `by` names the field that they have in common.
 
     `amendment` and `removed` are for `stream` alone: without an amendment, a stream that says something else rejects
-    the row's lines; after an event of the type `removed` a stream says nothing, and a row begins it once more.
+    the row's lines; after an event of a type in `removed` a stream says nothing, and a row begins it once more.
 
     `holds` says what an event is of (`order`), if one with a rejected line is held back whole: `aggregate_id` must then
     be the text of the field `by`. None: a rejected line says nothing about others.
@@ -71,15 +73,15 @@ class EventMapping:
     repeat: Repeat
     by: str
     amendment: Amendment | None = None
-    removed: str | None = None
+    removed: tuple[str, ...] = ()
     holds: str | None = None
 
     @property
-    def rules(self) -> tuple[str, str | None, str | None, str | None]:
+    def rules(self) -> tuple[str, str | None, str | None, list[str]]:
         """What the SQL functions that classify and append take: repeat, amended, merge, removed."""
         if self.amendment is None:
-            return self.repeat, None, None, self.removed
-        return self.repeat, self.amendment.event_type, self.amendment.merge, self.removed
+            return self.repeat, None, None, list(self.removed)
+        return self.repeat, self.amendment.event_type, self.amendment.merge, list(self.removed)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ import psycopg
 _TABLE = """
 create unlogged table {} (
   n bigint, first_ord bigint, aggregate_type text, aggregate_id text, id uuid, event_type text, more text[],
-  occurred_at timestamptz, payload jsonb, schema_version integer, lines bigint, event_metadata jsonb, outcome text,
-  known bigint
+  more_details jsonb[], occurred_at timestamptz, payload jsonb, schema_version integer, lines bigint,
+  event_metadata jsonb, outcome text, known bigint
 )
 """
 _ROW = """
 insert into {} values (
-  %(n)s, %(n)s, %(type)s, %(id)s, gen_random_uuid(), 'Made', '{{}}', now(), '{{}}', 1, 1,
+  %(n)s, %(n)s, %(type)s, %(id)s, gen_random_uuid(), 'Made', '{{}}', null, now(), '{{}}', 1, 1,
   '{{"correlation_id": "i", "causation_id": "i", "actor": "a", "source": "import", "occurred_at": "2026-01-01"}}',
   null, 0
 )

@@ -190,6 +190,7 @@ class Staging:
             sql.SQL(
                 """create unlogged table {table} as
                    select f.n, f.first_ord, f.lines, f.aggregate_type, f.aggregate_id, f.id, f.event_type, f.more,
+                     f.more_details,
                      f.schema_version, f.occurred_at, f.payload,
                      case when f.metadata is null then f.known
                        else penstock.event_metadata(f.known, f.metadata) end as event_metadata,
@@ -251,7 +252,7 @@ class Staging:
             f"""select
                   case when h.key is null then e.first_ord else h.first_ord end as first_ord,
                   e.lines - coalesce(h.lines_before, 0) as lines, e.aggregate_type, e.aggregate_id, e.id, e.event_type,
-                  e.more, e.schema_version, e.occurred_at, e.payload, e.metadata
+                  e.more, e.more_details, e.schema_version, e.occurred_at, e.payload, e.metadata
                 from ({select}) as e
                 left join staging.{self._base}_held as h on h.key = e.aggregate_id and h.verdict = 'extended'"""  # noqa: S608
         )

@@ -21,11 +21,12 @@ _GROUPED = re.compile(
 
 @dataclass(frozen=True)
 class Integer(FieldType):
-    """`unwanted` is the reason for which a record with less than `at_least` is skipped, not refused."""
+    """`unwanted` is the reason for which a record with less than `at_least`, or with 0 that is none, is skipped."""
 
     at_least: int = -(2**31)
     at_most: int = 2**31 - 1
     unwanted: str | None = None
+    zero: bool = True
 
     @property
     def sql_type(self) -> str:
@@ -37,7 +38,8 @@ class Integer(FieldType):
         most = len(str(self.at_most)) - 1 if self.at_most > 0 else 0
         if self.at_least < 0:
             most = min(most, len(str(self.at_least)) - 2)
-            return rb"-?\d{1,%d}+" % most if most else NEVER
+            some = b"" if self.zero else rb"(?!-?0)"
+            return some + rb"-?\d{1,%d}+" % most if most else NEVER
         least = len(str(self.at_least)) if self.at_least > 1 else self.at_least
         if most <= least:
             return NEVER
@@ -52,6 +54,8 @@ class Integer(FieldType):
             raise UnwantedValue(self.unwanted) if self.unwanted else InvalidValue(f"less than {self.at_least}")
         if number > self.at_most:
             raise InvalidValue(f"more than {self.at_most}")
+        if number == 0 and not self.zero:
+            raise UnwantedValue(self.unwanted) if self.unwanted else InvalidValue("0")
         return str(number)
 
 
