@@ -19,4 +19,4 @@ def _take_back(before: Sequence[RecordedEvent], own: Sequence[RecordedEvent]) ->
     return TakenBack([removed, *said], restored=bool(said))
 
 
-COMPENSATION: Final = Compensation("customer", _take_back, takes=frozenset({_SAID}))
+COMPENSATION: Final = Compensation("customer", _take_back, alone=frozenset({_SAID}))

@@ -20,4 +20,4 @@ def _take_back(_: Sequence[RecordedEvent], own: Sequence[RecordedEvent]) -> Take
     return TakenBack(opposite)
 
 
-COMPENSATION: Final = Compensation(AGGREGATE_TYPE, _take_back, takes=frozenset(CHANGES), sums=True)
+COMPENSATION: Final = Compensation(AGGREGATE_TYPE, _take_back, alone=frozenset(CHANGES), sums=True)

@@ -27,4 +27,4 @@ def _again(before: Sequence[RecordedEvent]) -> Iterator[NewEvent]:
     return (said_again(event) for event in before if event.version > ended)
 
 
-COMPENSATION: Final = Compensation(AGGREGATE_TYPE, _take_back, takes=frozenset(CONTENT) | _LIFE)
+COMPENSATION: Final = Compensation(AGGREGATE_TYPE, _take_back, alone=frozenset(CONTENT) | _LIFE)

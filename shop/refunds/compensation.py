@@ -13,4 +13,4 @@ def _take_back(before: Sequence[RecordedEvent], own: Sequence[RecordedEvent]) ->
     return TakenBack([NewEvent(VOIDED, {"reason": "import undone"})])
 
 
-COMPENSATION: Final = Compensation(AGGREGATE_TYPE, _take_back, takes=frozenset({ISSUED}))
+COMPENSATION: Final = Compensation(AGGREGATE_TYPE, _take_back, alone=frozenset({ISSUED}))
