@@ -161,7 +161,8 @@ def test_a_listing_that_was_taken_back_gives_no_order_its_names(
 
 def event(stream: str, event_type: str, payload: dict[str, Any], **others: Any) -> bytes:
     kind, name = stream.split("/")
-    said = {"aggregate_type": kind, "aggregate_id": name, "event_type": event_type, "payload": payload, **others}
+    said = {"aggregate_type": kind, "aggregate_id": name, "event_type": event_type, "payload": payload}
+    said |= {"occurred_at": "2025-03-05T00:00:00Z", **others}
     return json.dumps(said).encode() + b"\n"
 
 
@@ -188,19 +189,12 @@ def test_events_of_any_kind_are_taken_back_by_what_their_types_declare(
     assert read_figures(settings, connection) == fresh
 
 
-@pytest.mark.parametrize(
-    ("lasting", "more"),
-    [
-        ("TicketOpened", event("ticket/1", "TicketOpened", {})),
-        ("OrderShipped", event("order/o8", "OrderShipped", {})),
-    ],
-)
 def test_what_nothing_takes_back_is_named_before_anything_is_written(
-    settings: Settings, connection: psycopg.Connection, lasting: str, more: bytes
+    settings: Settings, connection: psycopg.Connection
 ) -> None:
-    done = load(settings, LIFE + more, "events")
+    done = load(settings, LIFE + event("ticket/1", "TicketOpened", {}), "events")
     number = connection.execute("select count(*) from public.event_store").fetchone()
-    with pytest.raises(Conflict, match=f"nothing takes {lasting}"):
+    with pytest.raises(Conflict, match="nothing takes TicketOpened"):
         undo_import(settings, done.id)
     assert import_status(settings, done.id).state == "completed"
     assert connection.execute("select count(*) from public.event_store").fetchone() == number
