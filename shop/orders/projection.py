@@ -6,9 +6,15 @@ the later one holds, so a completed order that is cancelled takes its revenue ba
 order is, and keeps its status; `OrderVoided` removes the order, which may then begin once more.
 """
 
+from typing import Final
+
 from penstock.projections import payload_sql
 from penstock.projections.projection import SqlProjection
 from shop.orders.order import AMENDED, STATUS_AFTER, VOIDED
+
+
+_TYPES: Final = ("OrderPlaced", AMENDED, VOIDED, *STATUS_AFTER)
+_TYPES_LIST: Final = ", ".join(f"'{name}'" for name in _TYPES)
 
 
 def _status_after(before: str) -> str:
@@ -59,7 +65,7 @@ def _placed(fields: str) -> str:
 def _changed(fields: str) -> str:
     """The orders that a range amends or voids; `place` is the row before it, null if the order is not there.
 
-    Such an order must have no other event in the range: else the error has the runner halve it. So each event meets
+    Such an order must have no other event of these types in the range: else the error has the runner halve it. So each event meets
     the row that those before it left, and whether it can be read never depends on those after it.
     """
     return f"""changed as materialized (
@@ -77,7 +83,7 @@ def _changed(fields: str) -> str:
     select count(*) as number
     from ( -- by the stream: the range would be read once for each order
       select s.position from public.event_store as s
-      where s.aggregate_id = e.order_id and s.aggregate_type = 'order'
+      where s.aggregate_id = e.order_id and s.aggregate_type = 'order' and s.event_type in ({_TYPES_LIST})
       offset 0
     ) as s
     where s.position > %(after)s and s.position <= %(upto)s
@@ -297,7 +303,7 @@ select {payload_sql.all_read("moments", "occurred_at")}, {payload_sql.all_read("
 PROJECTION = SqlProjection(
     name="orders",
     tables=("shop.orders", "shop.order_items", "public.revenue_by_hour"),
-    event_types=("OrderPlaced", AMENDED, VOIDED, *STATUS_AFTER),
+    event_types=_TYPES,
     statements=(_ADD_ITEMS, _ADVANCE_ORDERS),
     independent=True,
 )

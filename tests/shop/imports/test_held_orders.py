@@ -168,9 +168,9 @@ def test_a_skipped_line_holds_nothing_back(settings: Settings, connection: psyco
     header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
     lines = (
         "1,P,x,1,2026-01-01,1.10,7,UK",
-        "1,P,x,-1,no time,1.10,7,UK",
+        "1,P,x,0,no time,1.10,7,UK",
         "1,P,x,1,2026-01-01,0,7,UK",
-        "C1,P,x,1,,1,7,UK",
+        "A1,P,x,1,,1,7,UK",
     )
     created, _ = create_import(settings, "orders", (header + "\n".join(lines)).encode())
     done = advance_import(settings, created.id)

@@ -64,11 +64,16 @@ ITEM = st.fixed_dictionaries(
     optional={"name": mostly(st.sampled_from(["Cake", "Lamp"])), "category": mostly(st.sampled_from(["Home", "Food"]))},
 )
 PLACED = document(customer_id=IDS, total=MONEY, placed_at=TIMES, country=COUNTRIES, items=st.lists(ITEM, max_size=3))
+REFUNDED = document(refund_id=IDS, amount=MONEY, refunded_at=TIMES, currency=st.just("EUR"))
+ISSUED = document(customer_id=IDS, total=MONEY, issued_at=TIMES, currency=st.just("EUR"))
 STEPS = ("PaymentReceived", "OrderShipped", "OrderDelivered", "OrderCompleted", "OrderCancelled")
 KINDS: list[tuple[str, str, st.SearchStrategy[dict[str, Any]]]] = [
     *[("order", "OrderPlaced", PLACED)] * 3,
     *[("order", "OrderAmended", PLACED)] * 2,
     ("order", "OrderVoided", st.just({})),
+    *[("order", "OrderRefunded", REFUNDED)] * 2,
+    ("credit_note", "CreditNoteIssued", ISSUED),
+    ("credit_note", "CreditNoteVoided", st.just({})),
     *[("order", step, st.just({})) for step in STEPS],
     ("customer", "CustomerRegistered", document(name=COUNTRIES, country=COUNTRIES, registered_at=TIMES)),
     ("customer", "CustomerRemoved", st.just({})),
