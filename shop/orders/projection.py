@@ -12,7 +12,6 @@ from penstock.projections import payload_sql
 from penstock.projections.projection import SqlProjection
 from shop.orders.order import AMENDED, STATUS_AFTER, VOIDED
 
-
 _TYPES: Final = ("OrderPlaced", AMENDED, VOIDED, *STATUS_AFTER)
 _TYPES_LIST: Final = ", ".join(f"'{name}'" for name in _TYPES)
 
@@ -65,8 +64,8 @@ def _placed(fields: str) -> str:
 def _changed(fields: str) -> str:
     """The orders that a range amends or voids; `place` is the row before it, null if the order is not there.
 
-    Such an order must have no other event of these types in the range: else the error has the runner halve it. So each event meets
-    the row that those before it left, and whether it can be read never depends on those after it.
+    Such an order must have no other event of the projection in the range: else the error has the runner halve it. So
+    each event meets the row that those before it left, and whether it can be read never depends on those after it.
     """
     return f"""changed as materialized (
   select
