@@ -98,8 +98,8 @@ class Plan:
         return bool(self.sources)
 
     @cached_property
-    def carried(self) -> list[str]:
-        """The columns in which an empty cell has the value above."""
+    def carried(self) -> dict[str, str | None]:
+        """The columns in which an empty cell has the value above, each with the column within which."""
         return carried_columns([*self.sources.values(), *self.rows])
 
     @cached_property
