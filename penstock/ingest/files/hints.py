@@ -35,7 +35,7 @@ _MONEY: Final = (
     ("a discount", re.compile(r"\bdisc(?:ounts?)?\b|coupon|voucher|rebate|promotion")),
     ("a tax", re.compile(r"\b(?:tax|taxes|vat|gst|hst|duties)\b")),
     ("shipping", re.compile(rf"^(?:order |total )?{_SHIPPING}(?: {_CHARGE})?$|^{_SHIPPING} items$")),
-    ("a fee", re.compile(r"\b(?:fees?|commission|tips?|gratuity|surcharge)\b")),
+    ("a fee", re.compile(r"\b(?:fees?|commission|tips?|gratuity|surcharge|gift ?wrap)\b")),
 )
 """What changes what was paid, and no field takes."""
 _NO_AMOUNT: Final = re.compile(

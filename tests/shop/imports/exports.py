@@ -8,6 +8,7 @@ import psycopg
 
 from penstock.ingest.files import Import, advance_import, create_import
 from penstock.settings import Settings
+from tests.shop.test_one_schema import assert_fits
 
 SHOPIFY_ORDERS: Final = (
     "Name,Email,Financial Status,Paid at,Fulfillment Status,Fulfilled at,Accepts Marketing,Currency,Subtotal,Shipping,"
@@ -109,6 +110,14 @@ def load(settings: Settings, target: str, content: bytes, **options: Any) -> Imp
 def skipped(connection: psycopg.Connection) -> list[str]:
     rows = connection.execute("select reason from raw.import_rejects where outcome = 'skipped' order by line")
     return [reason for (reason,) in rows.fetchall()]
+
+
+def all_events(connection: psycopg.Connection, event_type: str) -> list[dict[str, Any]]:
+    """The payloads of that type; every event of the store must fit its schema."""
+    events = connection.execute("select event_type, payload from public.event_store order by position").fetchall()
+    for each, payload in events:
+        assert_fits(each, payload)
+    return [payload for each, payload in events if each == event_type]
 
 
 def warned(done: Import) -> dict[str, str]:

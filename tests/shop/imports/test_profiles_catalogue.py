@@ -8,6 +8,7 @@ from tests.shop.imports.exports import (
     SHOPIFY_CUSTOMERS,
     SHOPIFY_PRODUCTS,
     WOOCOMMERCE_PRODUCTS,
+    all_events,
     load,
     skipped,
     written,
@@ -26,10 +27,8 @@ def test_shopify_products(settings: Settings, connection: psycopg.Connection) ->
     ]  # fmt: skip
     done = load(settings, "products", written(SHOPIFY_PRODUCTS, rows, line_end="\r\n"))
     assert (done.loaded, done.skipped) == (3, 2)
-    listed = connection.execute(
-        """select payload ->> 'product_id', payload ->> 'name', payload ->> 'category', payload ->> 'unit_price'
-           from public.event_store where event_type = 'ProductListed' order by position"""
-    ).fetchall()
+    names = ("product_id", "name", "category", "unit_price")
+    listed = [tuple(payload[name] for name in names) for payload in all_events(connection, "ProductListed")]
     assert listed == [
         ("TEE-S", "Tee", "Shirts", "19.00"), ("TEE-M", "Tee", "Shirts", "21.50"), ("CARD", "Card", None, "2.00"),
     ]  # fmt: skip
@@ -50,10 +49,8 @@ def test_shopify_customers_are_known_by_the_address_that_orders_have(
     assert "no column is recognised as registered_at" in str(advance_import(settings, created.id).error)
     done = load(settings, "customers", content, constants={"registered_at": "2026-03-01"})
     assert (done.loaded, done.skipped) == (2, 1)
-    registered = connection.execute(
-        """select aggregate_id, payload ->> 'name', payload ->> 'email', payload ->> 'country'
-           from public.event_store where event_type = 'CustomerRegistered' order by position"""
-    ).fetchall()
+    names = ("customer_id", "name", "email", "country")
+    registered = [tuple(payload[name] for name in names) for payload in all_events(connection, "CustomerRegistered")]
     assert registered == [
         ("ann@example.com", "Ann Lee", "ann@example.com", "DE"), ("bob@example.com", "Bob", "bob@example.com", None),
     ]  # fmt: skip
@@ -68,9 +65,7 @@ def test_woocommerce_products(settings: Settings, connection: psycopg.Connection
         {"ID": "13", "Type": "grouped", "SKU": "SET", "Name": "Set"},
     ]
     done = load(settings, "products", written(WOOCOMMERCE_PRODUCTS, rows))
-    listed = connection.execute(
-        """select payload ->> 'product_id', payload ->> 'name', payload ->> 'category', payload ->> 'unit_price'
-           from public.event_store where event_type = 'ProductListed' order by position"""
-    ).fetchall()
+    names = ("product_id", "name", "category", "unit_price")
+    listed = [tuple(payload[name] for name in names) for payload in all_events(connection, "ProductListed")]
     assert listed == [("TEE-S", "Tee - S", None, "19"), ("12", "Card", "Paper, Paper > Cards", "2.50")]
     assert (done.skipped, skipped(connection)) == (2, ["rows: Type is 'variable'", "rows: Type is 'grouped'"])
