@@ -2,8 +2,8 @@
 
 Headers: https://sellercentral-europe.amazon.com/gp/help/external/help.html?itemID=201648780 and
 https://developer-docs.amazon.com/sp-api/lang-es_ES/docs/order-tracking-reports-attributes. "All amounts are aggregates
-of the quantity, not unit prices." A row without a SKU goes on with promotions of the row above; an item with
-quantity 0 was cancelled, and a pending order has no price yet.
+of the quantity, not unit prices." A row without a SKU goes on with promotions of the row above; a line of
+quantity 0 sold nothing, and a pending order has no price yet.
 """
 
 from typing import Final
