@@ -14,6 +14,7 @@ from penstock.ingest.files.parse.types import Choice, Code, Identifier, Integer,
 from penstock.ingest.files.target import MOMENT, Amendment, EventMapping, Field, Profile, Target
 from shop.events import MAX_NAME
 from shop.orders.order import AMENDED, VOIDED, Status
+from shop.profiles import amazon, etsy, olist, shopify, square, woocommerce
 from shop.refunds.projection import VOIDED as CREDIT_NOTE_VOIDED
 
 _ONLINE_RETAIL = Profile(
@@ -158,5 +159,15 @@ TARGET = Target(
     ),
     one_of=(("amount", "unit_price"),),
     defaults={"currency": "USD"},
-    profiles=(_ONLINE_RETAIL, _COMPLETE_JOURNEY),
+    profiles=(
+        _ONLINE_RETAIL,
+        _COMPLETE_JOURNEY,
+        shopify.ORDERS,
+        woocommerce.ORDERS,
+        etsy.ORDER_ITEMS,
+        square.ITEMS,
+        amazon.ORDERS,
+        amazon.ALL_ORDERS,
+        olist.ORDER_ITEMS,
+    ),
 )
