@@ -28,7 +28,7 @@ def refresh_view(connection: Connection, name: str) -> Refreshed:
     Raises `NotFound` for an unknown name and `InvalidInput` for a table, which has nothing to refresh. Waits for a
     refresh of the same view that runs already.
     """
-    if find_view(name).kind == "table":
+    if find_view(name).kind != "materialized":
         raise InvalidInput(f"{name} is a table, always as fresh as what fills it: there is nothing to refresh")
     with translate_errors():
         row = connection.execute("select public.refresh_materialized_view(%s)", (name,)).fetchone()

@@ -11,7 +11,7 @@ from typing import Literal
 
 from penstock.errors import NotFound
 
-Kind = Literal["materialized", "table"]
+Kind = Literal["materialized", "table", "view"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Key:
 
 @dataclass(frozen=True)
 class View:
-    """`fresh_by` is SQL for the time up to which a table's rows are right; `ops.views` knows that of the others."""
+    """`fresh_by` is SQL for the time up to which rows of a table or view are right; `ops.views` knows that of the others."""
 
     name: str
     kind: Kind

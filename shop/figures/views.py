@@ -24,7 +24,7 @@ VIEWS: Final = (
     ),
     View(
         "net_revenue_by_day",
-        "table",
+        "view",
         (Key("day", "date", descending=True),),
         fresh_by="""select min(f.at) from (
           select max(computed_at) as at from public.daily_analytics

@@ -16,7 +16,7 @@ routes = router()
 
 class ViewOut(Answer):
     name: str
-    kind: Literal["materialized", "table"]
+    kind: Literal["materialized", "table", "view"]
     refreshed_at: str | None = Field(description="What was committed before is in the view; null: never filled.")
     duration_ms: int | None = Field(description="How long the last refresh took.")
 
