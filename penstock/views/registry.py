@@ -25,7 +25,7 @@ class Key:
 
 @dataclass(frozen=True)
 class View:
-    """`fresh_by` is SQL for the time up to which rows of a table or view are right; `ops.views` knows that of the others."""
+    """`fresh_by` is SQL for the time up to which its rows are right; for `materialized` ones `ops.views` knows it."""
 
     name: str
     kind: Kind
