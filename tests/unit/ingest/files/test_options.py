@@ -33,8 +33,10 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     ),
     "rows": (["--rows", '[{"column": "S", "empty": false}]'], [{"column": "S", "empty": False}]),
     "join": (
-        ["--join", "o.csv", "--on", "order_id=id", "--on", "shop=shop"]
-        + ["--join", '{"file": "c.csv", "required": false}', "--on", "o.customer=id"],
+        [
+            *("--join", "o.csv", "--on", "order_id=id", "--on", "shop=shop"),
+            *("--join", '{"file": "c.csv", "required": false}', "--on", "o.customer=id"),
+        ],
         [
             {"file": "o.csv", "on": {"order_id": "id", "shop": "shop"}},
             {"file": "c.csv", "required": False, "on": {"o.customer": "id"}},
