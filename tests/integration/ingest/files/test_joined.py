@@ -324,3 +324,22 @@ def test_a_file_that_was_not_sent_and_entries_that_say_nothing_are_refused(setti
     ):
         with pytest.raises(InvalidInput, match=fault):
             create_import(settings, "tickets", LINES.encode(), options={"join": [entry]})
+
+
+def test_records_of_json_are_joined_as_well(settings: Settings, connection: psycopg.Connection) -> None:
+    lines = '{"Ticket ID": "T1", "part": "P1", "quantity": 1, "price": 1}\n{"ticket_id": "T9", "part": "P1"}\n'
+    done = load(settings, lines, fields={**FIELDS, "ticket_id": "ticket_id"}, format="jsonl")
+    assert (done.loaded, left_out(settings, connection, done)) == (
+        1,
+        [(2, "rejected", "ticket_id 'T9' is not in tickets.csv")],
+    )
+    assert tickets(connection) == [("T1", "leak", "2026-01-05", 1)]
+
+
+@pytest.mark.usefixtures("shelves")
+def test_a_plain_table_takes_no_further_file(settings: Settings) -> None:
+    options = store_joined(settings, {"join": [JOIN]}, {"tickets.csv": TICKETS.encode()})
+    made, _ = create_import(settings, "shelves", b"ticket_id\nT1\n", options=options)
+    done = advance_import(settings, made.id)
+    assert done.state == "failed"
+    assert "files are joined for targets that become events" in str(done.error)
