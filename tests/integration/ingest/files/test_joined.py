@@ -163,6 +163,13 @@ def test_days_of_a_joined_column_are_found_out_from_all_of_it(
     assert [row[2] for row in tickets(connection)] == ["2026-01-05", "2026-01-13"]
 
 
+def test_an_import_that_fails_with_its_plan_leaves_no_table(settings: Settings, connection: psycopg.Connection) -> None:
+    done = load(settings, LINES, {"tickets.csv": TICKETS.replace("2026-01-05", "5/1/2026").replace("2026-01-06", "")})
+    assert done.state == "failed"
+    assert "is ambiguous" in str(done.error)
+    assert staged(connection) == []
+
+
 @pytest.mark.parametrize(("repeated", "title"), [("first", "leak"), ("last", "drip"), (None, None)])
 def test_of_several_records_with_one_key_the_caller_says_which_counts(
     settings: Settings, connection: psycopg.Connection, repeated: str | None, title: str | None
