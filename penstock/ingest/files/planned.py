@@ -1,6 +1,7 @@
 """From a file and what its caller says to a plan: how it is read, what is joined to it, how its times are written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from penstock.ingest.files.parse.dates import infer_date_formats
 from penstock.ingest.files.parse.dialect import Dialect, sniff
 from penstock.ingest.files.parse.joins import FRAMING, Join, Lookup, make_join
 from penstock.ingest.files.parse.reader import read_records
+from penstock.ingest.files.parse.stream import BadFile
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.planning import check_names, make_plan
 from penstock.ingest.files.reading import Reading, choose_reading
@@ -76,7 +78,7 @@ def lookup_of(connection: Connection, import_id: UUID, plan: Plan) -> Lookup | N
 def _open_joined(settings: Settings, place: int, entry: Mapping[str, Any]) -> _JoinedFile:
     sheet = entry.get("sheet")
     said = Options.read({name: entry[name] for name in FRAMING if name in entry})
-    with open_stored(settings, entry["sha256"], sheet) as file:
+    with _named(entry["file"]), open_stored(settings, entry["sha256"], sheet) as file:
         dialect = sniff(file, said)
     if not dialect.header:
         raise InvalidInput(f"{entry['file']} is not a table", field=f"join.{place}.file")
@@ -94,9 +96,18 @@ def _fill(connection: Connection, settings: Settings, import_id: UUID, joined: S
             return joins
         filled = []
         for place, each in enumerate(joined):
-            with open_stored(settings, each.join.sha256, each.sheet) as file:
+            with _named(each.join.file), open_stored(settings, each.join.sha256, each.sheet) as file:
                 filled.append(tables.fill(connection, place, read_records(file, _rows_of(each.dialect))))
     return filled
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """What is wrong with a joined file is said with its name."""
+    try:
+        yield
+    except BadFile as error:
+        raise BadFile(f"{name}: {error}", field="join") from error
 
 
 def _rows_of(dialect: Dialect) -> Plan:

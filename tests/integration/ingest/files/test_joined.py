@@ -351,3 +351,12 @@ def test_a_plain_table_takes_no_further_file(settings: Settings) -> None:
     done = advance_import(settings, made.id)
     assert done.state == "failed"
     assert "files are joined for targets that become events" in str(done.error)
+
+
+@pytest.mark.parametrize("content", [b"\x00\x01\x02" * 50, gzip.compress(TICKETS.encode() * 2000)[:-300]])
+def test_a_further_file_that_cannot_be_read_is_named(
+    settings: Settings, connection: psycopg.Connection, content: bytes
+) -> None:
+    done = load(settings, LINES, {"tickets.csv": content}, join=[{**JOIN, "repeated": "last"}])
+    assert (done.state, done.rows_read, staged(connection)) == ("failed", 0, [])
+    assert str(done.error).startswith("join: tickets.csv: ")
