@@ -22,11 +22,24 @@ SAMPLE: Final = 200
 """So many of the rejected lines are looked at."""
 WHOLE: Final = 0.9
 """A column of which such a share of the lines failed has failed as a whole."""
+_SHIPPING = r"(?:shipping|freight|postage|delivery|handling)"
+_CHARGE = r"(?:costs?|price|total|amount|charges?|charged|value|fees?|paid)"
 _MEANINGS: Final = (
+    ("a time zone", re.compile(r"^time ?zone$")),
     ("a refund", re.compile(r"refund|returned|credit ?(note|memo)")),
     ("a status", re.compile(r"status|cancel|fulfil|^state$")),
     ("a currency", re.compile(r"currency|^ccy$")),
     ("a time", re.compile(r"(?<!up)date\b|date ?time|(?<!life)time\b|timestamp|\bhour\b|\bat$")),
+)
+_MONEY: Final = (
+    ("a discount", re.compile(r"\bdisc(?:ounts?)?\b|coupon|voucher|rebate|promotion")),
+    ("a tax", re.compile(r"\b(?:tax|taxes|vat|gst|hst|duties)\b")),
+    ("shipping", re.compile(rf"^(?:order |total )?{_SHIPPING}(?: {_CHARGE})?$|^{_SHIPPING} items$")),
+    ("a fee", re.compile(r"\b(?:fees?|commission|tips?|gratuity|surcharge|gift ?wrap)\b")),
+)
+"""What changes what was paid, and no field takes."""
+_NO_AMOUNT: Final = re.compile(
+    r"\b(?:code|name|details?|ids?|method|label|type|class|exempt|number|reason|model|party|status)$|\bid\b"
 )
 _DATES: Final = (
     *(
@@ -49,28 +62,38 @@ class Fault:
 
 
 def column_warnings(plan: Plan, mapping: Mapping[str, str | None]) -> list[str]:
-    """Columns that are left out though they look like something; not those that `mapping` leaves out on purpose."""
+    """Columns that are left out though they look like something.
+
+    Not those that `mapping` leaves out on purpose, nor those by which rows are filtered.
+    """
     times = [each for each in plan.columns if isinstance(each.field_type, Timestamp)]
+    filtered = {wanted["column"] for wanted in plan.rows}
     found = []
     for column in plan.unused:
-        if column in mapping:
+        if column in mapping or column in filtered:
             continue
         name = re.sub(r"[\W_]+", " ", column.lower()).strip()
-        meaning = next((meaning for meaning, pattern in _MEANINGS if pattern.search(name)), None)
-        if meaning is None:
+        if (meaning := _meaning(_MEANINGS, name)) is not None:
+            apart = _date_apart(name, times)
+            what = f"the time of day of {apart!r}, which is read without it" if apart else meaning
+            helps = "--zone NAME says it" if meaning == "a time zone" else f'--map "{column}=FIELD" reads it'
+        elif (meaning := None if _NO_AMOUNT.search(name) else _meaning(_MONEY, name)) is not None:
+            what, helps = meaning, "no total has it"
+        else:
             continue
-        apart = _date_apart(name, times)
-        what = f"the time of day of {apart!r}, which is read without it" if apart else meaning
         found.append(
-            f'column {column!r} is left out, and looks like {what}: --map "{column}=FIELD" reads it,'
-            f' --map "{column}=" leaves it out on purpose'
+            f'column {column!r} is left out, and looks like {what}: {helps}, --map "{column}=" leaves it out on purpose'
         )
     return found
 
 
+def _meaning(meanings: Sequence[tuple[str, re.Pattern[str]]], name: str) -> str | None:
+    return next((meaning for meaning, pattern in meanings if pattern.search(name)), None)
+
+
 def _date_apart(name: str, times: Sequence[Column]) -> str | None:
     """The column with the date whose time of day is in the column of that name."""
-    if "date" in name or not re.search(r"time|hour|clock", name):
+    if "date" in name or "zone" in name or not re.search(r"time|hour|clock", name):
         return None
     return next((column.name for column in times if "time" not in folded(column.name)), None)
 

@@ -9,10 +9,10 @@ from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dialect import Dialect
 from penstock.ingest.files.parse.filters import check_filters
 from penstock.ingest.files.parse.joins import Join
-from penstock.ingest.files.parse.sources import check_source, columns_of, is_column
+from penstock.ingest.files.parse.sources import carried_columns, check_source, columns_of, is_column, respelled
 from penstock.ingest.files.parse.types import InvalidValue, Json, Timestamp
 from penstock.ingest.files.plan import Plan, with_joined
-from penstock.ingest.files.target import Profile, Table, Target
+from penstock.ingest.files.target import Profile, Table, Target, folded
 
 Source = Mapping[str, Any]
 
@@ -45,6 +45,7 @@ def make_plan(target: Target, dialect: Dialect, options: Options, joins: Sequenc
     profile = target.profile_of(header)
     said = _said(options, profile, header)
     _check_columns(said)
+    carried_columns([*said.sources.values(), *said.rows])
     sources = _sources_of(target, dialect, said, is_joined=bool(joins))
     plan = Plan(
         target.name,
@@ -68,23 +69,40 @@ def make_plan(target: Target, dialect: Dialect, options: Options, joins: Sequenc
 
 
 def _said(options: Options, profile: Profile | None, header: Sequence[str]) -> _Said:
-    sources: dict[str, Source] = dict(options.fields)
-    if profile:
-        elsewhere = {*options.mapping.values(), *options.constants}
-        of_profile = {name: check_source(f"fields.{name}", source) for name, source in profile.fields.items()}
-        sources = {name: source for name, source in of_profile.items() if name not in elsewhere} | sources
+    elsewhere = {*options.mapping.values(), *options.constants, *options.fields}
+    of_profile, rows = _of_profile(profile, header) if profile else ({}, [])
+    sources = {name: source for name, source in of_profile.items() if name not in elsewhere} | dict(options.fields)
+    dates = {name: written for name, written in profile.dates.items() if name not in elsewhere} if profile else {}
     constants = {name: source["constant"] for name, source in sources.items() if "constant" in source}
     defaults = {name: source["default"] for name, source in sources.items() if "default" in source}
     return _Said(
         options.mapping,
         {name: _without_default(source) for name, source in sources.items() if name not in constants},
-        [*check_filters("rows", profile.rows if profile else ()), *options.rows],
+        [*rows, *options.rows],
         {**constants, **options.constants},
         {**defaults, **options.defaults},
-        {**(profile.dates if profile else {}), **options.dates},
+        {**dates, **options.dates},
         profile.constants if profile else {},
         header,
     )
+
+
+def _of_profile(profile: Profile, header: Sequence[str]) -> tuple[dict[str, Source], list[dict[str, Any]]]:
+    """Its sources and filters, with columns called as in this file; sources without the columns that are not there."""
+    now = {folded(column): column for column in reversed(header)}
+    sources = {name: check_source(f"fields.{name}", source) for name, source in profile.fields.items()}
+    rows = check_filters("rows", profile.rows)
+    named = [*(name for source in sources.values() for name in columns_of(source))]
+    named += [each[key] for each in [*sources.values(), *rows] for key in ("column", "within") if key in each]
+    spelled = {name: now[folded(name)] for name in named if folded(name) in now}
+    found: dict[str, Source] = {}
+    for name, source in sources.items():
+        there = [column for column in columns_of(source) if column in spelled]
+        if "first" in source and there:
+            found[name] = respelled({**source, "first": there}, spelled)
+        elif len(there) == len(columns_of(source)):
+            found[name] = respelled(source, spelled)
+    return found, respelled(rows, spelled)
 
 
 def _without_default(source: Source) -> Source:
@@ -138,6 +156,7 @@ def _check_columns(said: _Said) -> None:
     named = [("mapping", name) for name in said.mapping]
     named += [(f"fields.{field}", name) for field, source in said.sources.items() for name in columns_of(source)]
     named += [(f"rows.{place}", wanted["column"]) for place, wanted in enumerate(said.rows)]
+    named += [("within", each["within"]) for each in [*said.sources.values(), *said.rows] if "within" in each]
     for option, name in named if said.header else ():
         if name not in said.header:
             raise InvalidInput(f"the file has no column {name[:80]!r}; it has {_listed(said.header)}", field=option)

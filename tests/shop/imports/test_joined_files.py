@@ -61,8 +61,6 @@ def load_olist(settings: Settings, rows: Rows) -> Import:
             "ordered_at": "orders.order_purchase_timestamp",
             "customer_id": "customers.customer_unique_id",
             "country": "customers.customer_state",
-            "quantity": {"constant": "1"},
-            "currency": {"constant": "BRL"},
         },
         "rows": [{"column": "orders.order_status", "not_in": list(UNWANTED)}],
         "zone": "America/Sao_Paulo",
