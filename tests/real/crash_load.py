@@ -180,7 +180,7 @@ def import_file(client: Client) -> None:
     name = client.id()[:8]
     lines = [CSV_HEAD]
     for number in range(FILE_ORDERS):
-        for product, quantity in (("P1", "6"), ("P2", "2"), ("P3", "-1")):
+        for product, quantity in (("P1", "6"), ("P2", "2"), ("P3", "0")):
             lines.append(f"{name}-{number},{product},HOLDER,{quantity},2010-12-01 08:26:00,2.55,17850,France")
     client.books.files[name] = "\n".join(lines).encode()
     send_file(client, name)
