@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,8 +26,7 @@ def add_commands(commands: Commands) -> None:
     showing = add_command(actions, "show", show_mapping, "show one with its header and its options")
     editing = add_command(actions, "edit", edit_mapping, "change its options: the next file is read by them")
     editing.add_argument("id")
-    editing.add_argument("--options", type=_object, metavar="JSON", help="all options, in place of those it has")
-    add_reading(editing.add_argument_group("options to add or to replace"))
+    add_reading(editing.add_argument_group("options to add or to replace; --options in place of all it has"))
     forgetting = add_command(actions, "forget", forget_mapping, "forget one; what was imported by it stays")
     for action in (showing, forgetting):
         action.add_argument("id")
@@ -46,9 +46,9 @@ def show_mapping(options: argparse.Namespace) -> None:
 def edit_mapping(options: argparse.Namespace) -> None:
     settings, mapping_id = reachable_settings(), _id_of(options)
     said = reading_options(options)
-    if options.options is None and not said:
+    if not said:
         raise InvalidInput("say what to change, as in `penstock import`, or all of them by --options", field="options")
-    before = files.read_mapping(settings, mapping_id).options if options.options is None else options.options
+    before = {} if options.options else files.read_mapping(settings, mapping_id).options
     changed = files.change_mapping(settings, mapping_id, _merged(before, said), actor="penstock mappings")
     _show(options, changed)
 
@@ -59,18 +59,9 @@ def forget_mapping(options: argparse.Namespace) -> None:
     print_json({"mapping_id": mapping_id, "forgotten": True}) if options.json else print(f"forgotten: {mapping_id}")
 
 
-def _object(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
-
-
-def _merged(before: Any, said: dict[str, Any]) -> dict[str, Any]:
+def _merged(before: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     """Objects are merged by their keys, other options replaced."""
-    if not isinstance(before, dict):
-        raise InvalidInput("not a JSON object", field="options")
-    return before | {
+    return {**before} | {
         name: {**before.get(name, {}), **value} if isinstance(value, dict) else value for name, value in said.items()
     }
 

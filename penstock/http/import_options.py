@@ -19,7 +19,7 @@ from penstock.ingest.files.options import (
 
 MAX_OPTION: Final = 20_000
 
-PLAIN: Final = ("header", "skip_rows")
+PLAIN: Final = ("header", "skip_rows", "remember")
 """The options that are neither texts nor structures; a form has them as JSON, too."""
 
 _Text = Annotated[str | None, Field(max_length=MAX_OPTION)]

@@ -91,6 +91,7 @@ create function penstock.find_held_keys(import_id uuid, target text, staged text
 returns table (held bigint, duplicate bigint, keys bigint)
 language plpgsql volatile
 set search_path = ''
+set jit = off
 set enable_nestloop = off
 as $$
 begin
@@ -200,6 +201,7 @@ returns bigint
 language plpgsql volatile
 set search_path = ''
 -- fresh tables have no statistics: guesses would end in nested loops
+set jit = off
 set enable_nestloop = off
 as $$
 declare
@@ -239,6 +241,7 @@ create function penstock.finish_held_lines(import_id uuid, staged text, after bi
 language plpgsql volatile
 set search_path = ''
 -- fresh tables have no statistics: guesses would end in nested loops
+set jit = off
 set enable_nestloop = off
 as $$
 begin

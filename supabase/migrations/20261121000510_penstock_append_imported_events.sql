@@ -7,7 +7,8 @@
 -- of one file at once cannot both append an order. Stream rows are locked in the one order
 -- of 20261121000110_penstock_streams.sql. For the owner alone: what else may write to the store goes by append_events.
 -- Dynamic where the staged table is read or written, since its name is a parameter: to hand the rows of new streams over
--- would copy each payload once more. What a row is, is decided in static SQL.
+-- would copy each payload once more. What a row is, is decided in static SQL. Over 400 lines because the classes of rows and
+-- what is appended of them are one rule.
 
 create function penstock.lock_imported_streams(staged regclass, after bigint, upto bigint) returns void
 language plpgsql volatile

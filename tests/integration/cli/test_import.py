@@ -77,33 +77,33 @@ def test_a_file_goes_in_by_its_mapping_and_to_its_limit(capsys: pytest.CaptureFi
 
 def test_a_file_of_options_says_how_a_file_is_read(capsys: pytest.CaptureFixture[str], project: Path) -> None:
     said = {
-        "fields": {"order_id": {"columns": ["No.", "what"]}, "product_id": "what", "quantity": {"constant": "3"}},
+        "fields": {"ticket_id": {"columns": ["No.", "what"]}, "part": "what", "quantity": {"constant": "3"}},
         "rows": [{"column": "quantity", "not_in": ["x"]}],
-        "dates": {"ordered_at": "%d.%m.%Y"},
+        "dates": {"opened_at": "%d.%m.%Y"},
     }
     (project / "how.json").write_text(json.dumps(said))
     typed = (
         "--field",
-        "ordered_at=when",
+        "opened_at=when",
         "--date",
-        "ordered_at=iso",
+        "opened_at=iso",
         "--date",
-        "ordered_at=excel",
+        "opened_at=excel",
         "--decimal",
         "point",
     )
-    shown, _ = run(capsys, "orders.csv", "--target", "orders", "--dry-run", "--options", "how.json", *typed)
+    shown, _ = run(capsys, "orders.csv", "--target", "tickets", "--dry-run", "--options", "how.json", *typed)
     assert "36 would be loaded" in shown
-    assert """order_id is made of {"columns": ["No.", "what"]}""" in shown
+    assert """ticket_id is made of {"columns": ["No.", "what"]}""" in shown
     assert """only rows with {"column": "quantity", "not_in": ["x"]}""" in shown
     found = json.loads(
-        run(capsys, "orders.csv", "--target", "orders", "--dry-run", "--options", "how.json", *typed, "--json")[0]
+        run(capsys, "orders.csv", "--target", "tickets", "--dry-run", "--options", "how.json", *typed, "--json")[0]
     )
-    assert found["plan"]["dates"] == {"ordered_at": ["iso", "excel"]}
-    assert (found["rows"][0]["order_id"], found["rows"][0]["quantity"]) == ("0-MUG", 3)
-    for wrong in (("--options", "nowhere.json"), ("--rows", "{}"), ("--field", "order_id={")):
+    assert found["plan"]["dates"] == {"opened_at": ["iso", "excel"]}
+    assert (found["rows"][0]["ticket_id"], found["rows"][0]["quantity"]) == ("0-MUG", 3)
+    for wrong in (("--options", "nowhere.json"), ("--rows", "{}"), ("--field", "ticket_id={")):
         with pytest.raises(SystemExit):
-            main(["import", "orders.csv", "--target", "orders", *wrong])
+            main(["import", "orders.csv", "--target", "tickets", *wrong])
     assert "cannot be read" in capsys.readouterr().err
 
 
@@ -152,12 +152,12 @@ def test_a_table_import_is_taken_back(
 
 
 def test_an_import_of_events_is_taken_back(capsys: pytest.CaptureFixture[str]) -> None:
-    done = json.loads(run(capsys, "orders.csv", "--target", "tickets", *MAPPED, "--json")[0])["import_id"]
+    done = json.loads(run(capsys, "orders.csv", "--target", "tickets", *MAPPED, "--json", code=3)[0])["import_id"]
     shown, _ = run(capsys, "undo", done)
     assert re.fullmatch(
         rf"undone: by (\d+) events: \1 removed, 0 restored, 0 kept because .* \(import {done}\)\n", shown
     )
-    again = json.loads(run(capsys, "orders.csv", "--target", "tickets", *MAPPED, "--json")[0])
+    again = json.loads(run(capsys, "orders.csv", "--target", "tickets", *MAPPED, "--json", code=3)[0])
     assert again["import_id"] != done
     assert again["duplicate"] == 0 < again["loaded"]
 
@@ -189,13 +189,12 @@ def test_what_an_import_holds_is_released(
 ) -> None:
     lines = "a,P,1,2.50,2026-01-01\na,P,x,2.50,2026-01-01\nb,P,1,2.50,2026-01-01\nb,P,x,2.50,2026-01-01\n"
     (tmp_path / "held.csv").write_text(ORDERS.splitlines()[0] + "\n" + lines)
-    done = json.loads(run(capsys, "held.csv", "--target", "orders", *MAPPED, "--json", code=3)[0])
+    done = json.loads(run(capsys, "held.csv", "--target", "tickets", *MAPPED, "--json", code=3)[0])
     assert (done["loaded"], done["held"], done["rejected"]) == (0, 2, 2)
-    assert "holds no order 'c'" in run(capsys, "release", done["import_id"], "c", code=1)[1]
+    assert "holds no ticket 'c'" in run(capsys, "release", done["import_id"], "c", code=1)[1]
     shown, _ = run(capsys, "release", done["import_id"], "b")
     assert shown.startswith("released: 1 orders\ncompleted_with_rejects: 4 lines read, 1 loaded")
     assert json.loads(run(capsys, "release", done["import_id"], "--json")[0])["result"]["released"] == 2
-    assert connection.execute("select array_agg(order_id order by order_id) from shop.orders").fetchone() == (
-        ["a", "b"],
-    )
+    stored = "select array_agg(distinct aggregate_id order by aggregate_id) from public.event_store"
+    assert connection.execute(stored).fetchone() == (["a", "b"],)
     assert run(capsys, "release", done["import_id"])[0].startswith("released: 0 orders")

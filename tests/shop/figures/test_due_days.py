@@ -1,4 +1,7 @@
-"""Whatever changes a day marks it due, in the same transaction; the next run computes it, and no mark gets lost."""
+"""Whatever changes a day marks it due, in the same transaction; the next run computes it, and no mark gets lost.
+
+Over 400 lines because all ways of changing a day share one history.
+"""
 
 import random
 import threading
