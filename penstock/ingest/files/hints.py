@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
+from penstock.ingest.files.meanings import meaning_of, words_of
 from penstock.ingest.files.parse.computed import ComputedRecords
 from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.jsonl import Records
@@ -22,12 +23,6 @@ SAMPLE: Final = 200
 """So many of the rejected lines are looked at."""
 WHOLE: Final = 0.9
 """A column of which such a share of the lines failed has failed as a whole."""
-_MEANINGS: Final = (
-    ("a refund", re.compile(r"refund|returned|credit ?(note|memo)")),
-    ("a status", re.compile(r"status|cancel|fulfil|^state$")),
-    ("a currency", re.compile(r"currency|^ccy$")),
-    ("a time", re.compile(r"(?<!up)date\b|date ?time|(?<!life)time\b|timestamp|\bhour\b|\bat$")),
-)
 _DATES: Final = (
     *(
         written.replace("/", sign)
@@ -49,21 +44,23 @@ class Fault:
 
 
 def column_warnings(plan: Plan, mapping: Mapping[str, str | None]) -> list[str]:
-    """Columns that are left out though they look like something; not those that `mapping` leaves out on purpose."""
+    """Columns, or keys of JSON records, that are left out though they look like something.
+
+    Not those that `mapping` leaves out on purpose.
+    """
     times = [each for each in plan.columns if isinstance(each.field_type, Timestamp)]
     found = []
     for column in plan.unused:
         if column in mapping:
             continue
-        name = re.sub(r"[\W_]+", " ", column.lower()).strip()
-        meaning = next((meaning for meaning, pattern in _MEANINGS if pattern.search(name)), None)
+        meaning = meaning_of(column)
         if meaning is None:
             continue
-        apart = _date_apart(name, times)
+        apart = _date_apart(words_of(column), times)
         what = f"the time of day of {apart!r}, which is read without it" if apart else meaning
         found.append(
-            f'column {column!r} is left out, and looks like {what}: --map "{column}=FIELD" reads it,'
-            f' --map "{column}=" leaves it out on purpose'
+            f"{'column' if plan.is_table else 'key'} {column!r} is left out, and looks like {what}:"
+            f' --map "{column}=FIELD" reads it, --map "{column}=" leaves it out on purpose'
         )
     return found
 

@@ -73,6 +73,7 @@ class Plan:
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
     zone: str | None = None
+    unused_keys: Sequence[str] = ()  # of JSON records, as far as the first ones show them
 
     @cached_property
     def target(self) -> Target:
@@ -104,9 +105,9 @@ class Plan:
 
     @cached_property
     def unused(self) -> list[str]:
-        """The file's columns that no field takes."""
+        """The file's columns, or its records' keys, that no field takes."""
         if not self.is_table:
-            return []
+            return list(self.unused_keys)
         if not self.is_computed:
             return [column.name for column in self.columns if column.field is None and column.name]
         if any("rest" in source for source in self.sources.values()):

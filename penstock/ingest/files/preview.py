@@ -6,7 +6,7 @@ It is a look, bounded in rows and in time: of a large file the beginning is read
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO, RawIOBase, UnsupportedOperation
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.hints import SAMPLE, Fault, column_warnings, reject_warnings
+from penstock.ingest.files.keys import unused_keys
 from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.held import Held
 from penstock.ingest.files.load.staging import Staging
@@ -77,6 +78,7 @@ def dry_run(
         with reading.explained():
             plan = make_plan(find_target(target), reading.dialect, reading.options)
             plan = infer_date_formats(file, plan, most=DATES_LOOKED_AT)
+            plan = replace(plan, unused_keys=unused_keys(file, plan))
         with pool.connection(settings) as connection, connection.transaction(force_rollback=True):
             look = _look_at_table if plan.is_direct else _look_at_events
             counts, outcome = look(connection, settings, plan, file)

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from penstock.errors import PenstockError, SettingsError, Unavailable
 from penstock.ingest.files import ledger
 from penstock.ingest.files.hints import SAMPLE, column_warnings, reject_warnings
 from penstock.ingest.files.kept_rejects import ROW_BYTES, first_faults, keep_rejects
+from penstock.ingest.files.keys import unused_keys
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.held import HeldLines, lock
@@ -140,6 +141,7 @@ class _Runner:
             with reading.explained():
                 made = make_plan(find_target(imported.target), dialect, reading.options)
                 plan = infer_date_formats(file, made)
+                plan = replace(plan, unused_keys=unused_keys(file, plan))
         with connection.transaction():
             if ledger.read_import(connection, imported.id, lock=True).state != "waiting":
                 return
