@@ -11,6 +11,7 @@ from penstock.settings import Settings
 from shop import DOMAIN
 from tests import throwaway
 from tests.domains import installed
+from tests.integration.conftest import shelves  # noqa: F401
 from tests.integration.http.conftest import Api, as_local, as_production, running
 from tests.shop.projections.store import SEARCH_PATH
 

@@ -26,9 +26,9 @@ def folder_with(folder: Path, name: str, text: str) -> Path:
 
 
 def test_migrations_are_applied_once(connection: psycopg.Connection) -> None:
-    assert migrations.pending_migrations(connection, REPOSITORY) == []
+    assert migrations.pending_migrations(connection, None) == []
     assert migrations.edited_migrations(connection) == []
-    assert migrations.migrate(connection, folder=REPOSITORY) == []
+    assert migrations.migrate(connection, folder=None) == []
 
 
 def test_racing_migrations_apply_each_once(connection: psycopg.Connection, database_url: str, tmp_path: Path) -> None:

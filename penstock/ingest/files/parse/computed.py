@@ -20,12 +20,12 @@ from penstock.ingest.files.target import folded
 
 @dataclass
 class _Keys(Row):
-    """A JSON object, whose keys are compared without case, blanks and punctuation; the exact one counts first."""
+    """A JSON object, whose keys are compared without case, blanks and punctuation: the first with a value counts."""
 
     folded: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, column: str) -> str:
-        return column if column in self.values else self.folded.get(folded(column), column)
+        return self.folded.get(folded(column), column)
 
 
 class ComputedRecords:
@@ -107,7 +107,7 @@ class ComputedRecords:
 
     def _object(self, suspect: SuspectRecord, data: bytes) -> Row:
         record = read_object(_whole(suspect, data))
-        return _Keys(record, folded={folded(key): key for key in reversed(record)})
+        return _Keys(record, folded={folded(key): key for key in reversed(record) if record[key] is not None})
 
     def _named(self, values: Sequence[object]) -> Row:
         """A column without a name is called by its place, so that no value is lost."""

@@ -112,7 +112,7 @@ def test_after_a_crash_of_the_server_events_with_ids_are_counted_as_loaded_once(
     ("target", "header", "line"),
     [
         ("tickets", "ticket_id,part,quantity,opened_at,price", "{},P,1,2026-01-01,1.50"),
-        ("events", "aggregate_type,aggregate_id,event_type,payload", "thing,{},Made,{{}}"),
+        ("events", "aggregate_type,aggregate_id,event_type,payload,occurred_at", "thing,{},Made,{{}},2026-01-01"),
     ],
 )
 def test_after_a_crash_of_the_server_what_was_appended_counts_as_loaded(

@@ -91,10 +91,10 @@ def test_tickets_survive_random_kills(settings: Settings, connection: psycopg.Co
     assert left == (0,), "no staged rows are left behind"
 
 
-def test_held_orders_survive_random_kills(settings: Settings, connection: psycopg.Connection) -> None:
-    """200 orders of ten lines, 20 of which have a bad one; the next file mends ten by their line and ten as a whole."""
+def test_held_lines_survive_random_kills(settings: Settings, connection: psycopg.Connection) -> None:
+    """200 tickets of ten lines, 20 with a bad one; the next file mends ten by their line and ten as a whole."""
     rng, kills, batch = random.Random(3), 0, 0
-    head = "order_id,product_id,quantity,ordered_at,unit_price"
+    head = "ticket_id,part,quantity,opened_at,price"
     while kills < KILLS // 2:
         batch += 1
         lines = [f"{batch}-{n % 200},P{n},1,2026-01-01,1.25" for n in range(2000)]
@@ -102,7 +102,7 @@ def test_held_orders_survive_random_kills(settings: Settings, connection: psycop
         mended = [line for n, line in enumerate(lines) if n < 10 or 10 <= n % 200 < 20]
         found = []
         for text in (bad, mended):
-            created, _ = create_import(settings, "orders", "\n".join([head, *text]).encode())
+            created, _ = create_import(settings, "tickets", "\n".join([head, *text]).encode())
             done, more = advanced_under_fire(settings, created, rng)
             kills += more
             found.append(done)
@@ -111,8 +111,8 @@ def test_held_orders_survive_random_kills(settings: Settings, connection: psycop
         assert (first.loaded, first.rejected, first.held, first.duplicate) == (1890, 20, 0, 90)
         assert (found[1].loaded, found[1].rejected, found[1].held, found[1].duplicate) == (110, 0, 0, 0)
         stored = connection.execute(
-            """select count(*), count(distinct aggregate_id), sum(jsonb_array_length(payload -> 'items'))
-               from public.event_store where event_type = 'OrderPlaced' and aggregate_id like %s""",
+            """select count(*), count(distinct aggregate_id), sum(jsonb_array_length(payload -> 'lines'))
+               from public.event_store where event_type = 'TicketOpened' and aggregate_id like %s""",
             (f"{batch}-%",),
         ).fetchone()
         assert stored == (200, 200, 2000)
