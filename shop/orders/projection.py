@@ -76,7 +76,7 @@ def _changed(fields: str) -> str:
   cross join lateral (
     select count(*) as number
     from ( -- by the stream: the range would be read once for each order
-      select s.position from public.event_store as s
+      select s.position from public.current_events as s
       where s.aggregate_id = e.order_id and s.aggregate_type = 'order'
       offset 0
     ) as s
