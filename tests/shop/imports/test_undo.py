@@ -162,6 +162,7 @@ def test_a_listing_that_was_taken_back_gives_no_order_its_names(
 def event(stream: str, event_type: str, payload: dict[str, Any], **others: Any) -> bytes:
     kind, name = stream.split("/")
     said = {"aggregate_type": kind, "aggregate_id": name, "event_type": event_type, "payload": payload, **others}
+    said = {"occurred_at": "2025-03-05T00:00:00Z"} | said
     return json.dumps(said).encode() + b"\n"
 
 
