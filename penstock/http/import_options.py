@@ -40,8 +40,8 @@ class ImportOptions(BaseModel):
     fields: Annotated[
         _Text,
         _json(
-            'for each field a column, or {"columns": […], "join": "-"}, {"path": "repo.name"}, {"constant": …} or'
-            ' {"rest": true}; beside it "values" with "else", "default", "blank": "above".',
+            'for each field a column, or {"columns": […], "join": "-"}, {"first": […]}, {"path": "repo.name"},'
+            ' {"constant": …} or {"rest": true}; beside it "values" with "else", "default", "blank": "above", "within"',
             '{"order_id": {"columns": ["Shop", "Number"], "join": "-"}}',
             '{"event_type": {"column": "status", "values": {"sent": "OrderSent"}}, "payload": {"rest": true}}',
         ),

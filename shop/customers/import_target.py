@@ -2,6 +2,7 @@
 
 from penstock.ingest.files.parse.types import Email, Identifier, Text, Timestamp
 from penstock.ingest.files.target import MOMENT, EventMapping, Field, Target
+from shop.profiles import shopify
 
 _SELECT = """
 select
@@ -27,4 +28,5 @@ TARGET = Target(
         ),
     ),
     into=EventMapping(_SELECT, repeat="latest", by="customer_id"),
+    profiles=(shopify.CUSTOMERS,),
 )

@@ -10,6 +10,7 @@ from penstock.ingest.files.parse.types import Code, Identifier, Integer, Number,
 from penstock.ingest.files.target import MOMENT, Amendment, EventMapping, Field, Profile, Target
 from shop.events import MAX_NAME
 from shop.orders.order import AMENDED, VOIDED
+from shop.profiles import amazon, etsy, olist, shopify, square, woocommerce
 
 _ONLINE_RETAIL = Profile(
     "online_retail",
@@ -127,5 +128,15 @@ TARGET = Target(
     ),
     one_of=(("amount", "unit_price"),),
     defaults={"currency": "USD"},
-    profiles=(_ONLINE_RETAIL, _COMPLETE_JOURNEY),
+    profiles=(
+        _ONLINE_RETAIL,
+        _COMPLETE_JOURNEY,
+        shopify.ORDERS,
+        woocommerce.ORDERS,
+        etsy.ORDER_ITEMS,
+        square.ITEMS,
+        amazon.ORDERS,
+        amazon.ALL_ORDERS,
+        olist.ORDER_ITEMS,
+    ),
 )

@@ -6,6 +6,7 @@ A line that says what the product's stream says already is a duplicate; one that
 from penstock.ingest.files.parse.types import Identifier, Number, Text, Timestamp
 from penstock.ingest.files.target import EventMapping, Field, Target
 from shop.events import MAX_NAME
+from shop.profiles import shopify, woocommerce
 
 _SELECT = """
 select
@@ -29,4 +30,5 @@ TARGET = Target(
         Field("listed_at", Timestamp(of_event=True), False, ("created_at", "date")),
     ),
     into=EventMapping(_SELECT, repeat="latest", by="product_id"),
+    profiles=(shopify.PRODUCTS, woocommerce.PRODUCTS),
 )

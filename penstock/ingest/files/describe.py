@@ -85,7 +85,7 @@ def _described(
             reading = choose_reading(connection, target.name, file, options)
         sample = take_sample(file, reading.dialect)
     plan, missing = _plan_of(target, sample, reading)
-    fields = dict(zip((column.name for column in plan.columns), plan.fields, strict=True)) if plan else {}
+    fields = plan.fields_of_columns if plan else {}
     if plan is None or not plan.is_table:
         fields = _recognised(target, sample, reading.options)
         missing = missing or sorted(plan.required - set(fields.values()) if plan else ())
@@ -98,7 +98,9 @@ def _described(
             counts = _counted(sample, plan)
     if reading.options.encoding is None and (foreign := _not_utf8(sample.file.getvalue())):
         questions.append(ask_encoding(foreign))
-    questions += ask_unmapped(sample, target, fields, reading.options)
+    questions += ask_unmapped(
+        sample, target, fields, reading.options, [wanted["column"] for wanted in plan.rows] if plan else ()
+    )
     return {
         "target": target.name,
         "targets": [guess.as_json() for guess in guesses],
@@ -108,6 +110,7 @@ def _described(
         "complete": sample.complete and len(sample.rows) < ROWS,
         "read": counts.read,
         "accepted": counts.accepted,
+        "skipped": counts.skipped,
         "rejected": counts.rejected,
         "rows": [dict(row) for row in sample.rows[:SHOWN]],
         "rejects": [_shown(reject) for reject in counts.rejects],
@@ -140,6 +143,7 @@ class _Guess:
 class _Counts:
     read: int = 0
     accepted: int = 0
+    skipped: int = 0
     rejected: int = 0
     rejects: list[RejectedRecord] = field(default_factory=list)
 
@@ -185,13 +189,15 @@ def _counted(sample: Sample, plan: Plan) -> _Counts:
     size = sample.file.seek(0, 2)
     with suppress(*(() if sample.complete else (BadFile,))):
         for parsed in read_batches(sample.file, plan, plan.dialect.body, plan.dialect.first_line):
-            if parsed.reject and not (parsed.end >= size and not sample.complete):
+            if parsed.reject and parsed.reject.outcome == "skipped":
+                counts.skipped += 1
+            elif parsed.reject and not (parsed.end >= size and not sample.complete):
                 counts.rejected += 1
                 counts.rejects += [parsed.reject] if len(counts.rejects) < SHOWN else []
             counts.accepted += parsed.records
-            if counts.accepted + counts.rejected >= ROWS:
+            counts.read = counts.accepted + counts.skipped + counts.rejected
+            if counts.read >= ROWS:
                 break
-    counts.read = counts.accepted + counts.rejected
     return counts
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from penstock.ingest.files.meanings import meaning_of, words_of
+from penstock.ingest.files.meanings import MONEY, TIME_ZONE, meaning_of, words_of
 from penstock.ingest.files.parse.computed import ComputedRecords
 from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.jsonl import Records
@@ -46,28 +46,34 @@ class Fault:
 def column_warnings(plan: Plan, mapping: Mapping[str, str | None]) -> list[str]:
     """Columns, or keys of JSON records, that are left out though they look like something.
 
-    Not those that `mapping` leaves out on purpose.
+    Not those that `mapping` leaves out on purpose, nor those by which rows are filtered.
     """
     times = [each for each in plan.columns if isinstance(each.field_type, Timestamp)]
+    filtered = {wanted["column"] for wanted in plan.rows}
     found = []
     for column in plan.unused:
-        if column in mapping:
+        if column in mapping or column in filtered:
             continue
         meaning = meaning_of(column)
         if meaning is None:
             continue
-        apart = _date_apart(words_of(column), times)
-        what = f"the time of day of {apart!r}, which is read without it" if apart else meaning
+        what, helps = meaning, f'--map "{column}=FIELD" reads it'
+        if meaning == TIME_ZONE:
+            helps = "--zone NAME says it"
+        elif meaning in MONEY:
+            helps = "no total has it"
+        elif apart := _date_apart(words_of(column), times):
+            what = f"the time of day of {apart!r}, which is read without it"
         found.append(
             f"{'column' if plan.is_table else 'key'} {column!r} is left out, and looks like {what}:"
-            f' --map "{column}=FIELD" reads it, --map "{column}=" leaves it out on purpose'
+            f' {helps}, --map "{column}=" leaves it out on purpose'
         )
     return found
 
 
 def _date_apart(name: str, times: Sequence[Column]) -> str | None:
     """The column with the date whose time of day is in the column of that name."""
-    if "date" in name or not re.search(r"time|hour|clock", name):
+    if "date" in name or "zone" in name or not re.search(r"time|hour|clock", name):
         return None
     return next((column.name for column in times if "time" not in folded(column.name)), None)
 

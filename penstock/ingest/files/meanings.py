@@ -6,8 +6,12 @@ One list for what is asked before an import (`questions.py`) and for what is war
 import re
 from typing import Final
 
+TIME_ZONE: Final = "a time zone"
+_SHIPPING = r"(?:shipping|freight|postage|delivery|handling|versand)"
+_CHARGE = r"(?:costs?|price|total|amount|charges?|charged|value|fees?|paid|kosten)"
 _MEANINGS: Final = (
-    ("a refund", re.compile(r"refund|returned|\breturns?\b|credit ?(note|memo)|erstattung")),
+    (TIME_ZONE, re.compile(r"^time ?zone$")),
+    ("a refund", re.compile(r"refund|returned|credit ?(note|memo)|erstattung")),
     ("a status", re.compile(r"status|cancel|fulfil|storn|^state$")),
     ("a currency", re.compile(r"currency|^ccy$|waehrung|währung")),
     (
@@ -16,13 +20,17 @@ _MEANINGS: Final = (
             r"(?<!up)date\b|date ?time|(?<!life)time\b|timestamp|\bhour\b|\bat$|\bcreated\b|datum\b|(?<!lauf)zeit\b"
         ),
     ),
-    (
-        "an amount",
-        re.compile(
-            r"discount|\bshipping( (costs?|price|fee|amount|charge))?$|\btax(es)?$|\btotal\b|\bamount\b"
-            r"|rabatt|versand(kosten)?$|steuer$|summe\b|betrag\b"
-        ),
-    ),
+)
+_MONEY: Final = (
+    ("a discount", re.compile(r"\bdisc(?:ounts?)?\b|coupon|voucher|rebate|promotion|rabatt")),
+    ("a tax", re.compile(r"\b(?:tax|taxes|vat|gst|hst|duties)\b|steuer$")),
+    ("shipping", re.compile(rf"^(?:order |total )?{_SHIPPING} ?{_CHARGE}?$|^{_SHIPPING} items$")),
+    ("a fee", re.compile(r"\b(?:fees?|commission|tips?|gratuity|surcharge|gift ?wrap)\b")),
+)
+MONEY: Final = frozenset(meaning for meaning, _ in _MONEY)
+"""What changes what was paid, and no field takes."""
+_NO_AMOUNT: Final = re.compile(
+    r"\b(?:code|name|details?|ids?|method|label|type|class|exempt|number|reason|model|party|status)$|\bid\b"
 )
 
 
@@ -34,4 +42,5 @@ def words_of(name: str) -> str:
 def meaning_of(name: str) -> str | None:
     """What a column of that name may hold, such as `a status`; None if it says nothing that matters."""
     words = words_of(name)
-    return next((meaning for meaning, pattern in _MEANINGS if pattern.search(words)), None)
+    patterns = _MEANINGS if _NO_AMOUNT.search(words) else (*_MEANINGS, *_MONEY)
+    return next((meaning for meaning, pattern in patterns if pattern.search(words)), None)

@@ -99,8 +99,8 @@ class Plan:
         return bool(self.sources)
 
     @cached_property
-    def carried(self) -> list[str]:
-        """The columns in which an empty cell has the value above."""
+    def carried(self) -> dict[str, str | None]:
+        """The columns in which an empty cell has the value above, each with the column within which."""
         return carried_columns([*self.sources.values(), *self.rows])
 
     @cached_property
@@ -114,6 +114,13 @@ class Plan:
             return []
         used = {name for source in self.sources.values() for name in columns_of(source)}
         return [name for name in self.dialect.header if name and name not in used]
+
+    @property
+    def fields_of_columns(self) -> dict[str, str | None]:
+        """{column: field} of the file's columns; of a computed plan those that a field is made of."""
+        if not self.is_computed:
+            return dict(zip([column.name for column in self.columns], self.fields, strict=True))
+        return {column: name for name, source in self.sources.items() for column in columns_of(source)}
 
     @property
     def is_direct(self) -> bool:
@@ -194,7 +201,7 @@ class Plan:
     def _pairs(self) -> dict[str, str | None]:
         """{column: field}, of every column that is a field as it is, and of those that are none."""
         if not self.is_computed:
-            return dict(zip([column.name for column in self.columns], self.fields, strict=True))
+            return self.fields_of_columns
         taken: dict[str, str | None] = {
             source["column"]: name for name, source in self.sources.items() if is_column(source)
         }

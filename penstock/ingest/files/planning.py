@@ -8,10 +8,10 @@ from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dialect import Dialect
 from penstock.ingest.files.parse.filters import check_filters
-from penstock.ingest.files.parse.sources import check_source, columns_of, is_column
+from penstock.ingest.files.parse.sources import carried_columns, check_source, columns_of, is_column, respelled
 from penstock.ingest.files.parse.types import InvalidValue, Json, Timestamp
 from penstock.ingest.files.plan import Plan
-from penstock.ingest.files.target import Profile, Target
+from penstock.ingest.files.target import Profile, Target, folded
 
 Source = Mapping[str, Any]
 
@@ -39,8 +39,9 @@ def make_plan(target: Target, dialect: Dialect, options: Options) -> Plan:
     check_names(target, options)
     header = list(dialect.header)
     profile = target.profile_of(header)
-    said = _said(options, profile)
+    said = _said(options, profile, header)
     _check_columns(dialect, said)
+    carried_columns([*said.sources.values(), *said.rows])
     sources = _sources_of(target, dialect, said)
     plan = Plan(
         target.name,
@@ -62,23 +63,40 @@ def make_plan(target: Target, dialect: Dialect, options: Options) -> Plan:
     return _with_canonical_values(plan)
 
 
-def _said(options: Options, profile: Profile | None) -> _Said:
-    sources: dict[str, Source] = dict(options.fields)
-    if profile:
-        elsewhere = {*options.mapping.values(), *options.constants}
-        of_profile = {name: check_source(f"fields.{name}", source) for name, source in profile.fields.items()}
-        sources = {name: source for name, source in of_profile.items() if name not in elsewhere} | sources
+def _said(options: Options, profile: Profile | None, header: Sequence[str]) -> _Said:
+    elsewhere = {*options.mapping.values(), *options.constants, *options.fields}
+    of_profile, rows = _of_profile(profile, header) if profile else ({}, [])
+    sources = {name: source for name, source in of_profile.items() if name not in elsewhere} | dict(options.fields)
+    dates = {name: written for name, written in profile.dates.items() if name not in elsewhere} if profile else {}
     constants = {name: source["constant"] for name, source in sources.items() if "constant" in source}
     defaults = {name: source["default"] for name, source in sources.items() if "default" in source}
     return _Said(
         options.mapping,
         {name: _without_default(source) for name, source in sources.items() if name not in constants},
-        [*check_filters("rows", profile.rows if profile else ()), *options.rows],
+        [*rows, *options.rows],
         {**constants, **options.constants},
         {**defaults, **options.defaults},
-        {**(profile.dates if profile else {}), **options.dates},
+        {**dates, **options.dates},
         profile.constants if profile else {},
     )
+
+
+def _of_profile(profile: Profile, header: Sequence[str]) -> tuple[dict[str, Source], list[dict[str, Any]]]:
+    """Its sources and filters, with columns called as in this file; sources without the columns that are not there."""
+    now = {folded(column): column for column in reversed(header)}
+    sources = {name: check_source(f"fields.{name}", source) for name, source in profile.fields.items()}
+    rows = check_filters("rows", profile.rows)
+    named = [*(name for source in sources.values() for name in columns_of(source))]
+    named += [each[key] for each in [*sources.values(), *rows] for key in ("column", "within") if key in each]
+    spelled = {name: now[folded(name)] for name in named if folded(name) in now}
+    found: dict[str, Source] = {}
+    for name, source in sources.items():
+        there = [column for column in columns_of(source) if column in spelled]
+        if "first" in source and there:
+            found[name] = respelled({**source, "first": there}, spelled)
+        elif len(there) == len(columns_of(source)):
+            found[name] = respelled(source, spelled)
+    return found, respelled(rows, spelled)
 
 
 def _without_default(source: Source) -> Source:
@@ -112,6 +130,7 @@ def _check_columns(dialect: Dialect, said: _Said) -> None:
     named = [("mapping", name) for name in said.mapping]
     named += [(f"fields.{field}", name) for field, source in said.sources.items() for name in columns_of(source)]
     named += [(f"rows.{place}", wanted["column"]) for place, wanted in enumerate(said.rows)]
+    named += [("within", each["within"]) for each in [*said.sources.values(), *said.rows] if "within" in each]
     for option, name in named if dialect.header else ():
         if name not in dialect.header:
             raise InvalidInput(f"the file has no column {name[:80]!r}; it has {_listed(dialect.header)}", field=option)

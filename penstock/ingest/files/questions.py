@@ -4,17 +4,17 @@ An answer is a part of the options: `set` is to be merged into them, objects by 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, Final
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.meanings import meaning_of
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dates import infer_date_formats
+from penstock.ingest.files.parse.reader import read_texts
 from penstock.ingest.files.parse.types import Number, Timestamp
-from penstock.ingest.files.plan import Plan
+from penstock.ingest.files.plan import Column, Plan
 from penstock.ingest.files.sample import Sample
 from penstock.ingest.files.target import Target
 
@@ -87,7 +87,7 @@ def ask_missing(sample: Sample, missing: Sequence[str], used: Sequence[str]) -> 
 def ask_dates(sample: Sample, plan: Plan) -> tuple[Plan, list[Question]]:
     """The plan with the formats that are found, and a question for each column that may be read in two ways."""
     times = [
-        (column.name, column.field)
+        (_name_in_file(plan, column), column.field)
         for column in plan.columns
         if column.field and isinstance(column.field_type, Timestamp) and column.field not in plan.dates
     ]
@@ -97,7 +97,8 @@ def ask_dates(sample: Sample, plan: Plan) -> tuple[Plan, list[Question]]:
         try:
             alone = infer_date_formats(sample.file, replace(plan, dates={**plan.dates, **others}))
         except InvalidInput:
-            asked.append(_ask_date(sample, column, field))
+            texts = read_texts(sample.file, plan, field) if plan.is_computed else sample.values(column)
+            asked.append(_ask_date(next(texts, ""), column, field))
         else:
             found |= {field: alone.dates[field]} if field in alone.dates else {}
     return replace(plan, dates=found), asked
@@ -109,16 +110,19 @@ def ask_decimal(sample: Sample, plan: Plan, options: Options) -> Iterator[Questi
         return
     for column in plan.columns:
         if column.field and isinstance(column.field_type, Number):
-            example = next((text for text in sample.values(column.name) if _COMMA.fullmatch(text)), None)
+            name = _name_in_file(plan, column)
+            example = next((text for text in sample.values(name) if _COMMA.fullmatch(text)), None)
             if example is not None:
                 choices = [Choice("a comma", {"decimal": ","}), Choice("a point", {"decimal": "."})]
                 text = f"What is the decimal sign in {example}?"
-                yield Question("decimal", text, choices, column.name, column.field)
+                yield Question("decimal", text, choices, name, column.field)
                 return
 
 
-def ask_unmapped(sample: Sample, target: Target, fields: Mapping[str, str | None], options: Options) -> list[Question]:
-    """Columns that would be passed over and whose names say that they matter."""
+def ask_unmapped(
+    sample: Sample, target: Target, fields: Mapping[str, str | None], options: Options, filtered: Collection[str]
+) -> list[Question]:
+    """Columns that would be passed over and whose names say that they matter; not those by which rows are filtered."""
     open_fields = [item.name for item in target.fields if item.name not in fields.values()]
     return [
         Question(
@@ -132,14 +136,18 @@ def ask_unmapped(sample: Sample, target: Target, fields: Mapping[str, str | None
         )
         for column in sample.columns
         if not fields.get(column)
-        and column not in options.mapping
+        and column not in (*options.mapping, *filtered)
         and meaning_of(column)
         and next(sample.values(column), None) is not None
     ][:_MANY]
 
 
-def _ask_date(sample: Sample, column: str, field: str) -> Question:
-    example = next(iter(islice(sample.values(column), 1)), "")
+def _name_in_file(plan: Plan, column: Column) -> str:
+    """Columns of a computed plan are called as their fields; here as the first that the field is made of."""
+    return next((name for name, found in plan.fields_of_columns.items() if found == column.field), column.name)
+
+
+def _ask_date(example: str, column: str, field: str) -> Question:
     match = re.match(r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4})(.*)", example, re.ASCII)
     sign, rest = (match[2], match[5]) if match else ("/", "")
     clock = _clock_of(rest)

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Final
 from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dialect import Dialect, sniff
+from penstock.ingest.files.parse.sources import respelled
 from penstock.ingest.files.parse.stream import BadFile
 from penstock.ingest.files.remembered import RememberedMapping, find_mapping, header_key, says_how
 from penstock.ingest.files.target import folded
@@ -81,24 +82,8 @@ def _respelled(said: Mapping[str, Any], spelled: Mapping[str, str]) -> dict[str,
     """Options whose columns are called as in this file."""
     columns = {spelled.get(name, name): field for name, field in said.get("mapping", {}).items()}
     return {
-        name: columns if name == "mapping" else _with_columns(value, spelled) if name in _STRUCTURED else value
+        name: columns if name == "mapping" else respelled(value, spelled) if name in _STRUCTURED else value
         for name, value in said.items()
-    }
-
-
-def _with_columns(value: Any, spelled: Mapping[str, str]) -> Any:
-    """Sources and filters name columns as `column` and `columns`, at any depth."""
-    if isinstance(value, list):
-        return [_with_columns(item, spelled) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: spelled.get(item, item)
-        if key == "column" and isinstance(item, str)
-        else [spelled.get(name, name) for name in item]
-        if key == "columns"
-        else _with_columns(item, spelled)
-        for key, item in value.items()
     }
 
 

@@ -287,11 +287,16 @@ def test_an_import_is_advanced_by_steps_and_its_events_are_told(
     (asked,) = json.loads(route.calls.last.request.content)
     assert (asked["name"], asked["data"]) == ("import/file.loaded", {"import_id": str(imported.id)})
     assert len(outcome.steps) > 1
-    counts = {"read": 3, "loaded": 2, "skipped": 1, "rejected": 0, "held": 0}
-    assert outcome.body == {"import_id": str(imported.id), "state": "completed", "is_final": True, **counts}
+    counts = {"read": 3, "loaded": 2, "skipped": 0, "rejected": 1, "held": 0}
+    assert outcome.body == {
+        "import_id": str(imported.id),
+        "state": "completed_with_rejects",
+        "is_final": True,
+        **counts,
+    }
     assert sum(event.data["count"] for event in sent if event.name == APPENDED) == 4
     (found,) = list_runs(connection, pipeline="import_file")
-    assert (found.status, found.rows_in, found.rows_out, found.rows_rejected) == ("completed", 3, 2, 0)
+    assert (found.status, found.rows_in, found.rows_out, found.rows_rejected) == ("completed", 3, 2, 1)
     assert found.correlation_id == str(imported.id)
 
 

@@ -9,9 +9,11 @@ import pytest
 from penstock import json_codec
 from penstock.ingest import files
 from penstock.ingest.files import sample
+from shop import DOMAIN
 from tests.integration.http.conftest import Api
 from tests.integration.http.test_bad_input import assert_names, assert_problem
 from tests.integration.http.test_import_calls import off_the_loop
+from tests.shop.imports.exports import HEADERS, SHOPIFY_ORDERS, SQUARE_ITEMS, written
 from tests.tables import parquet_file, xlsx_file
 
 ORDERS = "order_id,product_id,quantity,unit_price,ordered_at\n" + "".join(
@@ -188,3 +190,39 @@ def test_nothing_is_parsed_on_the_event_loop(api: Api, monkeypatch: pytest.Monke
         monkeypatch.setattr(owner, name, off_the_loop(getattr(owner, name), seen))
     look(api, ORDERS)
     assert {"describe_file", "dumps"} <= set(seen)
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_the_export_of_a_shop_system_says_what_it_is(api: Api, name: str) -> None:
+    found = look(api, HEADERS[name] + "\n")
+    (target,) = [each.name for each in DOMAIN.targets if name in [profile.name for profile in each.profiles]]
+    assert found["target"] == target
+    assert "target" not in questions(found)
+
+
+def test_a_preview_by_a_profile_shows_what_each_column_is(api: Api) -> None:
+    rows: list[dict[str, object]] = [
+        {"Name": "#1", "Email": "ann@example.com", "Financial Status": "paid", "Currency": "EUR", "Total": "9.00",
+         "Created at": "2026-03-02 14:05:06 +0100", "Lineitem quantity": 1, "Lineitem name": "Mug",
+         "Lineitem price": "7.00", "Lineitem sku": "MUG", "Taxes": "2.00"},
+        {"Name": "#2", "Financial Status": "voided", "Lineitem quantity": 1, "Lineitem name": "Mug"},
+    ]  # fmt: skip
+    found = look(api, written(SHOPIFY_ORDERS, rows))
+    assert (found["read"], found["accepted"], found["skipped"], found["rejected"]) == (2, 1, 1, 0)
+    by_name = {column["name"]: column["field"] for column in found["columns"]}
+    assert (by_name["Lineitem sku"], by_name["Created at"], by_name["Taxes"]) == ("product_id", "ordered_at", None)
+    asked = [question["column"] for question in found["questions"]]
+    assert "Taxes" in asked
+    assert not {"Created at", "Financial Status", "Cancelled at", "Currency"} & set(asked)
+
+
+def test_a_date_of_two_columns_that_may_be_read_in_two_ways_is_asked_for(api: Api) -> None:
+    rows: list[dict[str, object]] = [
+        {"Date": "03/04/2026", "Time": "10:00:00", "Item": "Mug", "Qty": 1, "Gross Sales": "$7.00",
+         "Transaction ID": "T1", "Event Type": "Payment"},
+    ]  # fmt: skip
+    found = look(api, written(SQUARE_ITEMS, rows))
+    asked = questions(found)["date"]
+    assert (asked["column"], asked["field"]) == ("Date", "ordered_at")
+    (chosen,) = [choice["set"] for choice in asked["choices"] if choice["set"]["dates"]["ordered_at"].startswith("%m")]
+    assert look(api, written(SQUARE_ITEMS, rows), **merged(chosen))["accepted"] == 1

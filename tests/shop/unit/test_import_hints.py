@@ -40,9 +40,9 @@ def rows(*values: tuple[str, str], times: int = 5) -> str:
     [
         ("Order Status", "a status"), ("Cancelled at", "a status"), ("Refunded Amount", "a refund"),
         ("shipping_currency", "a currency"), ("Paid at", "a time"), ("ShipDate", "a time"), ("updated", None),
-        ("orderStatus", "a status"), ("createdAt", "a time"), ("Datum", "a time"), ("Bestellsumme", "an amount"),
-        ("Sales tax", "an amount"), ("Shipping", "an amount"), ("Shipping city", None), ("Billing state", None),
-        ("remarks", None), ("VAT", None), ("Lifetime Value", None),
+        ("orderStatus", "a status"), ("createdAt", "a time"), ("Datum", "a time"), ("Billing state", None),
+        ("remarks", None), ("Lifetime Value", None), ("VAT number", None), ("Shipping City", None),
+        ("Discount Code", None), ("Lineitem taxable", None), ("Coupon Details", None), ("Shipping Name", None),
     ],
 )  # fmt: skip
 def test_a_column_that_looks_like_something_is_not_left_out_in_silence(column: str, looks_like: str | None) -> None:
@@ -53,7 +53,7 @@ def test_a_column_that_looks_like_something_is_not_left_out_in_silence(column: s
     ]  # fmt: skip
     assert warnings(text) == (expected if looks_like else [])
     assert warnings(text, mapping={column: None}) == []
-    asked = ask_unmapped(_sample(text), find_target("orders"), {}, Options())
+    asked = ask_unmapped(_sample(text), find_target("orders"), {}, Options(), ())
     assert [question.column for question in asked if question.column == column] == ([column] if looks_like else [])
 
 
@@ -98,6 +98,33 @@ def test_a_key_that_a_field_takes_is_not_named() -> None:
     event = '{"aggregate_type":"t","aggregate_id":"1","event_type":"E","dt":"2026-01-01","status":{}}\n'
     assert len(warnings(event, "events", fields={"payload": {"path": "status"}})) == 0
     assert len(warnings(event, "events", fields={"payload": {"rest": True}})) == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "looks_like"),
+    [
+        ("VAT", "a tax"), ("Taxes", "a tax"), ("shipping-tax", "a tax"), ("Discount Amount", "a discount"),
+        ("retail_disc", "a discount"), ("Shipping", "shipping"), ("freight_value", "shipping"), ("fee_total", "a fee"),
+        ("item-promotion-discount", "a discount"), ("Order Shipping", "shipping"), ("Commission", "a fee"),
+    ],
+)  # fmt: skip
+def test_money_that_no_total_has_is_named(column: str, looks_like: str) -> None:
+    text = f"{HEADER},{column}\n1,P,1,2026-01-01,1,0.10\n"
+    assert warnings(text) == [
+        f"column {column!r} is left out, and looks like {looks_like}: no total has it,"
+        f" --map \"{column}=\" leaves it out on purpose"
+    ]  # fmt: skip
+    assert warnings(text, mapping={column: None}) == []
+
+
+def test_a_column_by_which_rows_are_filtered_is_not_left_out() -> None:
+    text = f"{HEADER},Order Status\n1,P,1,2026-01-01,1,paid\n"
+    assert warnings(text, rows=[{"column": "Order Status", "in": ["paid"]}]) == []
+
+
+def test_a_time_zone_names_the_option() -> None:
+    (warning,) = warnings(f"{HEADER},Time Zone\n1,P,1,2026-01-01,1,EST\n")
+    assert "looks like a time zone: --zone NAME says it" in warning
 
 
 def test_a_time_apart_from_its_date_is_named_with_it() -> None:

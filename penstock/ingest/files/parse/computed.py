@@ -38,6 +38,7 @@ class ComputedRecords:
         self._cells = {
             name: compile_source(plan.sources[name], every=name in plan.required) for name in plan.fields if name
         }
+        self._kept = list(dict.fromkeys([*plan.carried, *filter(None, plan.carried.values())]))
         self._header = plan.dialect.header
         self._read = self._columns if plan.dialect.format == "csv" else self._array if plan.is_table else self._object
         self.above: Mapping[str, str | None] = above or {}
@@ -71,13 +72,19 @@ class ComputedRecords:
         try:
             row = self._read(suspect, data)
         except InvalidValue:
-            self.above = dict.fromkeys(self._plan.carried)
+            self.above = dict.fromkeys(self._kept)
             raise
-        new = {column: text for column in self._plan.carried if (text := row.text(column)) is not None}
+        new = {column: text for column in self._kept if (text := row.text(column)) is not None}
         if new:
-            self.above = {**self.above, **new}
+            left = {column for column, group in self._plan.carried.items() if group and self._begins(group, new)}
+            self.above = {column: text for column, text in self.above.items() if column not in left} | new
         row.above = self.above
         return row
+
+    def _begins(self, group: str, new: Mapping[str, str]) -> bool:
+        """Whether the record is of another group than the one above, as far as that could be read."""
+        before = self.above.get(group)
+        return before is not None and group in new and new[group] != before
 
     def text(self, name: str, row: Row) -> str | None:
         """What the field is made of, in this row."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from penstock.errors import InvalidInput
-from penstock.ingest.files.parse.sources import SHOWN, Row, check_text, check_texts
+from penstock.ingest.files.parse.sources import SHOWN, Row, check_blank, check_text, check_texts
 
 TESTS: Final = ("in", "not_in", "empty")
 MAX_FILTERS: Final = 50
@@ -27,7 +27,7 @@ def check_filters(option: str, given: object) -> list[dict[str, Any]]:
 def _check(option: str, given: object) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise InvalidInput("an object", field=option)
-    unknown = sorted(str(key) for key in given if key not in {"column", "blank", *TESTS})
+    unknown = sorted(str(key) for key in given if key not in {"column", "blank", "within", *TESTS})
     if unknown:
         raise InvalidInput(f"{unknown[0][:SHOWN]!r} is not a part of a filter", field=option)
     check_text(f"{option}.column", given.get("column"))
@@ -38,8 +38,7 @@ def _check(option: str, given: object) -> dict[str, Any]:
         check_texts(f"{option}.{tests[0]}", given[tests[0]], MAX_VALUES)
     elif not isinstance(given["empty"], bool):
         raise InvalidInput("true or false", field=f"{option}.empty")
-    if given.get("blank", "above") != "above":
-        raise InvalidInput("the one word there is: above", field=f"{option}.blank")
+    check_blank(option, given)
     return dict(given)
 
 

@@ -1,8 +1,10 @@
 """Where a field's value comes from, when it is more than one column as it is.
 
-A source is an object with one of `column`, `columns` (with `join`), `path` (of a JSON record: `repo.name`, `a.0.b`),
-`constant` or `rest` (all that no other field takes, as a JSON object), and beside it `values` (a table of values, with
-`else` for those that are not in it), `default`, and `blank: above` (an empty cell has the value of the cell above).
+A source is an object with one of `column`, `columns` (with `join`), `first` (the first of several columns in which
+there is something), `path` (of a JSON record: `repo.name`, `a.0.b`), `constant` or `rest` (all that no other field
+takes, as a JSON object), and beside it `values` (a table of values, with `else` for those that are not in it),
+`default`, and `blank: above` (an empty cell has the value of the cell above; with `within`, as long as that column says
+the same).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +16,7 @@ from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.ingest.files.parse.field_type import BLANKS, InvalidValue
 
-ORIGINS: Final = ("column", "columns", "path", "constant", "rest")
+ORIGINS: Final = ("column", "columns", "first", "path", "constant", "rest")
 MAX_COLUMNS: Final = 20
 SHOWN: Final = 80
 
@@ -78,9 +80,18 @@ def check_source(option: str, given: object) -> dict[str, Any]:
         if key in source:
             check_text(f"{option}.{key}", source[key])
     _check_values(option, source)
-    if source.get("blank", "above") != "above":
-        raise InvalidInput("the one word there is: above", field=f"{option}.blank")
+    check_blank(option, source)
     return dict(source)
+
+
+def check_blank(option: str, said: Mapping[str, Any]) -> None:
+    """`blank` and `within`, of a source or of a filter."""
+    if said.get("blank", "above") != "above":
+        raise InvalidInput("the one word there is: above", field=f"{option}.blank")
+    if "within" in said:
+        check_text(f"{option}.within", said["within"])
+        if "blank" not in said:
+            raise InvalidInput("goes with blank", field=f"{option}.within")
 
 
 def is_column(source: Mapping[str, Any]) -> bool:
@@ -89,12 +100,36 @@ def is_column(source: Mapping[str, Any]) -> bool:
 
 
 def columns_of(source: Mapping[str, Any]) -> list[str]:
-    return [source["column"]] if "column" in source else list(source.get("columns", ()))
+    return [source["column"]] if "column" in source else list(source.get("columns", source.get("first", ())))
 
 
-def carried_columns(sources: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The columns in which an empty cell has the value above; of sources and of filters."""
-    return list(dict.fromkeys(name for source in sources if source.get("blank") for name in columns_of(source)))
+def carried_columns(said: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
+    """The columns in which an empty cell has the value above, each with the column within which; sources and filters.
+
+    Raises `InvalidInput` if a column is to be carried in two ways.
+    """
+    carried: dict[str, str | None] = {}
+    for each in said:
+        for name in columns_of(each) if each.get("blank") else ():
+            if carried.setdefault(name, each.get("within")) != each.get("within"):
+                raise InvalidInput(f"{name[:SHOWN]!r} is carried down within two columns", field="fields")
+    return carried
+
+
+def respelled(value: Any, spelled: Mapping[str, str]) -> Any:
+    """Sources or filters, at any depth, whose columns are called as `spelled` says."""
+    if isinstance(value, list):
+        return [respelled(item, spelled) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: spelled.get(item, item)
+        if key in {"column", "within"} and isinstance(item, str)
+        else [spelled.get(name, name) for name in item]
+        if key in {"columns", "first"}
+        else respelled(item, spelled)
+        for key, item in value.items()
+    }
 
 
 def compile_source(source: Mapping[str, Any], *, every: bool) -> Cell:
@@ -147,8 +182,9 @@ def _check_values(option: str, source: Mapping[str, Any]) -> None:
 
 
 _BESIDE: Final = {
-    "column": ("values", "else", "default", "blank"),
-    "columns": ("join", "values", "else", "default", "blank"),
+    "column": ("values", "else", "default", "blank", "within"),
+    "columns": ("join", "values", "else", "default", "blank", "within"),
+    "first": ("values", "else", "default"),
     "path": ("values", "else", "default"),
     "constant": (),
     "rest": (),
@@ -156,6 +192,7 @@ _BESIDE: Final = {
 _CHECKS: Final[Mapping[str, Callable[[str, object], None]]] = {
     "column": check_text,
     "columns": _check_columns,
+    "first": _check_columns,
     "path": _check_path,
     "constant": check_text,
     "rest": _check_rest,
@@ -169,6 +206,8 @@ def _cell(source: Mapping[str, Any], every: bool) -> Cell:
         return _rest(source.get("without", ()))
     if "any" in source:
         return _first_of(source["any"])
+    if "first" in source:
+        return _first_of(source["first"])
     read = Row.text_from_above if source.get("blank") else Row.text
     if "column" in source:
         return _one(source["column"], read)

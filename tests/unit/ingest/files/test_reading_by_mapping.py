@@ -10,8 +10,9 @@ def test_columns_are_respelled_wherever_options_name_them() -> None:
         "fields": {
             "key": {"columns": ["Nr.", "Extra"], "join": "Nr."},
             "status": {"column": "Extra", "values": {"Nr.": "a"}},
+            "name": {"first": ["Nr.", "Extra"], "else": "Nr."},
         },
-        "rows": [{"column": "Nr.", "in": ["Nr."]}],
+        "rows": [{"column": "Nr.", "in": ["Nr."], "blank": "above", "within": "Extra"}],
         "constants": {"currency": "Nr."},
         "delimiter": ";",
     }
@@ -20,8 +21,9 @@ def test_columns_are_respelled_wherever_options_name_them() -> None:
         "fields": {
             "key": {"columns": ["NR", "extra"], "join": "Nr."},
             "status": {"column": "extra", "values": {"Nr.": "a"}},
+            "name": {"first": ["NR", "extra"], "else": "Nr."},
         },
-        "rows": [{"column": "NR", "in": ["Nr."]}],
+        "rows": [{"column": "NR", "in": ["Nr."], "blank": "above", "within": "extra"}],
         "constants": {"currency": "Nr."},
         "delimiter": ";",
     }

@@ -102,6 +102,43 @@ def test_an_empty_cell_is_as_above_until_a_line_cannot_be_read() -> None:
     ]
 
 
+def test_within_a_column_an_empty_cell_is_as_above_only_in_its_group() -> None:
+    content = b"order,type,who\nA,Sold,ann\nA,Sold,\nB,Sold,\nB,Sold,\nC,Sold,cy\n,Sold,\n"
+    fields = {
+        "key": {"columns": ["order", "who"], "join": "/", "blank": "above", "within": "order"},
+        "kind": {"column": "type"},
+    }
+    assert [row["key"] for row in values(content, fields=fields)] == ["A/ann", "A/ann", "C/cy", "C/cy"]
+    assert [fault[:3] for fault in refused(content, fields=fields)] == [(4, "rejected", "key"), (5, "rejected", "key")]
+    rows = [{"column": "who", "empty": True, "blank": "above", "within": "order"}]
+    assert [row["key"] for row in values(content, mapping={"order": "key"}, rows=rows)] == ["B", "B"]
+
+
+def test_a_group_below_a_line_that_cannot_be_read_is_not_known_to_be_empty() -> None:
+    content = b'order,type,who\nA,Sold,ann\nB,"x"y,cy\nB,Sold,\nC,Sold,\nC,Sold,\n'
+    fields = {"key": {"column": "order"}, "payload": {"constant": "{}"}, "kind": {"column": "type"}}
+    rows = [{"column": "who", "empty": True, "blank": "above", "within": "order"}]
+    assert [row["key"] for row in values(content, fields=fields, rows=rows)] == ["C", "C"]
+    assert refused(content, fields=fields, rows=rows)[2][3] == "who is empty, and the line above it could not be read"
+
+
+def test_reading_goes_on_within_its_group() -> None:
+    content = b"order,type,who\nA,Sold,ann\nA,Sold,\nB,Sold,\nB,Sold,\n"
+    rows = [{"column": "who", "empty": True, "blank": "above", "within": "order"}]
+    plan, batches = planned(content, mapping={"order": "key"}, rows=rows)
+    for place, batch in enumerate(batches[:-1]):
+        file = parsing.io.BytesIO(content)
+        rest = parsing.read_batches(file, plan, batch.end, batch.next_line, None, batch.above)
+        assert [each.data for each in rest] == [each.data for each in batches[place + 1 :]]
+
+
+def test_of_several_columns_the_first_that_has_something_counts() -> None:
+    content = b"sku,name,type\nA1,Lamp,Sold\n,Mug,Sold\n,,Sold\n"
+    fields = {"key": {"first": ["sku", "name"]}, "kind": "type"}
+    assert [row["key"] for row in values(content, fields=fields)] == ["A1", "Mug"]
+    assert refused(content, fields=fields) == [(4, "rejected", "key", "missing")]
+
+
 def test_reading_goes_on_with_the_value_above() -> None:
     content = b"order,type\nA,Sold\n,Sold\nB,Sold\n,Sold\n"
     plan, batches = planned(content, fields={"key": {"column": "order", "blank": "above"}})
@@ -195,6 +232,9 @@ def test_a_profile_says_it_and_the_caller_counts_before() -> None:
     assert values(content) == [{"key": "X-1", "kind": "Sold", "n": "4"}]
     assert refused(content) == [(3, "skipped", None, "rows: What is 'T'")]
     assert values(content, mapping={"Type": "kind"}) == [{"key": "X-1", "kind": "t", "n": "4"}]
+    assert values(content.lower().replace(b"what", b"WHAT").replace(b",s,", b",S,")) == [
+        {"key": "x-1", "kind": "Sold", "n": "4"}
+    ], "the header may be spelled in another way"
 
 
 def test_a_plan_is_kept_as_json_and_shown() -> None:
@@ -221,6 +261,9 @@ def test_a_plan_is_kept_as_json_and_shown() -> None:
         ({"fields": {"key": {"column": "a", "values": {"x": 1}}}}, "fields.key.values.x", "a text"),
         ({"fields": {"key": {"column": "a", "else": "x"}}}, "fields.key.else", "goes with values"),
         ({"fields": {"key": {"column": "a", "blank": "below"}}}, "fields.key.blank", "above"),
+        ({"fields": {"key": {"column": "a", "within": "b"}}}, "fields.key.within", "goes with blank"),
+        ({"fields": {"key": {"first": "a"}}}, "fields.key.first", "a list of"),
+        ({"rows": [{"column": "a", "empty": True, "within": "b"}]}, "rows.0.within", "goes with blank"),
         ({"fields": {"key": "a"}, "mapping": {"a": "key"}}, "fields", "key is said here and in mapping"),
         ({"fields": {"key": "a"}, "constants": {"key": "x"}}, "fields", "key is said here and in constants"),
         ({"fields": {"n": {"column": "a", "default": "1"}}, "defaults": {"n": "2"}}, "fields", "default of n"),
