@@ -22,6 +22,7 @@ _EXAMPLES = """
   penstock import sales.csv --target orders --map "Invoice no.=order_id" --map "Remarks="
   penstock import sales.csv --target orders --field 'order_id={"columns": ["Shop", "Number"]}' --date ordered_at=excel
   penstock import log.csv --target events --options how-to-read-it.json --dry-run
+  penstock import items.csv --target orders --join orders.csv --on order_id=id --field ordered_at=orders.paid_at
   penstock import undo 019aa1b2-0000-7000-8000-000000000000
   penstock import release 019aa1b2-0000-7000-8000-000000000000 536365 536366
 """
@@ -62,6 +63,17 @@ def add_reading(parser: "argparse._ArgumentGroup") -> None:
         "--field", action="append", default=[], type=_field, metavar="FIELD=SOURCE", help="a column, or a JSON object"
     )
     parser.add_argument("--rows", type=_list, metavar="JSON", help='filters: [{"column": "Status", "in": ["paid"]}]')
+    parser.add_argument(
+        "--join",
+        action="append",
+        default=[],
+        type=_joined,
+        metavar="FILE",
+        help="a further file with records that belong to the rows; or a JSON object",
+    )
+    parser.add_argument(
+        "--on", action=_On, default=[], type=_pair, metavar="COLUMN=COLUMN", help="by what they do: of the last --join"
+    )
     add_pairs("constant", "FIELD=VALUE", "the value of every row")
     add_pairs("default", "FIELD=VALUE", "the value where the file has none")
     add_pairs("date", "FIELD=FORMAT", "how its times are written, such as %%d/%%m/%%Y; more than once: in this order")
@@ -107,6 +119,7 @@ def reading_options(options: argparse.Namespace) -> dict[str, Any]:
         "defaults": dict(options.default),
         "fields": dict(options.field),
         "rows": options.rows,
+        "join": options.join,
         "dates": _dates(options.date),
         **{name: getattr(options, name) for name in TEXTS},
         "skip_rows": options.skip_rows,
@@ -129,6 +142,27 @@ def _dates(pairs: Sequence[Sequence[str]]) -> dict[str, str | list[str]]:
     for field, format_ in pairs:
         formats.setdefault(field, []).append(format_)
     return {field: written[0] if len(written) == 1 else written for field, written in formats.items()}
+
+
+class _On(argparse.Action):
+    """A pair of columns by which the file of the last `--join` is joined."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if not namespace.join:
+            parser.error(f"{option_string} follows the --join that it belongs to")
+        here, there = values
+        *before, last = namespace.join
+        namespace.join = [*before, {**last, "on": {**last.get("on", {}), here: there}}]
+
+
+def _joined(text: str) -> dict[str, Any]:
+    return _object(text) if text.lstrip().startswith("{") else {"file": text}
 
 
 def _mapped(text: str) -> tuple[str, str | None]:

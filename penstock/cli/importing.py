@@ -111,7 +111,7 @@ def _store(
         settings,
         options.target,
         file if size is None else cast(BinaryIO, progress.storing(file, size)),
-        **_asked(options),
+        **_asked(settings, options),
     )
 
 
@@ -119,21 +119,28 @@ def _send(
     settings: Settings, options: argparse.Namespace, progress: Progress, file: BinaryIO, size: int | None
 ) -> tuple[Import, bool]:
     """By the way of large files: to a signed address, then the import begins. Nothing is kept on this machine."""
-    opened, url = files.open_upload(settings, options.target, **_asked(options))
+    opened, url = files.open_upload(settings, options.target, **_asked(settings, options))
     assert url is not None, "settings of a remote store have a signed address"
     with _measured(file, size) as (whole, length):
         files.send_upload(url, cast(BinaryIO, progress.storing(whole, length, "sending")), length)
     return files.end_upload(settings, opened.id), False
 
 
-def _asked(options: argparse.Namespace) -> dict[str, Any]:
+def _asked(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "name": Path(options.file).name,
-        "options": reading_options(options),
+        "options": _read_how(settings, options),
         "reject_limit": options.reject_limit,
         "reject_share": options.reject_share,
         "actor": "penstock import",
     }
+
+
+def _read_how(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
+    """The options; files to be joined are stored first, so that an import finds them wherever it runs."""
+    said = reading_options(options)
+    named = [entry["file"] for entry in said.get("join", ()) if "sha256" not in entry]
+    return files.store_joined(settings, said, {name: _file(name) for name in named})
 
 
 @contextmanager
@@ -162,7 +169,7 @@ def _measured(file: BinaryIO, size: int | None) -> Iterator[tuple[BinaryIO, int]
 
 def _look(settings: Settings, options: argparse.Namespace) -> int:
     source = sys.stdin.buffer if options.file == "-" else _file(options.file)
-    found = files.dry_run(settings, options.target, source, options=reading_options(options))
+    found = files.dry_run(settings, options.target, source, options=_read_how(settings, options))
     print_json(found) if options.json else _print_look(found)
     return 0
 
@@ -185,6 +192,8 @@ def _print_look(found: Mapping[str, Any]) -> None:
         print(f"{field} is made of {json.dumps(source, ensure_ascii=False)}")
     for wanted in plan["rows"]:
         print(f"only rows with {json.dumps(wanted, ensure_ascii=False)}")
+    for join in plan["joins"]:
+        print(f"joined with {join['file']} on {json.dumps(join['on'], ensure_ascii=False)}")
     for note in plan["notes"]:
         print(f"note: {note}")
     for name in ("constants", "defaults", "dates"):
@@ -210,7 +219,12 @@ def _account(imported: Import) -> str:
         f" {imported.duplicate:,} known before (import {imported.id})"
     )
     warnings = [f"warning: {text}" for text in imported.result.get("warnings", ())]
-    return "\n".join([counts, *([imported.error] if imported.error else []), *warnings])
+    joined = [
+        f"{file['file']}: {file['read']:,} records read, {file['used']:,} used, {file['unused']:,} unused,"
+        f" {file['repeated']:,} repeated, {file['rejected']:,} rejected"
+        for file in imported.result.get("joined", ())
+    ]
+    return "\n".join([counts, *joined, *([imported.error] if imported.error else []), *warnings])
 
 
 def _write_rejects(settings: Settings, import_id: UUID, path: Path) -> None:

@@ -53,6 +53,14 @@ class ImportOptions(BaseModel):
             '[{"column": "Status", "in": ["paid", "shipped"]}]',
         ),
     ] = None
+    join: Annotated[
+        _Text,
+        _json(
+            'further files with records that belong to the rows: {"file": its name, "on": {"column": "column of that'
+            ' file"}}; beside them "take", "required", "repeated", "sha256". Send them as parts of the form `joined`.',
+            '[{"file": "orders.csv", "on": {"order_id": "id"}}]',
+        ),
+    ] = None
     constants: Annotated[_Text, _json('{"field": "value of every row"}.', '{"currency": "EUR"}')] = None
     defaults: Annotated[_Text, _json('{"field": "value where the file has none"}.', '{"country": "FR"}')] = None
     dates: Annotated[

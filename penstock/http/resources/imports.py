@@ -1,7 +1,7 @@
 """Imports: files in, their counts, and the lines that were refused."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -21,6 +21,7 @@ from penstock.http.routing import Json, caller_of, ids_of, limiter, requires, ro
 from penstock.ingest import files
 from penstock.ingest.files import Import
 from penstock.ingest.files.options import STRUCTURES, TEXTS
+from penstock.ingest.files.parse.joins import MAX_JOINS
 from penstock.relay.event_names import IMPORT_LOADED, IMPORT_REQUESTED
 
 routes = router()
@@ -114,6 +115,7 @@ class _Sent:
     name: str | None
     content: bytes
     options: Mapping[str, str]
+    joined: Mapping[str, bytes] = field(default_factory=dict)
 
 
 FILE_BODY: Final = {
@@ -134,7 +136,10 @@ FILE_BODY: Final = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "joined": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                    },
                 }
             },
         },
@@ -221,7 +226,7 @@ def read_rejects(request: Request, import_id: ImportId) -> Response:
 
 def _look(request: Request, target: str, asked: FileOptions, sent: _Sent) -> Json:
     """In a thread, down to the answer's text: nothing of a file or its options is parsed on the event loop."""
-    options = asked.for_imports(sent.options)
+    options = _read_how(request, asked, sent)
     return Json(files.dry_run(settings_of(request), target, sent.content, options=options))
 
 
@@ -231,17 +236,21 @@ def _take(request: Request, target: str, asked: FileOptions, sent: _Sent) -> tup
         target,
         sent.content,
         name=sent.name,
-        options=asked.for_imports(sent.options),
+        options=_read_how(request, asked, sent),
         reject_limit=asked.reject_limit,
         reject_share=asked.reject_share,
         actor=caller_of(request).name,
     )
 
 
+def _read_how(request: Request, asked: FileOptions, sent: _Sent) -> dict[str, Any]:
+    return files.store_joined(settings_of(request), asked.for_imports(sent.options), sent.joined)
+
+
 async def sent_file(request: Request) -> _Sent:
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return _checked(_Sent(None, await request.body(), {}))
-    async with request.form(max_files=1, max_fields=_MAX_FIELDS) as form:
+    async with request.form(max_files=1 + MAX_JOINS, max_fields=_MAX_FIELDS) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise InvalidInput("missing: send the file as the form's part `file`", field="file")
@@ -251,7 +260,9 @@ async def sent_file(request: Request) -> _Sent:
                 raise InvalidInput("no such option of a form", field=name[:80])
             if len(value) > MAX_OPTION:
                 raise InvalidInput(f"longer than {MAX_OPTION} characters", field=name)
-        return _checked(_Sent(file.filename, await file.read(), options))
+        further = [each for each in form.getlist("joined") if isinstance(each, UploadFile)]
+        joined = {each.filename or "": await each.read() for each in further}
+        return _checked(_Sent(file.filename, await file.read(), options, joined))
 
 
 def _checked(sent: _Sent) -> _Sent:

@@ -1,5 +1,6 @@
 """Files in, at the speed of COPY, with every row accounted for.
 
+store_joined     store the further files that the option `join` names, before any of these
 create_import    store a file and open its import (the same file read in the same way: the one there is)
 advance_import   work on it for a while, or to its end; resumable after any crash
 describe_file    columns, guesses, first rows and questions of a file that nobody has explained yet
@@ -11,6 +12,7 @@ from penstock.ingest.files import events_target as _events_target  # noqa: F401 
 from penstock.ingest.files.api import create_import, import_status, list_imports, rejects_csv
 from penstock.ingest.files.describe import describe_file
 from penstock.ingest.files.ledger import Import
+from penstock.ingest.files.planned import store_joined
 from penstock.ingest.files.preview import dry_run
 from penstock.ingest.files.release import release_held
 from penstock.ingest.files.remembered import (
@@ -48,6 +50,7 @@ __all__ = [
     "rejects_csv",
     "release_held",
     "send_upload",
+    "store_joined",
     "target_names",
     "undo_import",
 ]

@@ -52,6 +52,8 @@ def describe_file(
     not, `InvalidInput` for options that contradict themselves and `BadFile` for what cannot be read at all.
     """
     checked = Options.read(options)
+    if checked.join:
+        raise InvalidInput("a preview is of one file: a dry run joins further ones", field="join")
     if target is not None:
         find_target(target)
     asked: list[Question] = []

@@ -13,8 +13,12 @@ from penstock.settings import Settings
 @contextmanager
 def open_contents(settings: Settings, imported: Import) -> Iterator[BinaryIO]:
     """For reading in order from any offset; raises `NotFound` if the file is no longer stored."""
-    with (
-        open_file(settings, imported.content_sha256) as stored,
-        contents(stored, imported.options.get("sheet")) as file,
-    ):
+    with open_stored(settings, imported.content_sha256, imported.options.get("sheet")) as file:
+        yield file
+
+
+@contextmanager
+def open_stored(settings: Settings, sha256: str, sheet: str | None) -> Iterator[BinaryIO]:
+    """The same of any stored file."""
+    with open_file(settings, sha256) as stored, contents(stored, sheet) as file:
         yield file

@@ -4,6 +4,7 @@ Everything is optional. `mapping` is {column of the file: field, or None to leav
 {field: source} (`parse/sources.py`), of which `mapping` is the short form; `rows` are filters (`parse/filters.py`);
 `constants` and `defaults` are {field: value} for every row and for empty values; `dates` is {field: format, or a list
 of formats to be tried in this order}; `header` is false without one, or the names that the file does not give.
+`join` is about further files (`parse/joins.py`);
 `sheet` is a workbook's sheet by its name, or its number from 1; without `remember` neither is a remembered mapping used
 nor are these options remembered.
 """
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.parse.filters import check_filters
+from penstock.ingest.files.parse.joins import FRAMING, check_joins
 from penstock.ingest.files.parse.sources import check_source, check_text, check_texts
 from penstock.ingest.files.parse.stream import ENCODINGS
 from penstock.ingest.files.parse.times import WORDS
@@ -33,7 +35,7 @@ SIGN_WORDS: Final = {"point": ".", "comma": ","}
 DECIMAL_SIGNS: Final[tuple[str, ...]] = get_args(DecimalSign)
 MAPPINGS: Final = ("mapping", "constants", "defaults")
 """The options that are objects of texts."""
-STRUCTURES: Final = (*MAPPINGS, "dates", "fields", "rows")
+STRUCTURES: Final = (*MAPPINGS, "dates", "fields", "rows", "join")
 """The options that are objects or lists; HTTP and a form take them as JSON."""
 TEXTS: Final = ("decimal", "format", "encoding", "delimiter", "quote", "escape", "zone", "sheet")
 REJECT_SHARE: Final = 0.01
@@ -58,6 +60,7 @@ class Options:
     mapping: Mapping[str, str | None] = field(default_factory=dict)
     fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    join: Sequence[Mapping[str, Any]] = field(default_factory=list)
     constants: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
     dates: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
@@ -84,6 +87,9 @@ class Options:
             _check_texts(name, given.get(name, {}), nullable=name == "mapping")
         _read_fields(given)
         given["rows"] = check_filters("rows", given.get("rows", []))
+        given["join"] = check_joins("join", given.get("join", []))
+        for place, entry in enumerate(given["join"]):
+            _check_framing(f"join.{place}", entry)
         _check_dates(given.get("dates", {}))
         _fold(given, "format", FORMATS)
         _fold(given, "encoding", tuple(ENCODINGS))
@@ -119,6 +125,14 @@ def check_reject_bounds(limit: int | None, share: float) -> None:
         raise InvalidInput("less than 0", field="reject_limit")
     if not 0 <= share <= 1:
         raise InvalidInput("a share from 0 to 1, such as 0.01", field="reject_share")
+
+
+def _check_framing(option: str, entry: Mapping[str, Any]) -> None:
+    """What an entry of `join` says of its own file."""
+    try:
+        Options.read({name: entry[name] for name in FRAMING if name in entry})
+    except InvalidInput as error:
+        raise InvalidInput(str(error), field=option) from error
 
 
 def _is_delimiter(value: object) -> bool:

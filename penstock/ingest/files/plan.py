@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from penstock.ingest.files.parse.dialect import Dialect
+from penstock.ingest.files.parse.joins import Join
 from penstock.ingest.files.parse.sources import carried_columns, columns_of, is_column
 from penstock.ingest.files.parse.types import NEVER, FieldType, InvalidValue, Number, Text, Timestamp
 from penstock.ingest.files.target import Table, Target, find_target
@@ -73,7 +74,13 @@ class Plan:
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
     zone: str | None = None
+    joins: Sequence[Join] = ()
     unused_keys: Sequence[str] = ()  # of JSON records, as far as the first ones show them
+
+    @cached_property
+    def header(self) -> tuple[str, ...]:
+        """The file's columns and those of the files that are joined to it; of JSON objects none."""
+        return with_joined(self.dialect.header, self.joins)
 
     @cached_property
     def target(self) -> Target:
@@ -113,7 +120,8 @@ class Plan:
         if any("rest" in source for source in self.sources.values()):
             return []
         used = {name for source in self.sources.values() for name in columns_of(source)}
-        return [name for name in self.dialect.header if name and name not in used]
+        used |= {name for join in self.joins for name in join.on} | {wanted["column"] for wanted in self.rows}
+        return [name for name in self.header if name and name not in used]
 
     @property
     def fields_of_columns(self) -> dict[str, str | None]:
@@ -168,7 +176,9 @@ class Plan:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Plan":
         lists = {name: tuple(value["dialect"].get(name, ())) for name in ("header", "notes")}
-        return cls(**{**value, "dialect": Dialect(**{**value["dialect"], **lists}), "fields": tuple(value["fields"])})
+        dialect = Dialect(**{**value["dialect"], **lists})
+        joins = [Join(**join) for join in value.get("joins", ())]
+        return cls(**{**value, "dialect": dialect, "fields": tuple(value["fields"]), "joins": joins})
 
     def described(self) -> dict[str, Any]:
         """The plan as it is shown: {column: field}, what was assumed, what is left out."""
@@ -186,6 +196,7 @@ class Plan:
             "mapping": self._pairs(),
             "fields": {name: _shown(source) for name, source in computed.items() if "any" not in source},
             "rows": [dict(wanted) for wanted in self.rows],
+            "joins": [join.described() for join in self.joins],
             "constants": dict(self.constants),
             "defaults": dict(self.defaults),
             "types": {
@@ -207,8 +218,12 @@ class Plan:
         }
         if not self.is_table:
             return taken | {name: name for name, source in self.sources.items() if "any" in source}
-        pairs = {name: taken.get(name) for name in self.dialect.header}
+        pairs = {name: taken.get(name) for name in self.header}
         return {name: field for name, field in pairs.items() if field or name in self.unused}
+
+
+def with_joined(header: Sequence[str], joins: Sequence[Join]) -> tuple[str, ...]:
+    return (*header, *(column for join in joins for column in join.columns)) if header else ()
 
 
 def _as_written(field_type: Timestamp, formats: str | Sequence[str]) -> Timestamp:

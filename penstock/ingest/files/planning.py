@@ -8,10 +8,11 @@ from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dialect import Dialect
 from penstock.ingest.files.parse.filters import check_filters
+from penstock.ingest.files.parse.joins import Join
 from penstock.ingest.files.parse.sources import carried_columns, check_source, columns_of, is_column, respelled
 from penstock.ingest.files.parse.types import InvalidValue, Json, Timestamp
-from penstock.ingest.files.plan import Plan
-from penstock.ingest.files.target import Profile, Target, folded
+from penstock.ingest.files.plan import Plan, with_joined
+from penstock.ingest.files.target import Profile, Table, Target, folded
 
 Source = Mapping[str, Any]
 
@@ -28,21 +29,24 @@ class _Said:
     dates: Mapping[str, str | Sequence[str]]
     profile_constants: Mapping[str, str]
 
+    header: Sequence[str]
+
     @property
     def fixed(self) -> set[str]:
         """The fields that no column is to be looked for."""
         return {*self.sources, *self.constants} | {field for field in self.mapping.values() if field}
 
 
-def make_plan(target: Target, dialect: Dialect, options: Options) -> Plan:
+def make_plan(target: Target, dialect: Dialect, options: Options, joins: Sequence[Join] = ()) -> Plan:
     """Match columns to fields; raises `InvalidInput` that names what is missing, unknown or given twice."""
     check_names(target, options)
-    header = list(dialect.header)
+    header = list(with_joined(dialect.header, joins))
+    _check_joins(target, dialect, joins)
     profile = target.profile_of(header)
     said = _said(options, profile, header)
-    _check_columns(dialect, said)
+    _check_columns(said)
     carried_columns([*said.sources.values(), *said.rows])
-    sources = _sources_of(target, dialect, said)
+    sources = _sources_of(target, dialect, said, is_joined=bool(joins))
     plan = Plan(
         target.name,
         dialect,
@@ -56,6 +60,7 @@ def make_plan(target: Target, dialect: Dialect, options: Options) -> Plan:
         sources,
         [dict(wanted) for wanted in said.rows],
         options.zone,
+        joins,
     )
     of_profile = {name: value for name, value in said.profile_constants.items() if name not in plan.fields}
     plan = replace(plan, constants={**of_profile, **said.constants})
@@ -78,6 +83,7 @@ def _said(options: Options, profile: Profile | None, header: Sequence[str]) -> _
         {**defaults, **options.defaults},
         {**dates, **options.dates},
         profile.constants if profile else {},
+        header,
     )
 
 
@@ -117,6 +123,9 @@ def check_names(target: Target, options: Options) -> None:
             if name is not None and name not in target.by_name:
                 known = ", ".join(target.by_name)
                 raise InvalidInput(f"{target.name} has no field {name[:80]!r}; it has {known}", field=option)
+    for place, entry in enumerate(options.join):
+        if "sha256" not in entry:
+            raise InvalidInput(f"{entry['file'][:80]} was not sent", field=f"join.{place}.file")
     for name in options.dates:
         if not isinstance(target.by_name[name].field_type, Timestamp):
             raise InvalidInput(f"{name} is not a time: no format is needed", field="dates")
@@ -125,16 +134,33 @@ def check_names(target: Target, options: Options) -> None:
             raise InvalidInput("the rest is a JSON object, which this field is not", field=f"fields.{name}.rest")
 
 
-def _check_columns(dialect: Dialect, said: _Said) -> None:
+def _check_joins(target: Target, dialect: Dialect, joins: Sequence[Join]) -> None:
+    """Of a table the columns of a key must be there, in the file itself or in one that is joined before."""
+    if joins and isinstance(target.into, Table):
+        raise InvalidInput("files are joined for targets that become events; this one is a plain table", field="join")
+    known = list(dialect.header)
+    for place, join in enumerate(joins):
+        for name in join.on if dialect.header else ():
+            if name not in known:
+                raise InvalidInput(
+                    f"the file has no column {name[:80]!r}; it has {_listed(known)}", field=f"join.{place}.on"
+                )
+        twice = next((name for name in join.columns if name in known), None)
+        if twice is not None:
+            raise InvalidInput(f"there is a column {twice[:80]!r} already", field=f"join.{place}.take")
+        known += join.columns
+
+
+def _check_columns(said: _Said) -> None:
     """Of a table every column that is named must be there; the keys of JSON records show with each record."""
     named = [("mapping", name) for name in said.mapping]
     named += [(f"fields.{field}", name) for field, source in said.sources.items() for name in columns_of(source)]
     named += [(f"rows.{place}", wanted["column"]) for place, wanted in enumerate(said.rows)]
     named += [("within", each["within"]) for each in [*said.sources.values(), *said.rows] if "within" in each]
-    for option, name in named if dialect.header else ():
-        if name not in dialect.header:
-            raise InvalidInput(f"the file has no column {name[:80]!r}; it has {_listed(dialect.header)}", field=option)
-    for field, source in said.sources.items() if dialect.header else ():
+    for option, name in named if said.header else ():
+        if name not in said.header:
+            raise InvalidInput(f"the file has no column {name[:80]!r}; it has {_listed(said.header)}", field=option)
+    for field, source in said.sources.items() if said.header else ():
         if "path" in source:
             raise InvalidInput(
                 "a path leads into JSON objects, and this file has columns", field=f"fields.{field}.path"
@@ -145,13 +171,13 @@ def _fields_of(target: Target, dialect: Dialect, said: _Said, sources: Mapping[s
     if sources:
         return [item.name for item in target.fields if item.name in sources]
     if dialect.header:
-        by_column = _by_column(target, dialect, said)
+        by_column = _by_column(target, said)
         return [by_column.get(name) for name in dialect.header]
     # of JSON records every field is looked for, under its own name, its synonyms or what the mapping says
     return [item.name for item in target.fields if item.name not in said.constants]
 
 
-def _by_column(target: Target, dialect: Dialect, said: _Said) -> dict[str, str | None]:
+def _by_column(target: Target, said: _Said) -> dict[str, str | None]:
     """{column: field} as the mapping, plain sources and the names say."""
     plain = {source["column"]: name for name, source in said.sources.items() if is_column(source)}
     clash = next((name for name in plain if name in said.mapping), None)
@@ -161,7 +187,7 @@ def _by_column(target: Target, dialect: Dialect, said: _Said) -> dict[str, str |
         *said.mapping,
         *(name for source in said.sources.values() if "column" in source for name in columns_of(source)),
     }
-    free = [name for name in dialect.header if name not in used]
+    free = [name for name in said.header if name not in used]
     by_column = {**target.recognise(free, said.fixed), **plain, **said.mapping}
     fields = [field for field in by_column.values() if field]
     twice = [field for field in fields if fields.count(field) > 1]
@@ -173,13 +199,13 @@ def _by_column(target: Target, dialect: Dialect, said: _Said) -> dict[str, str |
     return by_column
 
 
-def _sources_of(target: Target, dialect: Dialect, said: _Said) -> dict[str, Source]:
+def _sources_of(target: Target, dialect: Dialect, said: _Said, *, is_joined: bool) -> dict[str, Source]:
     """What each field is made of, where COPY cannot take the file's columns as they are; else nothing."""
-    if not _needs_sources(dialect, said):
+    if not is_joined and not _needs_sources(dialect, said):
         return {}
     found: dict[str, Source] = dict(said.sources)
     if dialect.header:
-        by_column = _by_column(target, dialect, said)
+        by_column = _by_column(target, said)
         found = {field: {"column": column} for column, field in by_column.items() if field} | found
     else:
         found |= {field: {"column": key} for key, field in said.mapping.items() if field and field not in found}

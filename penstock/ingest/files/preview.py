@@ -6,32 +6,31 @@ It is a look, bounded in rows and in time: of a large file the beginning is read
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import BytesIO, RawIOBase, UnsupportedOperation
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from penstock.errors import InvalidInput
 from penstock.ingest.files.hints import SAMPLE, Fault, column_warnings, reject_warnings
-from penstock.ingest.files.keys import unused_keys
 from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.held import Held
+from penstock.ingest.files.load.joined import broken_warnings
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.batch import ParsedBatch
 from penstock.ingest.files.parse.contents import contents
-from penstock.ingest.files.parse.dates import infer_date_formats
+from penstock.ingest.files.parse.joins import Lookup
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.slow_path import RejectedRecord
 from penstock.ingest.files.parse.stream import BLOCK
 from penstock.ingest.files.plan import Plan
-from penstock.ingest.files.planning import make_plan
-from penstock.ingest.files.reading import choose_reading
+from penstock.ingest.files.planned import lookup_of, plan_file
 from penstock.ingest.files.rejects import escape_formula
-from penstock.ingest.files.target import EventMapping, find_target
+from penstock.ingest.files.target import EventMapping
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
@@ -72,16 +71,16 @@ def dry_run(
     tried. Raises `InvalidInput` where an import would end as failed.
     """
     checked = Options.read(options)
-    with _opened(source) as sent, contents(sent, checked.sheet) as file:
-        with pool.connection(settings) as connection:
-            reading = choose_reading(connection, target, file, checked)
-        with reading.explained():
-            plan = make_plan(find_target(target), reading.dialect, reading.options)
-            plan = infer_date_formats(file, plan, most=DATES_LOOKED_AT)
-            plan = replace(plan, unused_keys=unused_keys(file, plan))
-        with pool.connection(settings) as connection, connection.transaction(force_rollback=True):
-            look = _look_at_table if plan.is_direct else _look_at_events
-            counts, outcome = look(connection, settings, plan, file)
+    with (
+        _opened(source) as sent,
+        contents(sent, checked.sheet) as file,
+        pool.connection(settings) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        import_id = uuid4()
+        reading, plan = plan_file(connection, settings, target, file, checked, import_id, DATES_LOOKED_AT)
+        look = _look_at_table if plan.is_direct else _look_at_events
+        counts, outcome = look(connection, settings, plan, file, import_id)
     return {
         "dry_run": True,
         "target": target,
@@ -92,6 +91,7 @@ def dry_run(
         "rejected": counts.rejected,
         **outcome,
         "warnings": [
+            *broken_warnings(plan.joins),
             *column_warnings(plan, reading.options.mapping),
             *reject_warnings(plan, counts.faults, counts.rejected, counts.read - counts.skipped),
         ],
@@ -100,25 +100,25 @@ def dry_run(
 
 
 def _look_at_table(
-    connection: Connection, settings: Settings, plan: Plan, file: BinaryIO
+    connection: Connection, settings: Settings, plan: Plan, file: BinaryIO, import_id: UUID
 ) -> tuple[_Counts, dict[str, Any]]:
     check_table(connection, plan.target, plan)
     counts = _Counts()
-    writer = TableWriter(uuid4(), plan, plan.zone or settings.timezone)
+    writer = TableWriter(import_id, plan, plan.zone or settings.timezone)
     added, updated, duplicate = writer.preview(connection, _counted(plan, file, counts))
     rows = writer.preview_rows(connection, ROWS)
     return counts, {"loaded": added + updated, "held": 0, "updated": updated, "duplicate": duplicate, "rows": rows}
 
 
 def _counted(plan: Plan, file: BinaryIO, counts: _Counts) -> Iterator[bytes]:
-    for batch in _batches(plan, file, counts):
+    for batch in _batches(plan, file, counts, None):
         yield from batch.stream()
         counts.add(batch)
 
 
-def _batches(plan: Plan, file: BinaryIO, counts: _Counts) -> Iterator[LoadBatch]:
+def _batches(plan: Plan, file: BinaryIO, counts: _Counts, lookup: Lookup | None) -> Iterator[LoadBatch]:
     offset, line = plan.dialect.body, plan.dialect.first_line
-    return load_batches(_beginning(read_batches(file, plan, offset, line), counts), offset, line)
+    return load_batches(_beginning(read_batches(file, plan, offset, line, lookup=lookup), counts), offset, line)
 
 
 def _beginning(parsed_batches: Iterator[ParsedBatch], counts: _Counts) -> Iterator[ParsedBatch]:
@@ -134,13 +134,13 @@ def _beginning(parsed_batches: Iterator[ParsedBatch], counts: _Counts) -> Iterat
 
 
 def _look_at_events(
-    connection: Connection, settings: Settings, plan: Plan, file: BinaryIO
+    connection: Connection, settings: Settings, plan: Plan, file: BinaryIO, import_id: UUID
 ) -> tuple[_Counts, dict[str, Any]]:
     mapping, counts, staged = plan.target.into, _Counts(), 0
     assert isinstance(mapping, EventMapping)
-    staging = Staging(uuid4(), plan)
+    staging = Staging(import_id, plan)
     staging.create(connection, plan.zone or settings.timezone)
-    for batch in _batches(plan, file, counts):
+    for batch in _batches(plan, file, counts, lookup_of(connection, import_id, plan)):
         staged += staging.copy(connection, batch, staged, plan.zone or settings.timezone)
         counts.add(batch)
     held = staging.held.find(connection) if staging.held else Held()

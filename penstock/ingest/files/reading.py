@@ -1,6 +1,6 @@
 """How one file is read: as the caller says, or else as the last file with its header was (`remembered`)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final
@@ -8,8 +8,10 @@ from typing import Any, BinaryIO, Final
 from penstock.errors import InvalidInput
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dialect import Dialect, sniff
+from penstock.ingest.files.parse.joins import Join
 from penstock.ingest.files.parse.sources import respelled
 from penstock.ingest.files.parse.stream import BadFile
+from penstock.ingest.files.plan import with_joined
 from penstock.ingest.files.remembered import RememberedMapping, find_mapping, header_key, says_how
 from penstock.ingest.files.target import folded
 from penstock.postgres.pool import Connection
@@ -53,12 +55,14 @@ def _with_hint(error: InvalidInput, hint: str) -> InvalidInput:
     return InvalidInput(f"{error} ({hint})", errors=named or [{"field": "remember", "reason": f"{error} ({hint})"}])
 
 
-def choose_reading(connection: Connection, target: str, file: BinaryIO, options: Options) -> Reading:
+def choose_reading(
+    connection: Connection, target: str, file: BinaryIO, options: Options, joins: Sequence[Join] = ()
+) -> Reading:
     """Raises `BadFile`, or `InvalidInput` that names the option."""
     if says_how(options) or not options.remember:
-        return Reading(options, sniff(file, options), _key_of(file, options))
+        return Reading(options, sniff(file, options), _key_of(file, options, joins))
     plain = Reading(options, sniff(file, options), None)
-    plain = replace(plain, key=header_key(plain.dialect.header))
+    plain = replace(plain, key=header_key(with_joined(plain.dialect.header, joins)))
     mapping = find_mapping(connection, target, plain.key)
     if mapping is None:
         return plain
@@ -87,11 +91,12 @@ def _respelled(said: Mapping[str, Any], spelled: Mapping[str, str]) -> dict[str,
     }
 
 
-def _key_of(file: BinaryIO, options: Options) -> str | None:
-    """By the header that is found without the options: the next file comes without them."""
+def _key_of(file: BinaryIO, options: Options, joins: Sequence[Join]) -> str | None:
+    """By the header that is found without the options, and what is joined: the next file comes without options."""
     if options.header is not True:
         return None
     try:
-        return header_key(sniff(file, Options()).header)
+        header = sniff(file, Options()).header
     except InvalidInput:
-        return header_key(sniff(file, options).header)
+        header = sniff(file, options).header
+    return header_key(with_joined(header, joins))

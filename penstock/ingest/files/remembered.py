@@ -22,8 +22,8 @@ from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
-NOT_REMEMBERED: Final = ("sheet", "remember")
-"""Options that say which table is meant, or that nothing is remembered, and not how the table is read."""
+NOT_REMEMBERED: Final = ("sheet", "join", "remember")
+"""Options that say which table or files are meant, or that nothing is remembered, and not how the table is read."""
 _COLUMNS: Final = "id, target, header, options, source_name, actor, uses, used_at, created_at, updated_at"
 
 

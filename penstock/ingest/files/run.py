@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -20,23 +20,21 @@ from penstock.errors import PenstockError, SettingsError, Unavailable
 from penstock.ingest.files import ledger
 from penstock.ingest.files.hints import SAMPLE, column_warnings, reject_warnings
 from penstock.ingest.files.kept_rejects import ROW_BYTES, first_faults, keep_rejects
-from penstock.ingest.files.keys import unused_keys
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.batches import LoadBatch, load_batches
 from penstock.ingest.files.load.held import HeldLines, lock
+from penstock.ingest.files.load.joined import JoinTables, join_warnings
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter, check_table
 from penstock.ingest.files.opened import open_contents
 from penstock.ingest.files.options import Options
-from penstock.ingest.files.parse.dates import infer_date_formats
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.parse.stream import Meter
-from penstock.ingest.files.planning import make_plan
-from penstock.ingest.files.reading import choose_reading
+from penstock.ingest.files.planned import lookup_of, plan_file
 from penstock.ingest.files.rejects import fill_contents
 from penstock.ingest.files.remembered import note_use
 from penstock.ingest.files.storage.stored_files import drop_incoming, store_incoming
-from penstock.ingest.files.target import EventMapping, find_target
+from penstock.ingest.files.target import EventMapping
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.redaction import error_text
@@ -129,6 +127,7 @@ class _Runner:
                 return
             if imported.plan:
                 Staging(imported.id, imported.read_plan).drop(connection)
+            JoinTables(imported.id, imported.options.get("join", ())).drop(connection)
             ledger.finish_import(connection, imported.id, "failed", error=reason)
 
     def plan(self, connection: Connection, imported: Import) -> None:
@@ -136,12 +135,8 @@ class _Runner:
             self.take_upload(connection, imported)
             return
         with open_contents(self.settings, imported) as file:
-            reading = choose_reading(connection, imported.target, file, Options.read(imported.options_given))
-            dialect = reading.dialect
-            with reading.explained():
-                made = make_plan(find_target(imported.target), dialect, reading.options)
-                plan = infer_date_formats(file, made)
-                plan = replace(plan, unused_keys=unused_keys(file, plan))
+            options = Options.read(imported.options_given)
+            reading, plan = plan_file(connection, self.settings, imported.target, file, options, imported.id)
         with connection.transaction():
             if ledger.read_import(connection, imported.id, lock=True).state != "waiting":
                 return
@@ -159,8 +154,8 @@ class _Runner:
                 header_key=reading.key,
                 mapping_id=reading.mapping_id,
                 state="loading",
-                offset_bytes=dialect.body,
-                next_line=dialect.first_line,
+                offset_bytes=plan.dialect.body,
+                next_line=plan.dialect.first_line,
             )
 
     def take_upload(self, connection: Connection, imported: Import) -> None:
@@ -195,6 +190,8 @@ class _Runner:
                 return
             changes = self._hold(connection, now, held) if held else {}
             changes = {"progress": {}, **changes}  # what reading carried down is over
+            if plan.joins:
+                changes["result"] = {**now.result, "joined": Staging(now.id, plan).joined.counts(connection)}
             ledger.update_import(connection, imported.id, state="forming", source_bytes=imported.size_bytes, **changes)
 
     @staticmethod
@@ -220,7 +217,8 @@ class _Runner:
         if plan.is_direct and self.writer is None:
             self.writer = TableWriter(imported.id, plan, plan.zone or self.settings.timezone)
         offset, line = imported.offset_bytes, imported.next_line
-        batches = read_batches(file, plan, offset, line, meter, imported.progress.get("above"))
+        lookup = lookup_of(connection, imported.id, plan)
+        batches = read_batches(file, plan, offset, line, meter, imported.progress.get("above"), lookup)
         for batch in load_batches(batches, offset, line):
             if not self._load_batch(connection, batch, meter):
                 return False
@@ -354,6 +352,7 @@ class _Runner:
         faults = first_faults(connection, imported.id, SAMPLE)
         wanted = imported.rows_read - imported.skipped
         warnings = [
+            *join_warnings(plan.joins, imported.result.get("joined", ())),
             *column_warnings(plan, Options.read(imported.options).mapping),
             *reject_warnings(plan, faults, imported.rejected, wanted),
         ]

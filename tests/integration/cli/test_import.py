@@ -198,3 +198,28 @@ def test_what_an_import_holds_is_released(
     stored = "select array_agg(distinct aggregate_id order by aggregate_id) from public.event_store"
     assert connection.execute(stored).fetchone() == (["a", "b"],)
     assert run(capsys, "release", done["import_id"])[0].startswith("released: 0 orders")
+
+
+def test_a_further_file_is_joined_by_a_key(
+    capsys: pytest.CaptureFixture[str], project: Path, connection: psycopg.Connection
+) -> None:
+    (project / "lines.csv").write_text("ticket_id,part,quantity,price\nT1,P1,1,2.50\nT2,P1,1,2.50\nT3,P1,1,2.50\n")
+    (project / "tickets.csv").write_text("no,opened_at\nT1,2026-01-05\nT2,2026-01-06\nT9,2026-01-07\n")
+    call = ("lines.csv", "--target", "tickets", "--join", "tickets.csv", "--on", "ticket_id=no")
+    said = ("--field", "opened_at=tickets.opened_at")
+    shown, _ = run(capsys, *call, *said, "--dry-run")
+    assert "3 lines read, 2 would be loaded, 0 skipped, 1 rejected" in shown
+    assert 'joined with tickets.csv on {"ticket_id": "no"}' in shown
+    shown, _ = run(capsys, *call, *said, code=3)
+    lines = shown.splitlines()
+    assert lines[0].startswith("completed_with_rejects: 3 lines read, 2 loaded")
+    assert lines[1] == "tickets.csv: 3 records read, 2 used, 1 unused, 0 repeated, 0 rejected"
+    assert "warning: tickets.csv: 1 of 3 records belong to no line of the file" in lines
+    assert connection.execute("select reason from raw.import_rejects").fetchall() == [
+        ("ticket_id 'T3' is not in tickets.csv",)
+    ]
+    _, told = run(capsys, *call[:3], "--join", "nowhere.csv", "--on", "ticket_id=no", code=1)
+    assert "there is no such file" in told
+    with pytest.raises(SystemExit):
+        main(["import", *call[:3], "--on", "ticket_id=no"])
+    assert "--on follows the --join that it belongs to" in capsys.readouterr().err

@@ -117,3 +117,27 @@ def test_a_dry_run_looks_and_writes_nothing(api: Api) -> None:
     assert api.http.get("/v1/imports").json() == {"imports": []}
     assert api.http.get("/v1/events").json()["events"] == []
     assert api.sent.events == []
+
+
+def test_further_files_come_as_parts_of_the_form(api: Api) -> None:
+    lines = b"ticket_id,part,quantity,price\nT1,P1,1,2.50\nT2,P1,1,2.50\n"
+    tickets = b"no,opened_at\nT1,2026-01-05\nT2,2026-01-06\n"
+    said = {
+        "join": json.dumps([{"file": "tickets.csv", "on": {"ticket_id": "no"}}]),
+        "fields": json.dumps({"opened_at": "tickets.opened_at"}),
+    }
+    parts = [("file", ("lines.csv", lines)), ("joined", ("tickets.csv", tickets))]
+    found = api.http.post("/v1/imports/tickets?dry_run=true", files=parts, data=said)
+    assert (found.status_code, found.json()["loaded"]) == (200, 2), found.text
+    state = run_import(api, api.http.post("/v1/imports/tickets", files=parts, data=said))
+    assert (state["state"], state["loaded"]) == ("completed", 2)
+    assert state["result"]["joined"] == [
+        {"file": "tickets.csv", "read": 2, "used": 2, "unused": 0, "repeated": 0, "rejected": 0}
+    ]
+    refused = api.http.post("/v1/imports/tickets", files=parts[:1], data=said)
+    assert (refused.status_code, refused.json()["errors"]) == (
+        422,
+        [{"field": "join.0.file", "reason": "tickets.csv was not sent"}],
+    )
+    asked = api.http.post("/v1/imports/preview", files=parts, data=said)
+    assert (asked.status_code, asked.json()["errors"][0]["field"]) == (422, "join")

@@ -20,7 +20,8 @@ class LoadBatch:
 
     `runs` are (records before it in the batch, line) wherever counting lines starts again; `origins` has the lines as
     they came of records that the slow path has rewritten. `records_before` says for each reject how many records are
-    before it. `above` is where the last record leaves the carried columns.
+    before it. `above` is where the last record leaves the carried columns. `matched` are the keys of records of joined
+    files, by the number of the file.
     """
 
     parsed_batches: "_Ahead"
@@ -36,6 +37,7 @@ class LoadBatch:
     records_before: list[int] = field(default_factory=list)
     origins: dict[int, bytes] = field(default_factory=dict)
     above: Mapping[str, str | None] | None = None
+    matched: dict[int, set[str]] = field(default_factory=dict)
 
     def stream(self) -> Iterator[bytes]:
         """Yield the records' bytes as they are read: while Postgres takes one part, the next is being checked."""
@@ -52,6 +54,9 @@ class LoadBatch:
         return self
 
     def add(self, parsed: ParsedBatch) -> None:
+        for place, key in enumerate(parsed.matched):
+            if key is not None:
+                self.matched.setdefault(place, set()).add(key)
         if parsed.reject:
             self.rejects.append(parsed.reject)
             self.records_before.append(self.records)

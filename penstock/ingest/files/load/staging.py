@@ -20,6 +20,7 @@ from penstock.ingest.files.kept_rejects import room_for_rejects
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.batches import LoadBatch
 from penstock.ingest.files.load.held import HeldLines, create_faults, drop_held, record_of_fields
+from penstock.ingest.files.load.joined import JoinTables
 from penstock.ingest.files.parse.types import FieldType
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import MOMENT, EventMapping
@@ -54,12 +55,13 @@ class Staging:
         self.order = sql.Identifier("staging", f"{base}_ord")
         self._names = column_names(plan)
         into = plan.target.into
+        self.joined = JoinTables(import_id, plan.joins)
         self.held = HeldLines(import_id, plan, into) if isinstance(into, EventMapping) and into.holds else None
 
     def create(self, connection: Connection, timezone: str) -> None:
         # a constant time in the view is read now, once
         open_copy_session(connection, timezone)
-        self.drop(connection)
+        self._drop_rows(connection)
         # a large cache: each COPY begins with a setval, so that no value of an aborted one is left over
         connection.execute(sql.SQL("create sequence {} cache 10000").format(self.order))
         columns = sql.SQL(", ").join(
@@ -100,6 +102,10 @@ class Staging:
         return sql.SQL("l.ord, {} from {} as l").format(sql.SQL(", ").join(parts), self.lines)
 
     def drop(self, connection: Connection) -> None:
+        self._drop_rows(connection)
+        self.joined.drop(connection)
+
+    def _drop_rows(self, connection: Connection) -> None:
         connection.execute(drop_held(self._base))
         connection.execute(sql.SQL("drop view if exists {}").format(self.rows))
         self.drop_events(connection)
@@ -112,7 +118,7 @@ class Staging:
     def is_lost(self, connection: Connection, imported: Import) -> bool:
         """Whether a crash of the server has emptied what the counts say is staged."""
         found = connection.execute("select to_regclass(%s)", (f"staging.{self._base}",)).fetchone()
-        if found is None or found[0] is None:
+        if found is None or found[0] is None or self.joined.is_lost(connection):
             return True
         if not imported.staged:
             return False
@@ -121,9 +127,12 @@ class Staging:
 
     def copy(self, connection: Connection, batch: LoadBatch, staged: int, timezone: str) -> int:
         """Add a batch's records after the `staged` ones; gives how many Postgres counted."""
+        if self._plan.joins:
+            batch.read()  # before COPY: the connection is what joined records are looked up with
         open_copy_session(connection, timezone, self._plan.date_style)
         connection.execute("select setval(%s, %s, false)", (f"staging.{self._base}_ord", staged + 1))
-        copied = copy_records(connection, self.lines, self._names, self._plan, batch.stream())
+        content = batch.parts if self._plan.joins else batch.stream()
+        copied = copy_records(connection, self.lines, self._names, self._plan, content)
         with (
             connection.cursor() as cursor,
             cursor.copy(sql.SQL("copy {} (first_ord, line) from stdin").format(self.runs)) as copy,
@@ -132,6 +141,7 @@ class Staging:
                 copy.write_row((staged + 1 + records, line))
         if self.held:
             self.held.add(connection, batch, staged)
+        self.joined.mark(connection, batch.matched)
         return copied
 
     def form_events(

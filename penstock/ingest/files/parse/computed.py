@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.field_type import InvalidValue
 from penstock.ingest.files.parse.filters import compile_filter
+from penstock.ingest.files.parse.joins import Join, Lookup, key_of, shown_key
 from penstock.ingest.files.parse.jsonl import read_array, read_object
 from penstock.ingest.files.parse.slow_path import KEPT, FieldRefused, RecordParser, RejectedRecord
 from penstock.ingest.files.parse.sources import Row, compile_source
@@ -28,13 +29,30 @@ class _Keys(Row):
         return self.folded.get(folded(column), column)
 
 
+@dataclass
+class CutRecord:
+    """A record cut into its columns, or why it cannot be; `above` is where it leaves the carried columns.
+
+    `matched` has for each joined file the key by which there is a record of it, or None.
+    """
+
+    suspect: SuspectRecord
+    data: bytes
+    row: Row | None
+    fault: InvalidValue | None
+    above: Mapping[str, str | None]
+    matched: Sequence[str | None] = ()
+
+
 class ComputedRecords:
     """Parses records of one plan. `above` is where reading leaves the carried columns; it is never changed in place."""
 
     def __init__(self, plan: Plan, parser: RecordParser, above: Mapping[str, str | None] | None = None) -> None:
         self._plan = plan
         self._parser = parser
-        self._filters = [compile_filter(wanted) for wanted in plan.rows]
+        joined = {column for join in plan.joins for column in join.columns}
+        self._filters = [compile_filter(wanted) for wanted in plan.rows if wanted["column"] not in joined]
+        self._joined_filters = [compile_filter(wanted) for wanted in plan.rows if wanted["column"] in joined]
         self._cells = {
             name: compile_source(plan.sources[name], every=name in plan.required) for name in plan.fields if name
         }
@@ -43,14 +61,48 @@ class ComputedRecords:
         self._read = self._columns if plan.dialect.format == "csv" else self._array if plan.is_table else self._object
         self.above: Mapping[str, str | None] = above or {}
 
-    def parse(self, suspect: SuspectRecord) -> bytes | RejectedRecord | None:
-        """The record for COPY, or why not; None for a blank line, which is not a record."""
+    def cut(self, suspect: SuspectRecord) -> CutRecord | None:
+        """The record by its columns; None for a blank line, which is not a record."""
         data = self.content(suspect)
         if not data.strip():
             return None
-        row = None
+        row = fault = None
         try:
             row = self.row(suspect, data)
+        except InvalidValue as error:
+            fault = error
+        return CutRecord(suspect, data, row, fault, self.above)
+
+    def join(self, records: Sequence[CutRecord], lookup: Lookup) -> None:
+        """Give the records the columns of those that belong to them in the joined files: one query for each file."""
+        for place, join in enumerate(self._plan.joins):
+            keys = [self._key(record.row, join) if record.row else None for record in records]
+            found = lookup(place, sorted({key for key in keys if key is not None}))
+            for record, key in zip(records, keys, strict=True):
+                cells = found.get(key) if key is not None else None
+                record.matched = [*record.matched, None if cells is None else key]
+                if record.row is None:
+                    continue
+                record.row.values = {**record.row.values, **dict(zip(join.columns, cells or (), strict=False))}
+                if cells is None and join.required and record.row.unmatched is None:
+                    named = " and ".join(join.on)
+                    what = f"{named} {shown_key(key)} is not in" if key else f"{named} is empty: nothing to find in"
+                    record.row.unmatched = f"{what} {join.file}"
+
+    def _key(self, row: Row, join: Join) -> str | None:
+        try:
+            return key_of(
+                [row.text_from_above(name) if name in self._plan.carried else row.text(name) for name in join.on]
+            )
+        except InvalidValue:  # of the line above, which could not be read
+            return None
+
+    def parse(self, record: CutRecord) -> bytes | RejectedRecord:
+        """The record for COPY, or why not."""
+        suspect, data, row = record.suspect, record.data, record.row
+        try:
+            if row is None:
+                raise record.fault or InvalidValue("cannot be read")
             for reason in self._unwanted(row):
                 return RejectedRecord(suspect.line, suspect.offset, None, reason, data[:KEPT], "skipped")
             return self._parser.write([self.text(name, row) for name in self._cells])
@@ -97,7 +149,11 @@ class ComputedRecords:
         return not any(self._unwanted(row))
 
     def _unwanted(self, row: Row) -> Iterator[str]:
-        return (reason for wanted in self._filters if (reason := wanted(row)))
+        """Why the row is not wanted; raises `InvalidValue` if that cannot be known, for want of a joined record."""
+        yield from (reason for wanted in self._filters if (reason := wanted(row)))
+        if row.unmatched:
+            raise InvalidValue(row.unmatched)
+        yield from (reason for wanted in self._joined_filters if (reason := wanted(row)))
 
     def content(self, suspect: SuspectRecord) -> bytes:
         """The record without what separates it from others."""

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from penstock.errors import InvalidInput
 from penstock.ingest.files.parse.dialect import Dialect
 from penstock.ingest.files.parse.fast_path import RecordBatch, Splitter, build_patterns
+from penstock.ingest.files.parse.joins import Lookup
 from penstock.ingest.files.parse.reader import read_texts
 from penstock.ingest.files.parse.stream import blocks
 from penstock.ingest.files.parse.types import BLANKS, Timestamp, is_iso
@@ -25,10 +26,10 @@ GLANCE = 1000
 _SHAPE = re.compile(r"(\d{1,4})([/.-])(\d{1,2})\2(\d{1,4})(?:([ T])\d{1,2}:\d{2}(:\d{2})?( ?[AaPp][Mm])?)?", re.ASCII)
 
 
-def infer_date_formats(file: BinaryIO, plan: Plan, *, most: int | None = None) -> Plan:
+def infer_date_formats(file: BinaryIO, plan: Plan, *, most: int | None = None, lookup: Lookup | None = None) -> Plan:
     """The plan with a format for each time column that needs one; raises `InvalidInput` where it is ambiguous.
 
-    `most`: so many values of a column are asked, not all of them.
+    `most`: so many values of a column are asked, not all of them. `lookup` finds the records of joined files.
     """
     if not plan.is_table:
         return plan
@@ -38,7 +39,7 @@ def infer_date_formats(file: BinaryIO, plan: Plan, *, most: int | None = None) -
         if name and isinstance(column.field_type, Timestamp) and name not in dates:
 
             def values(name: str = name, place: int = place) -> Iterator[str]:
-                return read_texts(file, plan, name) if plan.is_computed else _values(file, plan, place)
+                return read_texts(file, plan, name, lookup) if plan.is_computed else _values(file, plan, place)
 
             if any(not is_iso(value) for value in islice(values(), GLANCE)):
                 found = _format_of(column.name, islice(values(), most))

@@ -28,10 +28,12 @@ class Row:
     """One record: its values by the names of its columns, and for each carried column the last value that it had.
 
     `above` lacks a column of which no value has come yet; it has None where the last one could not be read.
+    `unmatched` says which joined file that must have a record for this one has none.
     """
 
     values: Mapping[str, object]
     above: Mapping[str, str | None] = field(default_factory=dict)
+    unmatched: str | None = None
 
     def key(self, column: str) -> str:
         """Under which the record has the column."""

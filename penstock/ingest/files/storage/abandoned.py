@@ -23,7 +23,12 @@ update raw.imports set state = 'failed', error = 'abandoned: its file never arri
   updated_at = clock_timestamp(), finished_at = clock_timestamp()
 where state = 'uploading' and created_at < now() - %s
 """
-_NAMED = "select distinct content_sha256 from raw.imports where content_sha256 = any(%s)"
+_NAMED = """
+select content_sha256 from raw.imports where content_sha256 = any(%(keys)s)
+union
+select j ->> 'sha256' from raw.imports as i cross join jsonb_array_elements(i.options -> 'join') as j
+where i.options ? 'join' and j ->> 'sha256' = any(%(keys)s)
+"""
 # an upload is needed until its content has been stored under its hash
 _AWAITED = """
 select id from raw.imports
@@ -58,7 +63,7 @@ def sweep(settings: Settings, kept: timedelta = KEPT) -> Swept:
 def _useless(connection: Connection, keys: list[str]) -> list[str]:
     contents = {match[1]: key for key in keys if (match := _CONTENT.fullmatch(key))}
     uploads = {UUID(match[1]): key for key in keys if (match := _UPLOAD.fullmatch(key))}
-    for (sha256,) in connection.execute(_NAMED, (list(contents),)).fetchall():
+    for (sha256,) in connection.execute(_NAMED, {"keys": list(contents)}).fetchall():
         del contents[sha256]
     for (import_id,) in connection.execute(_AWAITED, (list(uploads),)).fetchall():
         del uploads[import_id]

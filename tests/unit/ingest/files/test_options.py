@@ -32,6 +32,16 @@ TYPED: dict[str, tuple[list[str], Any]] = {
         {"product_id": {"column": "SKU"}, "order_id": {"columns": ["A", "B"]}},
     ),
     "rows": (["--rows", '[{"column": "S", "empty": false}]'], [{"column": "S", "empty": False}]),
+    "join": (
+        [
+            *("--join", "o.csv", "--on", "order_id=id", "--on", "shop=shop"),
+            *("--join", '{"file": "c.csv", "required": false}', "--on", "o.customer=id"),
+        ],
+        [
+            {"file": "o.csv", "on": {"order_id": "id", "shop": "shop"}},
+            {"file": "c.csv", "required": False, "on": {"o.customer": "id"}},
+        ],
+    ),
     "quote": (["--quote", "'"], "'"),
     "escape": (["--escape", "backslash"], "backslash"),
     "zone": (["--zone", "Europe/Paris"], "Europe/Paris"),
