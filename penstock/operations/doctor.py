@@ -8,7 +8,7 @@ import httpx
 
 from penstock.errors import PenstockError
 from penstock.event_store import high_water_mark
-from penstock.operations.metrics import late_subscriptions
+from penstock.operations.metrics import incomplete_imports, late_subscriptions
 from penstock.postgres import migrations, pool
 from penstock.postgres.pool import Connection
 from penstock.redaction import error_text
@@ -100,6 +100,11 @@ def _failed_runs(connection: Connection, settings: Settings) -> Check:
     return Check("runs", not failed, f"{failed} failed within a day")
 
 
+def _imports(connection: Connection, settings: Settings) -> Check:
+    left_out = [found["message"] for found in incomplete_imports(connection)]
+    return Check("imports", not left_out, "; ".join(left_out) or "no lines are left out")
+
+
 def check_schedules(connection: Connection, settings: Settings | None = None) -> Check:
     """Without pg_cron nothing is wrong: the Inngest function `refresh-views` does the same from outside."""
     if not _value(connection, "select count(*) from pg_extension where extname = 'pg_cron'"):
@@ -113,6 +118,7 @@ _CHECKS: list[Callable[[Connection, Settings], Check]] = [
     _subscriptions,
     _dead_letters,
     _failed_runs,
+    _imports,
     check_schedules,
 ]
 

@@ -17,6 +17,8 @@ from penstock.views import list_views
 
 LATE_SECONDS: Final = 300
 """A subscription is late if an event that it has not dealt with is older."""
+IMPORTS_NAMED: Final = 20
+"""Of imports that left lines out the latest are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,10 @@ def late_subscriptions(connection: Connection, safe: int) -> list[Subscription]:
 
 
 def alerts(connection: Connection) -> list[dict[str, Any]]:
-    """What needs a human, the most urgent kind first: failing pipelines, subscriptions that lag, open dead letters."""
+    """What needs a human, the most urgent kind first.
+
+    Failing pipelines, subscriptions that lag, open dead letters, imports that left lines out.
+    """
     safe = high_water_mark(connection)
     late = late_subscriptions(connection, safe)
     with translate_errors(), connection.cursor(row_factory=dict_row) as cursor:
@@ -82,7 +87,14 @@ def alerts(connection: Connection) -> list[dict[str, Any]]:
             for each in late
         ),
         *({"kind": "dead-letters", "name": row.pop("source"), **row} for row in letters),
+        *({"kind": "incomplete-import", **row} for row in incomplete_imports(connection)),
     ]
+
+
+def incomplete_imports(connection: Connection) -> list[dict[str, Any]]:
+    """Imports that ended with too many faults within a week, or have held orders back for more than a day."""
+    with translate_errors(), connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_INCOMPLETE, (IMPORTS_NAMED,)).fetchall()
 
 
 def what_is_missing(settings: Settings) -> list[str]:
@@ -136,6 +148,17 @@ with ended as (
 )
 select pipeline, min(started_at) as since, max(error) filter (where place = 1) as message, count(*) as count
 from ended where good_ones = 0 group by pipeline order by pipeline
+"""
+# what has completed its held orders since is not counted as at fault any more
+_INCOMPLETE = """
+select i.source_name as name, i.finished_at as since, i.rejected + i.held as count, concat('import ', i.id, ' into ',
+  i.target, ': of ', i.rows_read, ' lines ', i.rejected, ' were rejected and ', i.held, ' are held') as message
+from raw.imports as i
+where i.state in ('completed', 'completed_with_rejects') and (
+  i.state = 'completed_with_rejects' and i.rejected + i.held > i.reject_share * i.rows_read
+    and i.finished_at > now() - interval '7 days'
+  or i.held > 0 and i.finished_at < now() - interval '1 day')
+order by i.finished_at desc limit %s
 """
 _LETTERS = """
 select source, min(created_at) as since, (array_agg(reason order by created_at desc))[1] as message, count(*) as count

@@ -42,8 +42,8 @@ class RunsOut(Answer):
 
 
 class AlertOut(Answer):
-    kind: Literal["failing-pipeline", "late-subscription", "dead-letters"]
-    name: str = Field(description="The pipeline, the subscription, or the source of the dead letters.")
+    kind: Literal["failing-pipeline", "late-subscription", "dead-letters", "incomplete-import"]
+    name: str = Field(description="The pipeline, the subscription, the source of the dead letters, or the file.")
     since: str
     message: str | None
     count: int
@@ -81,7 +81,7 @@ def read_runs(
 
 @routes.get("/v1/alerts", responses={200: {"model": AlertsOut}}, openapi_extra=requires("read"))
 def read_alerts(request: Request) -> Json:
-    """What needs a human: failing pipelines, subscriptions that lag, open dead letters. Empty when all is well."""
+    """What needs a human: failing pipelines, subscriptions that lag, dead letters, imports that left lines out."""
     with pool.connection(settings_of(request)) as connection:
         return Json({"alerts": metrics.alerts(connection)})
 

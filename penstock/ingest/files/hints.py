@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
+from penstock.ingest.files.meanings import MONEY, TIME_ZONE, meaning_of, words_of
 from penstock.ingest.files.parse.computed import ComputedRecords
 from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.jsonl import Records
@@ -22,25 +23,6 @@ SAMPLE: Final = 200
 """So many of the rejected lines are looked at."""
 WHOLE: Final = 0.9
 """A column of which such a share of the lines failed has failed as a whole."""
-_SHIPPING = r"(?:shipping|freight|postage|delivery|handling)"
-_CHARGE = r"(?:costs?|price|total|amount|charges?|charged|value|fees?|paid)"
-_MEANINGS: Final = (
-    ("a time zone", re.compile(r"^time ?zone$")),
-    ("a refund", re.compile(r"refund|returned|credit ?(note|memo)")),
-    ("a status", re.compile(r"status|cancel|fulfil|^state$")),
-    ("a currency", re.compile(r"currency|^ccy$")),
-    ("a time", re.compile(r"(?<!up)date\b|date ?time|(?<!life)time\b|timestamp|\bhour\b|\bat$")),
-)
-_MONEY: Final = (
-    ("a discount", re.compile(r"\bdisc(?:ounts?)?\b|coupon|voucher|rebate|promotion")),
-    ("a tax", re.compile(r"\b(?:tax|taxes|vat|gst|hst|duties)\b")),
-    ("shipping", re.compile(rf"^(?:order |total )?{_SHIPPING}(?: {_CHARGE})?$|^{_SHIPPING} items$")),
-    ("a fee", re.compile(r"\b(?:fees?|commission|tips?|gratuity|surcharge|gift ?wrap)\b")),
-)
-"""What changes what was paid, and no field takes."""
-_NO_AMOUNT: Final = re.compile(
-    r"\b(?:code|name|details?|ids?|method|label|type|class|exempt|number|reason|model|party|status)$|\bid\b"
-)
 _DATES: Final = (
     *(
         written.replace("/", sign)
@@ -62,7 +44,7 @@ class Fault:
 
 
 def column_warnings(plan: Plan, mapping: Mapping[str, str | None]) -> list[str]:
-    """Columns that are left out though they look like something.
+    """Columns, or keys of JSON records, that are left out though they look like something.
 
     Not those that `mapping` leaves out on purpose, nor those by which rows are filtered.
     """
@@ -72,23 +54,21 @@ def column_warnings(plan: Plan, mapping: Mapping[str, str | None]) -> list[str]:
     for column in plan.unused:
         if column in mapping or column in filtered:
             continue
-        name = re.sub(r"[\W_]+", " ", column.lower()).strip()
-        if (meaning := _meaning(_MEANINGS, name)) is not None:
-            apart = _date_apart(name, times)
-            what = f"the time of day of {apart!r}, which is read without it" if apart else meaning
-            helps = "--zone NAME says it" if meaning == "a time zone" else f'--map "{column}=FIELD" reads it'
-        elif (meaning := None if _NO_AMOUNT.search(name) else _meaning(_MONEY, name)) is not None:
-            what, helps = meaning, "no total has it"
-        else:
+        meaning = meaning_of(column)
+        if meaning is None:
             continue
+        what, helps = meaning, f'--map "{column}=FIELD" reads it'
+        if meaning == TIME_ZONE:
+            helps = "--zone NAME says it"
+        elif meaning in MONEY:
+            helps = "no total has it"
+        elif apart := _date_apart(words_of(column), times):
+            what = f"the time of day of {apart!r}, which is read without it"
         found.append(
-            f'column {column!r} is left out, and looks like {what}: {helps}, --map "{column}=" leaves it out on purpose'
+            f"{'column' if plan.is_table else 'key'} {column!r} is left out, and looks like {what}:"
+            f' {helps}, --map "{column}=" leaves it out on purpose'
         )
     return found
-
-
-def _meaning(meanings: Sequence[tuple[str, re.Pattern[str]]], name: str) -> str | None:
-    return next((meaning for meaning, pattern in meanings if pattern.search(name)), None)
 
 
 def _date_apart(name: str, times: Sequence[Column]) -> str | None:

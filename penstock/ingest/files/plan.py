@@ -75,6 +75,7 @@ class Plan:
     rows: Sequence[Mapping[str, Any]] = ()
     zone: str | None = None
     joins: Sequence[Join] = ()
+    unused_keys: Sequence[str] = ()  # of JSON records, as far as the first ones show them
 
     @cached_property
     def header(self) -> tuple[str, ...]:
@@ -111,9 +112,9 @@ class Plan:
 
     @cached_property
     def unused(self) -> list[str]:
-        """The file's columns that no field takes."""
+        """The file's columns, or its records' keys, that no field takes."""
         if not self.is_table:
-            return []
+            return list(self.unused_keys)
         if not self.is_computed:
             return [column.name for column in self.columns if column.field is None and column.name]
         if any("rest" in source for source in self.sources.values()):

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from penstock.errors import InvalidInput
+from penstock.ingest.files.keys import unused_keys
 from penstock.ingest.files.load.joined import JoinTables
 from penstock.ingest.files.opened import open_stored
 from penstock.ingest.files.options import Options
@@ -67,7 +68,7 @@ def plan_file(
         if joined:
             plan = replace(plan, joins=_fill(connection, settings, import_id, joined))
         plan = infer_date_formats(file, plan, most=most, lookup=lookup_of(connection, import_id, plan))
-    return reading, plan
+    return reading, replace(plan, unused_keys=unused_keys(file, plan))
 
 
 def lookup_of(connection: Connection, import_id: UUID, plan: Plan) -> Lookup | None:

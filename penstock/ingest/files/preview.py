@@ -124,7 +124,9 @@ def _batches(plan: Plan, file: BinaryIO, counts: _Counts, lookup: Lookup | None)
 def _beginning(parsed_batches: Iterator[ParsedBatch], counts: _Counts) -> Iterator[ParsedBatch]:
     deadline, rows = time.monotonic() + SECONDS, 0
     for parsed in parsed_batches:
-        if rows >= ROWS_LOOKED_AT or time.monotonic() > deadline:
+        # the last record of a table's block comes apart, when what follows it is known: it belongs to those before
+        is_last_of_block = parsed.records == 1 and parsed.origin is None
+        if (rows >= ROWS_LOOKED_AT and not is_last_of_block) or time.monotonic() > deadline:
             counts.complete = False
             return
         yield parsed

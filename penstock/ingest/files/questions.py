@@ -9,19 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from penstock.errors import InvalidInput
+from penstock.ingest.files.meanings import meaning_of
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dates import infer_date_formats
 from penstock.ingest.files.parse.reader import read_texts
 from penstock.ingest.files.parse.types import Number, Timestamp
 from penstock.ingest.files.plan import Column, Plan
 from penstock.ingest.files.sample import Sample
-from penstock.ingest.files.target import Target, folded
+from penstock.ingest.files.target import Target
 
 ENCODINGS: Final = ("windows-1252", "latin-1", "mac-roman")
-_IMPORTANT: Final = re.compile(
-    "status|state|currency|refund|cancel|return|credit|date|time|created|discount|shipping|tax|total|amount"
-    "|waehrung|währung|erstattung|storno|datum|zeit|uhrzeit|rabatt|versand|steuer|summe|betrag"
-)
 _COMMA: Final = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d{1,2}", re.ASCII)
 _MANY: Final = 50
 
@@ -140,7 +137,7 @@ def ask_unmapped(
         for column in sample.columns
         if not fields.get(column)
         and column not in (*options.mapping, *filtered)
-        and _IMPORTANT.search(folded(column))
+        and meaning_of(column)
         and next(sample.values(column), None) is not None
     ][:_MANY]
 

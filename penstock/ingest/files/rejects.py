@@ -59,6 +59,31 @@ def fill_contents(connection: Connection, import_id: UUID, file: BinaryIO) -> No
 
 def _fill(connection: Connection, imported: Import, file: BinaryIO, room: int) -> int:
     """Gives the room that is left."""
+    page: list[tuple[int, bytes]] = []
+    for line, content in _contents(connection, imported, file):
+        room -= len(content)
+        if room < 0:
+            room = 0
+            break
+        page.append((line, content))
+        if len(page) == PAGE:
+            _write_contents(connection, imported.id, page)
+            page = []
+    _write_contents(connection, imported.id, page)
+    return room
+
+
+def _write_contents(connection: Connection, import_id: UUID, page: list[tuple[int, bytes]]) -> None:
+    connection.execute(
+        """update raw.import_rejects as r set line_content = c.content
+           from unnest(%s::bigint[], %s::bytea[]) as c (line, content)
+           where r.import_id = %s and r.line = c.line and r.line_content is null""",
+        ([line for line, _ in page], [content for _, content in page], import_id),
+    )
+
+
+def _contents(connection: Connection, imported: Import, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The lines that have no content yet, with it."""
     plan = imported.read_plan
     mark = plan.dialect.line_end[-1:].encode()
     wanted = _lines_without_content(connection, imported.id)
@@ -69,19 +94,10 @@ def _fill(connection: Connection, imported: Import, file: BinaryIO, room: int) -
             if parsed.origin is None and lines is None:
                 lines = parsed.data.split(mark)
             content = parsed.origin if lines is None else lines[line - parsed.line]
-            kept = (content or b"")[:KEPT].rstrip(b"\r\n")
-            room -= len(kept)
-            if room < 0:
-                return 0
-            connection.execute(
-                """update raw.import_rejects set line_content = %s
-                   where import_id = %s and line = %s and line_content is null""",
-                (kept, imported.id, line),
-            )
+            yield line, (content or b"")[:KEPT].rstrip(b"\r\n")
             line = next(wanted, None)
         if line is None:
-            break
-    return room
+            return
 
 
 def _lines_without_content(connection: Connection, import_id: UUID) -> Iterator[int]:

@@ -50,13 +50,15 @@ def _release(connection: Connection, imported: Import, mapping: EventMapping, ke
         return
     taken = connection.execute(
         """select l.key from raw.held_lines as l join raw.imports as i on i.id = l.import_id
-           where l.target = %s and l.key = any(%s) and (l.claimed_by is not null or i.finished_at is null) limit 1""",
+           where l.target = %s and l.key = any(%s) and l.outcome is null
+             and (l.claimed_by is not null or i.finished_at is null) limit 1""",
         (imported.target, keys),
     ).fetchone()
     if taken:
         raise Conflict(f"another import is about to complete {mapping.holds} {taken[0]}")
     connection.execute(
-        "update raw.held_lines set claimed_by = %s, verdict = 'extended' where target = %s and key = any(%s)",
+        """update raw.held_lines set claimed_by = %s, verdict = 'extended'
+           where target = %s and key = any(%s) and outcome is null""",
         (imported.id, imported.target, keys),
     )
     staging = Staging(imported.id, imported.read_plan)

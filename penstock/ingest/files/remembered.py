@@ -14,8 +14,9 @@ from uuid import UUID
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from penstock.errors import InvalidInput, NotFound
+from penstock.errors import NotFound
 from penstock.ingest.files.options import Options
+from penstock.ingest.files.planning import check_names
 from penstock.ingest.files.target import find_target, folded
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
@@ -111,10 +112,12 @@ def change_mapping(
     settings: Settings, mapping_id: UUID, options: Mapping[str, Any], *, actor: str = "import"
 ) -> RememberedMapping:
     """Set its options; raises `NotFound`, or `InvalidInput` naming the option or the field that there is not."""
-    checked = Options.read(options).as_json()
+    read = Options.read(options)
+    checked = read.as_json()
     with pool.transaction(settings) as connection:
         mapping = _known(_one(connection, "id = %s for update", mapping_id), mapping_id)
-        _check_fields(mapping, checked)
+        # it would fail every file from now on; a column that is not there fails only the files without it
+        check_names(find_target(mapping.target), read)
         connection.execute(
             """update raw.import_mappings set options = %s, actor = %s, updated_at = clock_timestamp()
                where id = %s""",
@@ -128,16 +131,6 @@ def forget_mapping(settings: Settings, mapping_id: UUID) -> None:
     with pool.transaction(settings) as connection:
         if not connection.execute("delete from raw.import_mappings where id = %s", (mapping_id,)).rowcount:
             _known(None, mapping_id)
-
-
-def _check_fields(mapping: RememberedMapping, options: Mapping[str, Any]) -> None:
-    """A field that the target does not have would fail every file from now on; a column, only those without it."""
-    target = find_target(mapping.target)
-    named = [("mapping", name) for name in options.get("mapping", {}).values() if name is not None]
-    named += [(option, name) for option in ("constants", "defaults", "dates") for name in options.get(option, {})]
-    for option, name in named:
-        if name not in target.by_name:
-            raise InvalidInput(f"{target.name} has no field {str(name)[:80]!r}", field=option)
 
 
 def _one(connection: Connection, condition: str, *values: object) -> RememberedMapping | None:

@@ -14,6 +14,8 @@ import psycopg
 from penstock.errors import Conflict
 from penstock.ingest.files import ledger
 from penstock.ingest.files.ledger import Import
+from penstock.ingest.files.load.held import lock
+from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter
 from penstock.ingest.files.opened import open_contents
 from penstock.ingest.files.parse.reader import read_batches
@@ -36,16 +38,24 @@ def undo_import(settings: Settings, import_id: UUID, *, seconds: float | None = 
         if _is_of_table(ledger.read_import(connection, import_id)):
             return _undo_table(settings, import_id)
         with connection.transaction():
-            imported = ledger.read_import(connection, import_id, lock=True)
+            imported = _locked(connection, import_id)
             if imported.state != "undoing":
                 _check(imported)
                 begin_undo(connection, imported)
         while True:
             with connection.transaction():
-                imported = ledger.read_import(connection, import_id, lock=True)
+                imported = _locked(connection, import_id)
                 if imported.state != "undoing" or (deadline is not None and time.monotonic() >= deadline):
                     return imported
                 undo_step(connection, imported)
+
+
+def _locked(connection: Connection, import_id: UUID) -> Import:
+    """The import, locked; before it the held lines of its target, as everywhere."""
+    seen = ledger.read_import(connection, import_id)
+    if seen.plan is not None and Staging(import_id, seen.read_plan).held:
+        lock(connection, seen.read_plan.target)
+    return ledger.read_import(connection, import_id, lock=True)
 
 
 def _is_of_table(imported: Import) -> bool:

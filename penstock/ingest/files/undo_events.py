@@ -58,6 +58,9 @@ order by e.aggregate_type, e.aggregate_id, e.version
 def begin_undo(connection: Connection, imported: Import) -> None:
     """Note what is to be taken back; raises `Conflict` before anything is written if nothing takes a type back."""
     connection.execute("set local statement_timeout = 0")
+    staging = Staging(imported.id, imported.read_plan)
+    if staging.held:
+        staging.held.check_unclaimed(connection)
     connection.execute(_NOTE_STREAMS, {"import": imported.id})
     for aggregate_type, event_types in connection.execute(_TYPES, (imported.id,)).fetchall():
         found = find_compensation(aggregate_type)
@@ -68,8 +71,9 @@ def begin_undo(connection: Connection, imported: Import) -> None:
                 event_type=lasting,
                 aggregate_type=aggregate_type,
             )
-    Staging(imported.id, imported.read_plan).drop(connection)
-    undo = {"removed": 0, "restored": 0, "kept": 0, "events": 0}
+    staging.drop(connection)
+    kept = staging.held.take_back(connection) if staging.held else 0
+    undo = {"removed": 0, "restored": 0, "kept": kept, "events": 0}
     ledger.update_import(
         connection,
         imported.id,
@@ -98,6 +102,9 @@ def undo_step(connection: Connection, imported: Import) -> None:
         "insert into penstock.undone_events (id) select unnest(%s::uuid[]) on conflict do nothing",
         ([*undone, *ids],),
     )
+    lines = Staging(imported.id, imported.read_plan).held
+    if lines and appends:
+        lines.hold_again(connection, [append.aggregate_id for append in appends])
     undo["events"] += len(ids)
     ledger.update_import(
         connection,

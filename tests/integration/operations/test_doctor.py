@@ -28,6 +28,7 @@ def test_a_healthy_installation_passes(settings: Settings) -> None:
         "subscriptions",
         "dead letters",
         "runs",
+        "imports",
         "pg_cron",
         "inngest",
     ]
@@ -99,6 +100,36 @@ def test_open_dead_letters_and_failed_runs_are_counted(connection: psycopg.Conne
     found = checks(settings)
     assert (found["dead letters"].ok, found["dead letters"].message) == (False, "1 open: penstock retry")
     assert (found["runs"].ok, found["runs"].message) == (False, "1 failed within a day")
+
+
+def test_imports_that_left_lines_out_are_named_with_their_counts(
+    connection: psycopg.Connection, settings: Settings
+) -> None:
+    """Too many faults: for a week. Held orders: after a day, until they are completed or released."""
+    cases = (
+        ("faulty", "completed_with_rejects", 5, 0, "6 days"),
+        ("faulty-old", "completed_with_rejects", 5, 0, "8 days"),
+        ("mended", "completed_with_rejects", 1, 0, "1 hour"),
+        ("held", "completed", 0, 1, "25 hours"),
+        ("held-old", "completed_with_rejects", 5, 1, "90 days"),
+        ("held-new", "completed", 0, 1, "23 hours"),
+        ("undone", "undone", 5, 5, "2 days"),
+    )
+    for name, state, rejected, held, age in cases:
+        connection.execute(
+            """insert into raw.imports (target, source_name, content_sha256, size_bytes, fingerprint, state, rows_read,
+                 loaded, rejected, held, finished_at)
+               values ('things', %(name)s, %(name)s, 1, %(name)s, %(state)s, 100, 100 - %(rejected)s - %(held)s,
+                 %(rejected)s, %(held)s, now() - %(age)s::interval)""",
+            {"name": name, "state": state, "rejected": rejected, "held": held, "age": age},
+        )
+    found = [alert for alert in metrics.alerts(connection) if alert["kind"] == "incomplete-import"]
+    assert [(alert["name"], alert["count"]) for alert in found] == [("held", 1), ("faulty", 5), ("held-old", 6)]
+    (row,) = connection.execute("select id from raw.imports where source_name = 'held-old'").fetchall()
+    expected = f"import {row[0]} into things: of 100 lines 5 were rejected and 1 are held"
+    assert found[-1]["message"] == expected
+    check = checks(settings)["imports"]
+    assert (check.ok, check.message.split("; ")[-1]) == (False, expected)
 
 
 def test_a_development_server_must_answer(settings: Settings) -> None:

@@ -116,7 +116,7 @@ def check(
     ).fetchall()
     assert sum(each.loaded for each in known) == sum(len(items) for _, items, _ in stored)
     held = connection.execute(
-        "select count(*) from raw.held_lines where import_id = any(%s)", (list(imports),)
+        "select count(*) from raw.held_lines where outcome is null and import_id = any(%s)", (list(imports),)
     ).fetchone()
     assert held == (sum(each.held for each in known),)
     by_id = {order.id: order for order in all_orders}

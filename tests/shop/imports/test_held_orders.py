@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from io import BytesIO
 from typing import Any
 
 import psycopg
@@ -14,6 +15,8 @@ from penstock.ingest.files import (
     create_import,
     dry_run,
     import_status,
+    kept_rejects,
+    rejects,
     rejects_csv,
     release_held,
     run,
@@ -51,7 +54,9 @@ def orders(connection: psycopg.Connection) -> dict[str, tuple[list[str], Decimal
 
 
 def held(connection: psycopg.Connection) -> list[tuple[Any, ...]]:
-    return connection.execute("select key, count(*) from raw.held_lines group by key order by key").fetchall()
+    return connection.execute(
+        "select key, count(*) from raw.held_lines where outcome is null group by key order by key"
+    ).fetchall()
 
 
 def test_an_order_with_a_rejected_line_is_held_back_whole(settings: Settings, connection: psycopg.Connection) -> None:
@@ -122,6 +127,45 @@ def test_more_or_other_lines_than_are_missing_hold_the_order_until_all_of_it_com
     ]  # fmt: skip
     assert orders(connection) == {"A": (["P3", "P2", "P1"], Decimal("15.40"))}
     assert held(connection) == []
+
+
+class Statements:
+    """A connection that keeps the texts of its statements."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self.connection = connection
+        self.texts: list[str] = []
+
+    def execute(self, query: Any, *arguments: Any) -> Any:
+        self.texts.append(str(query))
+        return self.connection.execute(query, *arguments)
+
+    def cursor(self, **arguments: Any) -> Any:
+        return self.connection.cursor(**arguments)
+
+
+@pytest.mark.parametrize("room", [kept_rejects.KEPT_BYTES, 3000])
+def test_held_lines_get_their_content_page_by_page(
+    settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    lines = [f"A,P{number},1,2026-01-01,1\n" for number in range(250)]
+    done = load(settings, *lines, BAD)
+    monkeypatch.setattr(rejects, "PAGE", 100)
+    monkeypatch.setattr(kept_rejects, "KEPT_BYTES", room)
+    connection.execute("update raw.import_rejects set line_content = null where outcome = 'held'")
+    connection.execute("update raw.imports set rejects_kept_bytes = 0")
+    seen = Statements(connection)
+    rejects.fill_contents(seen, done.id, BytesIO((HEADER + "".join(lines) + BAD).encode()))  # type: ignore[arg-type]
+    written = connection.execute(
+        """select line_content from raw.import_rejects
+           where outcome = 'held' and line_content is not null order by line"""
+    ).fetchall()
+    expected = [line.strip().encode() for line in lines]
+    fits = next((number for number in range(250) if sum(map(len, expected[: number + 1])) > room), 250)
+    assert [content for (content,) in written] == expected[:fits]
+    updates = [text for text in seen.texts if "update raw.import_rejects" in text]
+    assert len(updates) == fits // 100 + 1
+    assert import_status(settings, done.id).rejects_kept_bytes <= room
 
 
 def test_the_same_faults_again_hold_it_still(settings: Settings, connection: psycopg.Connection) -> None:

@@ -1,15 +1,19 @@
 """What is left out or fails as a whole is named, with the option that helps."""
 
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
 import pytest
 
 from penstock.ingest.files.hints import Fault, column_warnings, reject_warnings
+from penstock.ingest.files.keys import unused_keys
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dialect import sniff
 from penstock.ingest.files.parse.reader import read_batches
 from penstock.ingest.files.planning import make_plan
+from penstock.ingest.files.questions import ask_unmapped
+from penstock.ingest.files.sample import Sample, take_sample
 from penstock.ingest.files.target import find_target
 
 HEADER = "order_id,product_id,quantity,ordered_at,unit_price"
@@ -18,6 +22,7 @@ HEADER = "order_id,product_id,quantity,ordered_at,unit_price"
 def warnings(text: str, target: str = "orders", **options: Any) -> list[str]:
     file, read = BytesIO(text.encode("utf-8", "surrogateescape")), Options.read(options)
     plan = make_plan(find_target(target), sniff(file, read), read)
+    plan = replace(plan, unused_keys=unused_keys(file, plan))
     batches = list(read_batches(file, plan, plan.dialect.body, plan.dialect.first_line))
     faults = [Fault(each.reject.field, each.reject.reason, each.reject.content) for each in batches if each.reject]
     lines = sum(each.records for each in batches) + len(faults)
@@ -35,6 +40,7 @@ def rows(*values: tuple[str, str], times: int = 5) -> str:
     [
         ("Order Status", "a status"), ("Cancelled at", "a status"), ("Refunded Amount", "a refund"),
         ("shipping_currency", "a currency"), ("Paid at", "a time"), ("ShipDate", "a time"), ("updated", None),
+        ("orderStatus", "a status"), ("createdAt", "a time"), ("Datum", "a time"), ("Billing state", None),
         ("remarks", None), ("Lifetime Value", None), ("VAT number", None), ("Shipping City", None),
         ("Discount Code", None), ("Lineitem taxable", None), ("Coupon Details", None), ("Shipping Name", None),
     ],
@@ -47,6 +53,51 @@ def test_a_column_that_looks_like_something_is_not_left_out_in_silence(column: s
     ]  # fmt: skip
     assert warnings(text) == (expected if looks_like else [])
     assert warnings(text, mapping={column: None}) == []
+    asked = ask_unmapped(_sample(text), find_target("orders"), {}, Options(), ())
+    assert [question.column for question in asked if question.column == column] == ([column] if looks_like else [])
+
+
+def _sample(text: str) -> Sample:
+    file = BytesIO(text.encode())
+    return take_sample(file, sniff(file, Options()))
+
+
+ITEM = '"order_id":"1","sku":"P","quantity":1,"unit_price":"1"'
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (f'{{{ITEM},"ordered_at":"2026-01-01"}}\n{{{ITEM},"orderStatus":"x","note":1}}\n', {}),
+        (f'[{{{ITEM},"ordered_at":"2026-01-01","orderStatus":"x"}}]', {}),
+        (
+            f'{{{ITEM},"times":{{"paid":"2026-01-01"}},"orderStatus":"x","Kind":"sale"}}\n',
+            {"fields": {"ordered_at": {"path": "times.paid"}}, "rows": [{"column": "kind", "in": ["sale"]}]},
+        ),
+    ],
+)
+def test_a_key_of_json_that_looks_like_something_is_not_left_out_in_silence(text: str, options: dict[str, Any]) -> None:
+    assert warnings(text, **options) == [
+        "key 'orderStatus' is left out, and looks like a status: --map \"orderStatus=FIELD\" reads it,"
+        ' --map "orderStatus=" leaves it out on purpose'
+    ]
+    assert warnings(text, **{**options, "mapping": {"orderStatus": None}}) == []
+
+
+def test_an_array_that_breaks_off_shows_its_keys() -> None:
+    file = BytesIO(f'[{{{ITEM},"orderStatus":"x"}}, 1, {{"late":'.encode())
+    assert unused_keys(file, make_plan(find_target("orders"), sniff(file, Options()), Options())) == ("orderStatus",)
+
+
+def test_a_key_that_a_field_takes_is_not_named() -> None:
+    taken = f'{{{ITEM},"ordered_at":"2026-01-01","Order Date":"2026-01-01"}}\n'
+    assert warnings(taken, mapping={"Order Date": "ordered_at"}) == [
+        "key 'ordered_at' is left out, and looks like a time: --map \"ordered_at=FIELD\" reads it,"
+        ' --map "ordered_at=" leaves it out on purpose'
+    ]
+    event = '{"aggregate_type":"t","aggregate_id":"1","event_type":"E","dt":"2026-01-01","status":{}}\n'
+    assert len(warnings(event, "events", fields={"payload": {"path": "status"}})) == 0
+    assert len(warnings(event, "events", fields={"payload": {"rest": True}})) == 0
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg import sql
 
+from penstock.errors import Conflict
 from penstock.ingest.files.kept_rejects import room_for_rejects
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.load.batches import LoadBatch
@@ -17,7 +18,10 @@ from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import EventMapping, Target
 from penstock.postgres.pool import Connection
 
-_ANY = """select exists (select from {}) or exists (select from raw.held_lines as l where l.target = %s)"""
+_ANY = """
+select exists (select from {}) or exists (select from raw.held_lines as l where l.target = %s and l.outcome is null)
+  or exists (select from raw.held_lines as l where l.claimed_by = %s and l.target = %s)
+"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ class HeldLines:
 
     def find(self, connection: Connection) -> Held:
         """Decide about every order with a fault, or with lines held before."""
-        row = connection.execute(sql.SQL(_ANY).format(self.faults), (self._target.name,)).fetchone()
+        values = (self._target.name, self._import_id, self._target.name)
+        row = connection.execute(sql.SQL(_ANY).format(self.faults), values).fetchone()
         if row != (True,):
             return Held()
         connection.execute("set local statement_timeout = 0")
@@ -79,6 +84,32 @@ class HeldLines:
         """Count in older imports what became of their lines, beside the append of a range of events."""
         values = (self._import_id, self._base, after, upto)
         connection.execute("select penstock.finish_held_lines(%s, %s, %s, %s)", values)
+
+    def check_unclaimed(self, connection: Connection) -> None:
+        """Raise `Conflict` if another import is about to complete an order with lines of this one."""
+        claimed = connection.execute(
+            """select key from raw.held_lines
+               where import_id = %s and claimed_by is not null and outcome is null limit 1""",
+            (self._import_id,),
+        ).fetchone()
+        if claimed:
+            raise Conflict(f"another import is about to complete {self._mapping.holds} {claimed[0]}: let it end first")
+
+    def take_back(self, connection: Connection) -> int:
+        """The import is undone: it holds nothing any more; gives how many orders with its lines others have stored."""
+        connection.execute("select penstock.drop_held_lines(%s)", (self._import_id,))
+        row = connection.execute(
+            """select count(distinct key) from raw.held_lines
+               where import_id = %s and outcome = 'loaded' and claimed_by is distinct from import_id""",
+            (self._import_id,),
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def hold_again(self, connection: Connection, keys: list[str]) -> None:
+        """The import is undone: orders that it had completed with lines of others are held again."""
+        values = (self._import_id, self._mapping.by, keys)
+        connection.execute("select penstock.hold_lines_again(%s, %s, %s)", values)
 
     def _formable(self) -> sql.Composed:
         names = sql.SQL(", ").join(sql.Identifier("f", item.name) for item in self._target.fields)

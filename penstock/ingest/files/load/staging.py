@@ -241,7 +241,8 @@ class Staging:
         self.drop(connection)
         lines = sql.SQL(
             """(select row_number() over (order by l.import_id <> {import_id}, l.id) as ord, l.line, f.*
-                from raw.held_lines as l cross join lateral {record} where l.claimed_by = {import_id})"""
+                from raw.held_lines as l cross join lateral {record}
+                where l.claimed_by = {import_id} and l.outcome is null)"""
         ).format(import_id=sql.Literal(imported.id), record=record_of_fields(self._plan.target))
         connection.execute(
             sql.SQL("create unlogged table {} as select h.ord as first_ord, h.line from {} as h").format(

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 from penstock.ingest.files.parse.framing import Framing
 
 MAX_RECORD = 1 << 20
+_CUT_OFF = "cut off: a line below closes a quote that none has opened"
 KEPT_OF_A_LONG_LINE = 8192
 
 
@@ -72,12 +73,21 @@ class RecordPatterns:
 
 
 def build_patterns(
-    columns: Sequence[Shape], delimiter: bytes, line_end: bytes, quote: bytes = b'"', *, escape: bool = False
+    columns: Sequence[Shape],
+    delimiter: bytes,
+    line_end: bytes,
+    quote: bytes = b'"',
+    *,
+    escape: bool = False,
+    width: int = 0,
 ) -> RecordPatterns:
-    """`line_end` is the file's: LF, CRLF or CR. Without columns, or with another quote, no record is taken as it is."""
+    """`line_end` is the file's: LF, CRLF or CR. Without columns, or with another quote, no record is taken as it is.
+
+    With `width`, how many cells a record has, one is refused whose last cell the lines after it seem to go on with.
+    """
     record = re.escape(delimiter).join(_column(column, delimiter) for column in columns) + line_end
     good = re.compile(rb"(?:" + record + rb")*+" if columns and quote == b'"' else b"")
-    return RecordPatterns(good, Framing(delimiter, line_end, quote, escape))
+    return RecordPatterns(good, Framing(delimiter, line_end, quote, escape, width))
 
 
 def _column(column: Shape, delimiter: bytes) -> bytes:
@@ -110,8 +120,11 @@ class Splitter:
 
     def _batches(self, *, final: bool) -> Iterator[RecordBatch | SuspectRecord]:
         buffer, place = self._buffer, 0
-        while place < len(buffer):
-            end = _end_of(self.patterns.good.match(buffer, place))
+        upto = self._in_sight(buffer, final)
+        while place < upto:
+            end = _end_of(self.patterns.good.match(buffer, place, upto))
+            if end > place and (last := self._last_in_doubt(buffer, place, end, final)) is not None:
+                end = last
             if end > place:
                 yield from self._readable(buffer[place:end])
                 place = end
@@ -132,14 +145,44 @@ class Splitter:
             if len(data) > MAX_RECORD:
                 return self._one_line(buffer, place, f"a record of more than {MAX_RECORD} bytes")
             lines = data.count(self.patterns.mark)
+            final = final or len(buffer) - place > MAX_RECORD
+            left_over = self._is_left_over(buffer, place, data)
+            if left_over is None and not final:
+                return None
+            if left_over:
+                return SuspectRecord(data, self.offset, self.line, lines, len(data), _CUT_OFF)
             if lines == 1:
                 return SuspectRecord(data, self.offset, self.line, 1, len(data))
-            return self._several_lines(buffer, place, data, final=final or len(buffer) - place > MAX_RECORD)
+            return self._several_lines(buffer, place, data, final=final)
         if framing.broken.match(buffer, place):
             return self._one_line(buffer, place, "text after a closing quote")
         if final or len(buffer) - place > MAX_RECORD:
             return self._one_line(buffer, place, "a quote that is not closed")
         return None
+
+    def _in_sight(self, buffer: bytes, final: bool) -> int:
+        """Where the last line begins, as long as what follows a record says whether to believe it."""
+        if final or not self.patterns.framing.looks_ahead:
+            return len(buffer)
+        mark = self.patterns.mark
+        upto = buffer.rfind(mark, 0, max(buffer.rfind(mark), 0)) + 1
+        return len(buffer) if len(buffer) - upto > MAX_RECORD else upto
+
+    def _last_in_doubt(self, buffer: bytes, place: int, end: int, final: bool) -> int | None:
+        """Where the last of the good records begins, if what follows may be the rest of it; else None."""
+        framing = self.patterns.framing
+        if not framing.looks_ahead or framing.is_left_over(buffer, end) is False or (final and end == len(buffer)):
+            return None
+        while (following := _end_of(framing.whole.match(buffer, place))) < end:
+            place = following
+        return place if framing.may_be_cut_off(buffer[place:end]) else None
+
+    def _is_left_over(self, buffer: bytes, place: int, record: bytes) -> bool | None:
+        """Whether the record goes on in the lines after it; None where those are not in sight."""
+        framing = self.patterns.framing
+        if not framing.looks_ahead or not framing.may_be_cut_off(record):
+            return False
+        return framing.is_left_over(buffer, place + len(record))
 
     def _several_lines(self, buffer: bytes, place: int, data: bytes, *, final: bool) -> SuspectRecord | None:
         """A record with line ends in its cells, unless one of its quotes may be another record's."""

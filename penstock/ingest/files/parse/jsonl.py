@@ -31,19 +31,25 @@ def suspect_records(content: Iterable[bytes], plan: Plan, offset: int, line: int
         yield from ArrayItems(offset, line).split(content)
 
 
+def names_taken(plan: Plan) -> dict[str, int]:
+    """The place of the column that takes a key, by the key's folded name."""
+    names: dict[str, int] = {}
+    for place, column in enumerate(plan.columns):
+        item = plan.target.by_name[str(column.field)]
+        for name in (item.name, *item.synonyms):
+            names.setdefault(folded(name), place)
+    for key, field in plan.keys.items():
+        place = next(i for i, column in enumerate(plan.columns) if column.field == field)
+        names = {name: at for name, at in names.items() if at != place} | {folded(key): place}
+    return names
+
+
 class Records:
     """Parses JSON records of one plan."""
 
     def __init__(self, plan: Plan, parse: RecordParser) -> None:
         self._parser = parse
-        self._names: dict[str, int] = {}
-        for place, column in enumerate(plan.columns):
-            item = plan.target.by_name[str(column.field)]
-            for name in (item.name, *item.synonyms):
-                self._names.setdefault(folded(name), place)
-        for key, field in plan.keys.items():
-            place = next(i for i, column in enumerate(plan.columns) if column.field == field)
-            self._names = {name: at for name, at in self._names.items() if at != place} | {folded(key): place}
+        self._names = names_taken(plan)
         self._width = len(plan.columns)
 
     def parse(self, suspect: SuspectRecord) -> bytes | RejectedRecord | None:

@@ -122,7 +122,7 @@ def _patterns(plan: Plan) -> RecordPatterns:
     dialect = plan.dialect
     columns = () if plan.is_computed else plan.columns
     quote, delimiter, line_end = (text.encode() for text in (dialect.quote, dialect.delimiter, dialect.line_end))
-    return build_patterns(columns, delimiter, line_end, quote, escape=dialect.escape)
+    return build_patterns(columns, delimiter, line_end, quote, escape=dialect.escape, width=len(dialect.header))
 
 
 def _untouched(batch: RecordBatch) -> ParsedBatch:

@@ -137,6 +137,23 @@ def test_after_a_crash_of_the_server_what_was_appended_counts_as_loaded(
     assert stored == (before[0] * (6 - repeated), 5)
 
 
+def test_events_without_an_id_are_known_by_the_events_of_their_file(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    """Two equal ones are two; blank lines, order and the file's other events, which have ids, do not matter."""
+    bare = {name: value for name, value in EVENT.items() if name != "id"}
+    lines = [bare, bare, bare | {"payload": {"n": 2, "m": 1}}, bare | {"metadata": {"a": 1}}]
+    texts = [json.dumps(line) for line in lines]
+    assert account(load(settings, *lines)) == (4, 0, 0)
+    spaced = texts[2].replace('"n": 2, "m": 1', '"m" : 1,  "n": 2')
+    again = "\n\n".join([texts[3], spaced, texts[0], json.dumps(EVENT), texts[1]]) + "\n\n"
+    created, _ = create_import(settings, "events", again.encode())
+    assert account(advance_import(settings, created.id)) == (1, 0, 4)
+    assert account(load(settings, bare)) == (1, 0, 0), "another file"
+    assert account(load(settings, *lines, bare)) == (5, 0, 0), "and so is a longer one"
+    assert connection.execute("select count(*) from public.event_store").fetchone() == (11,)
+
+
 @pytest.mark.parametrize("time", [{}, {"occurred_at": None}, {"metadata": {}}, {"metadata": {"occurred_at": None}}])
 def test_an_event_without_a_time_is_refused(
     settings: Settings, connection: psycopg.Connection, time: dict[str, Any]

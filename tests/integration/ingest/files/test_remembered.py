@@ -153,7 +153,12 @@ def test_a_mapping_is_changed_and_forgotten(settings: Settings, racks: psycopg.C
     )  # fmt: skip
     used = load(settings, "Nr.;Tall;built_at\nb;2;3/2/2026\n")
     assert rows(racks)[1] == ("b", 2, "2026-03-02")
-    for wrong in ({"mapping": {"Nr.": "colour"}}, {"dates": {"colour": "%d/%m/%Y"}}, {"colour": 1}):
+    for wrong in (
+        {"mapping": {"Nr.": "colour"}},
+        {"dates": {"colour": "%d/%m/%Y"}},
+        {"colour": 1},
+        {"fields": {"colour": "Nr."}},
+    ):
         with pytest.raises(InvalidInput, match="colour"):
             files.change_mapping(settings, mapping.id, wrong)
     files.forget_mapping(settings, mapping.id)

@@ -3,12 +3,14 @@
 import csv
 import io
 import random
+import timeit
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
 from penstock.errors import InvalidInput
+from penstock.ingest.files.parse import stream
 from penstock.ingest.files.parse.types import Identifier, Text
 from penstock.ingest.files.target import Field, Table, Target, register, unregister
 from tests.unit.ingest.files import parsing
@@ -159,6 +161,71 @@ def closing_quotes(line: bytes) -> list[int]:
                 inside = True
         place += 1
     return places
+
+
+def opening_quote(line: bytes, cells: list[str]) -> int:
+    """The place of the quote that opens the cell of several lines, in a record with one of them."""
+    (number,) = [place for place, text in enumerate(cells) if "\n" in text]
+    before = io.StringIO(newline="")
+    quoting = csv.QUOTE_ALL if line.startswith(b'"') else csv.QUOTE_MINIMAL
+    csv.writer(before, quoting=quoting, lineterminator="").writerow(cells[:number])
+    return len(before.getvalue().encode()) + 1
+
+
+@pytest.mark.parametrize("blocks", ["whole", "small"])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_record_that_lost_an_opening_quote_is_not_taken_by_its_first_line(
+    seed: int, blocks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever comes before the line end and after it, as long as the rest is shorter than a record."""
+    rng = random.Random(seed)
+    if blocks == "small":
+        monkeypatch.setattr(stream, "BLOCK", rng.randint(1, 60))
+    for _ in range(20):
+        records, lines = written(rng, 8)
+        damaged = rng.randrange(1, 8)
+        begins = rng.choice(("text", "with, comma", 'say "hi"', ""))
+        ends = rng.choice(("more", 'so "it" is', "a\n\nb", "x" * 99))
+        records[damaged] = [f"r{damaged}", rng.choice(("", "plain", 'q"q')), f"{begins}\n{ends}"]
+        if rng.random() < 0.4:
+            records[damaged] = [records[damaged][place] for place in (0, 2, 1)]
+        text = io.StringIO(newline="")
+        quoting = rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+        csv.writer(text, quoting=quoting, lineterminator="\n").writerow(records[damaged])
+        line = text.getvalue().encode()
+        lost = opening_quote(line, records[damaged])
+        assert line[lost : lost + 1] == b'"', (line, lost)
+        lines[damaged] = line[:lost] + line[lost + 1 :]
+        content = b"id,name,note\n" + b"".join(lines)
+        originals = [
+            {name: cell(text) for name, text in zip(("id", "name", "note"), record, strict=True) if cell(text)}
+            for record in records
+        ]
+        taken = values(content)
+        assert [row for row in taken if row not in originals or row["id"] == f"r{damaged}"] == [], content
+        assert taken[0]["id"] == "r0" or damaged == 1
+
+
+def test_what_ends_with_a_quote_and_is_no_rest_of_a_cell_costs_nothing() -> None:
+    inches = b'id,name,note\na,Ann,12"\nb,Bob,5" pipe\nc,12",3"\n'
+    assert [row["id"] for row in values(inches)] == ["a", "b", "c"]
+    own_fault = b'id,name,note\na,Ann,fine\nb,with, comma",x\nc,Cleo,fine\n'
+    assert [row["id"] for row in values(own_fault)] == ["a", "c"]
+    below = b'id,name,note\na,Ann,fine\nb,Bob\n\nand so on"\n'
+    assert reasons(below) == [
+        (2, "cut off: a line below closes a quote that none has opened"),
+        (3, "has 2 fields, the header has 3"), (5, "has 1 fields, the header has 3"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("part", [b'"', b'""', b"a,", b'x"', b'""x,', b"\n", b'\n"', b"a,b,c\nd\n", b'a,b,""\n'])
+def test_what_follows_a_record_costs_no_more_than_its_length(part: bytes) -> None:
+    def seconds(size: int) -> float:
+        content = b"id,name,note\na,Ann,fine\nb," + part * size + b"\nc,Cleo,fine\n"
+        return min(timeit.repeat(lambda: planned(content), number=1, repeat=2))
+
+    seconds(100)
+    assert seconds(40_000) < 0.3 + 16 * seconds(5_000)
 
 
 def cell(text: str) -> str:
