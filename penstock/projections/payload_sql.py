@@ -24,7 +24,19 @@ def time(text: str) -> str:
 
 def whole_number(text: str) -> str:
     """An `integer`; 3.0 is one, 2.5 is refused instead of rounded."""
-    return f"case when {text} like '%%.%%' then trim_scale(({text})::numeric)::text::integer else ({text})::integer end"
+    whole = f"trim_scale(({text})::numeric)::text::integer"
+    return _decimal(text, f"case when {text} like '%%.%%' then {whole} else ({text})::integer end", "integer")
+
+
+def number(text: str) -> str:
+    """A `numeric`."""
+    return _decimal(text, f"({text})::numeric", "numeric")
+
+
+def _decimal(text: str, read: str, kind: str) -> str:
+    """From Postgres 16 on `0x1F` is a number, and so are `0o7` and `0b1`: not before, and to nobody else."""
+    refused = f"('not a number: ' || ({text}))::{kind}"
+    return f"case when translate({text}, 'xXoObB', '') <> {text} then {refused} else {read} end"
 
 
 def stock_change(key: str) -> str:

@@ -105,8 +105,8 @@ def _items_of(events: str) -> str:
       nullif(item.value ->> 'name', '') as name,
       nullif(item.value ->> 'category', '') as category,
       {payload_sql.whole_number("item.value ->> 'quantity'")} as quantity,
-      (item.value ->> 'unit_price')::numeric as unit_price,
-      (item.value ->> 'amount')::numeric as amount
+      {payload_sql.number("item.value ->> 'unit_price'")} as unit_price,
+      {payload_sql.number("item.value ->> 'amount'")} as amount
     from {events} as e
     cross join lateral {payload_sql.elements("e.items")} as item
     offset 0 -- keeps the planner from computing quantity and price once more for the amount
@@ -157,11 +157,11 @@ select {payload_sql.all_read("changed", "alone")}
 
 def _total(events: str) -> str:
     return f"""coalesce(
-      {events}.total::numeric,
+      {payload_sql.number(f"{events}.total")},
       (
         select sum(coalesce(
-          (item.value ->> 'amount')::numeric,
-          {payload_sql.whole_number("item.value ->> 'quantity'")} * (item.value ->> 'unit_price')::numeric
+          {payload_sql.number("item.value ->> 'amount'")},
+          {payload_sql.whole_number("item.value ->> 'quantity'")} * {payload_sql.number("item.value ->> 'unit_price'")}
         ))
         from {payload_sql.elements(f"{events}.items")} as item
       ),

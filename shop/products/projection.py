@@ -34,7 +34,7 @@ listings as materialized (
     e.aggregate_id as product_id, e.position,
     nullif(e.payload ->> 'name', '') as name,
     nullif(e.payload ->> 'category', '') as category,
-    (e.payload ->> 'unit_price')::numeric as unit_price,
+    {payload_sql.number("e.payload ->> 'unit_price'")} as unit_price,
     coalesce({payload_sql.OCCURRED_AT}, e.created_at) as listed_at
   from public.current_events as e
   where e.position > %(after)s and e.position <= %(upto)s

@@ -49,7 +49,7 @@ given as materialized (
       when '{ISSUED}' then e.aggregate_id else {payload_sql.identifier("e.refund_id", "refund_id")}
     end as refund_id,
     {payload_sql.identifier("e.customer_id", "customer_id")} as customer_id,
-    e.currency, (e.amount)::numeric as amount,
+    e.currency, {payload_sql.number("e.amount")} as amount,
     coalesce({payload_sql.time("e.given_at")}, {payload_sql.time("e.occurred_at")}, e.created_at) as refunded_at
   from (
     select

@@ -14,6 +14,7 @@ import pytest
 from penstock.pipelines import dead_letters
 from penstock.postgres import pool as database
 from penstock.settings import Settings
+from shop import DOMAIN
 from tests import throwaway
 from tests.e2e.inngest_stack import Stack, running, wait_for
 
@@ -61,7 +62,9 @@ def test_an_append_reaches_the_read_models_and_its_listener(stack: Stack) -> Non
     data: Any = stack.value(f"select data {told}")
     assert data["payload"]["order_id"] == order_id
     assert (data["aggregate_type"], data["version"], data["reference_only"]) == ("order", 1, False)
-    stack.wait_for_value("select count(distinct subscription) from ops.subscriptions where position > 0", 5)
+    # the projections, and what publishes to Inngest
+    everything = len(DOMAIN.projections) + 1
+    stack.wait_for_value("select count(distinct subscription) from ops.subscriptions where position > 0", everything)
 
 
 def test_many_appends_at_once_all_arrive_by_few_wakes(stack: Stack) -> None:

@@ -28,7 +28,7 @@ Line = tuple[str, int, str]
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 COUNTS = ("loaded", "skipped", "rejected", "held", "duplicate")
-OTHERS = ("C{},P1,x,1,2010-12-01,1.10,7,UK", "{},P1,x,-1,soon,1.10,7,UK", "{},P1,x,1,2010-12-01,0.0,7,UK")
+OTHERS = ("A{},P1,x,1,2010-12-01,1.10,7,UK", "{},P1,x,-1,soon,1.10,7,UK", "{},P1,x,1,2010-12-01,0.0,7,UK")
 PRODUCTS = {"P1": "1.10", "P2": "2.25", "P3": "0.125"}
 
 

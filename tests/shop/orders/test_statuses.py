@@ -6,7 +6,7 @@ from typing import get_args
 import psycopg
 
 from shop.events import EVENTS
-from shop.orders.order import AGGREGATE_TYPE, ALLOWED, AMENDED, STATUS_AFTER, VOIDED, Status
+from shop.orders.order import AGGREGATE_TYPE, ALLOWED, AMENDED, REFUNDED, STATUS_AFTER, VOIDED, Status
 from shop.orders.projection import PROJECTION
 from shop.orders.routes import OrderAnswer, OrderOut
 
@@ -15,9 +15,9 @@ STATUSES = get_args(Status)
 
 def test_every_event_of_an_order_leads_to_a_status_of_its_own() -> None:
     steps = [schema.event_type for schema in EVENTS if schema.aggregate_type == AGGREGATE_TYPE]
-    assert steps == ["OrderPlaced", AMENDED, VOIDED, *STATUS_AFTER]
+    assert steps == ["OrderPlaced", AMENDED, VOIDED, *STATUS_AFTER, REFUNDED], "a refund leaves the status"
     assert ("placed", *STATUS_AFTER.values()) == STATUSES
-    assert set(PROJECTION.event_types) == set(steps)
+    assert {*PROJECTION.event_types, REFUNDED} == set(steps)
 
 
 def test_a_step_may_be_taken_from_statuses_that_exist() -> None:

@@ -38,9 +38,9 @@ def rows(*values: tuple[str, str], times: int = 5) -> str:
 @pytest.mark.parametrize(
     ("column", "looks_like"),
     [
-        ("Order Status", "a status"), ("Cancelled at", "a status"), ("Refunded Amount", "a refund"),
+        ("Delivery Status", "a status"), ("Cancel reason", "a status"), ("Refund total", "a refund"),
         ("shipping_currency", "a currency"), ("Paid at", "a time"), ("ShipDate", "a time"), ("updated", None),
-        ("orderStatus", "a status"), ("createdAt", "a time"), ("Datum", "a time"), ("Billing state", None),
+        ("deliveryStatus", "a status"), ("createdAt", "a time"), ("Datum", "a time"), ("Billing state", None),
         ("remarks", None), ("Lifetime Value", None), ("VAT number", None), ("Shipping City", None),
         ("Discount Code", None), ("Lineitem taxable", None), ("Coupon Details", None), ("Shipping Name", None),
     ],
@@ -68,25 +68,25 @@ ITEM = '"order_id":"1","sku":"P","quantity":1,"unit_price":"1"'
 @pytest.mark.parametrize(
     ("text", "options"),
     [
-        (f'{{{ITEM},"ordered_at":"2026-01-01"}}\n{{{ITEM},"orderStatus":"x","note":1}}\n', {}),
-        (f'[{{{ITEM},"ordered_at":"2026-01-01","orderStatus":"x"}}]', {}),
+        (f'{{{ITEM},"ordered_at":"2026-01-01"}}\n{{{ITEM},"deliveryStatus":"x","note":1}}\n', {}),
+        (f'[{{{ITEM},"ordered_at":"2026-01-01","deliveryStatus":"x"}}]', {}),
         (
-            f'{{{ITEM},"times":{{"paid":"2026-01-01"}},"orderStatus":"x","Kind":"sale"}}\n',
+            f'{{{ITEM},"times":{{"paid":"2026-01-01"}},"deliveryStatus":"x","Kind":"sale"}}\n',
             {"fields": {"ordered_at": {"path": "times.paid"}}, "rows": [{"column": "kind", "in": ["sale"]}]},
         ),
     ],
 )
 def test_a_key_of_json_that_looks_like_something_is_not_left_out_in_silence(text: str, options: dict[str, Any]) -> None:
     assert warnings(text, **options) == [
-        "key 'orderStatus' is left out, and looks like a status: --map \"orderStatus=FIELD\" reads it,"
-        ' --map "orderStatus=" leaves it out on purpose'
+        "key 'deliveryStatus' is left out, and looks like a status: --map \"deliveryStatus=FIELD\" reads it,"
+        ' --map "deliveryStatus=" leaves it out on purpose'
     ]
-    assert warnings(text, **{**options, "mapping": {"orderStatus": None}}) == []
+    assert warnings(text, **{**options, "mapping": {"deliveryStatus": None}}) == []
 
 
 def test_an_array_that_breaks_off_shows_its_keys() -> None:
-    file = BytesIO(f'[{{{ITEM},"orderStatus":"x"}}, 1, {{"late":'.encode())
-    assert unused_keys(file, make_plan(find_target("orders"), sniff(file, Options()), Options())) == ("orderStatus",)
+    file = BytesIO(f'[{{{ITEM},"deliveryStatus":"x"}}, 1, {{"late":'.encode())
+    assert unused_keys(file, make_plan(find_target("orders"), sniff(file, Options()), Options())) == ("deliveryStatus",)
 
 
 def test_a_key_that_a_field_takes_is_not_named() -> None:
