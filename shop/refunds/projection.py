@@ -25,6 +25,13 @@ _VOIDS = f"""voids as materialized (
   group by 1, 2
 )"""  # noqa: S608
 
+# What the table would refuse is refused here: of a range only the last refund of an id is written.
+_REFUND_ID = payload_sql.identifier("e.refund_id", "refund_id")
+_AMOUNT = payload_sql.number("e.amount")
+_AMOUNT = f"""case when {_AMOUNT} > 0 and {_AMOUNT} < 1e15 and scale({_AMOUNT}) <= 18 then {_AMOUNT}
+      else ('not an amount: ' || coalesce(e.amount, 'nothing'))::numeric end"""
+_CUSTOMER_ID = payload_sql.identifier("e.customer_id", "customer_id")
+
 # All that is in the table came before the range.
 _DELETE = f"""
 with {_VOIDS}
@@ -45,11 +52,13 @@ with {_VOIDS},
 given as materialized (
   select
     e.aggregate_type, e.aggregate_id, e.position, e.version, e.event_type,
-    case e.event_type
-      when '{ISSUED}' then e.aggregate_id else {payload_sql.identifier("e.refund_id", "refund_id")}
+    case
+      when e.event_type = '{ISSUED}' then e.aggregate_id
+      when length({_REFUND_ID}) > 200 then ('more than 200 characters: ' || left({_REFUND_ID}, 20))::numeric::text
+      else {_REFUND_ID}
     end as refund_id,
-    {payload_sql.identifier("e.customer_id", "customer_id")} as customer_id,
-    e.currency, {payload_sql.number("e.amount")} as amount,
+    case when length({_CUSTOMER_ID}) <= 200 then {_CUSTOMER_ID} end as customer_id,
+    e.currency, {_AMOUNT} as amount,
     coalesce({payload_sql.time("e.given_at")}, {payload_sql.time("e.occurred_at")}, e.created_at) as refunded_at
   from (
     select
@@ -69,7 +78,10 @@ given as materialized (
 refunded as (
   select distinct on (g.aggregate_type, g.aggregate_id, g.refund_id)
     g.aggregate_type, g.aggregate_id, g.refund_id, g.position, g.currency, g.amount, g.refunded_at,
-    case when g.event_type = '{REFUNDED}' then o.customer_id else g.customer_id end as customer_id
+    case
+      when g.event_type <> '{REFUNDED}' then g.customer_id
+      when length(o.customer_id) <= 200 then o.customer_id
+    end as customer_id
   from given as g
   left join voids as v on v.aggregate_type = g.aggregate_type and v.aggregate_id = g.aggregate_id
   -- stream by stream, by the index
