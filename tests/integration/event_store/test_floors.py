@@ -43,7 +43,7 @@ def test_a_reader_stays_below_an_append_in_flight(database_url: str, connection:
 
 def test_an_append_in_flight_in_another_database_holds_nobody_up(connection: Connection) -> None:
     """The clones of one template have the same tables and positions, down to their numbers in the catalog."""
-    with throwaway.cloned_database() as other, psycopg.connect(other) as slow:
+    with throwaway.cloned_database(throwaway.TICKETS) as other, psycopg.connect(other) as slow:
         one(slow, [("thing", "slow")])
         position = append(connection, "thing", "quick", "any", made()).position
         assert high_water_mark(connection) == position
