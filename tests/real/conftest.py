@@ -9,9 +9,9 @@ import pytest
 
 from tests.real.clusters import Cluster, running_cluster
 from tests.real.supabase import VERSIONS, demand
-from tests.shop.conftest import shop_domain
+from tests.shop.conftest import database_url, shop_domain
 
-__all__ = ["shop_domain"]
+__all__ = ["database_url", "shop_domain"]
 
 Figures = dict[str, str]
 MEASURED: Figures = {}

@@ -12,7 +12,7 @@ from penstock.postgres import pool
 from penstock.projections import advance_all
 from penstock.settings import Settings
 from tests.real.clusters import Cluster, running_cluster
-from tests.throwaway import migrate
+from tests.throwaway import EVERYTHING, migrate
 
 EVENT = {
     "aggregate_type": "parcel",
@@ -41,7 +41,7 @@ def settings(
     cluster: Cluster, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Settings]:
     url = cluster.create_database(f"jit_{request.param_index}")
-    migrate(url)
+    migrate(url, EVERYTHING)
     if request.param == "behind a pooler":
         monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 1593028812)
     yield Settings(database_url=url, environment="local", storage_folder=tmp_path)
