@@ -9,11 +9,13 @@ import httpx
 import psycopg
 import pytest
 
+from functions import FUNCTIONS
 from penstock.ingest.files import advance_import, create_import
 from penstock.operations.doctor import run_checks
 from penstock.postgres import migrations, pool
 from penstock.projections import advance_all, rebuild
 from penstock.settings import Settings
+from shop import DOMAIN
 from tests.integration.http.conftest import Api, running
 from tests.real.clusters import Cluster, running_cluster
 from tests.real.poolers import transaction_pooler
@@ -46,7 +48,7 @@ def test_everything_works_behind_it(clusters: tuple[Cluster, Cluster], settings:
     direct, pooled = clusters
     assert thresholds(direct) != [None]
     assert thresholds(pooled) == [None]
-    with running(settings) as api, ThreadPoolExecutor(24) as threads:
+    with running(settings, DOMAIN, FUNCTIONS) as api, ThreadPoolExecutor(24) as threads:
         list(threads.map(lambda number: use(api, number), range(240)))
         created, _ = create_import(settings, "orders", LINES)
         assert advance_import(settings, created.id).loaded == 2
