@@ -87,8 +87,10 @@ $$;
 comment on function penstock.lock_held_lines(text) is 'One transaction at a time decides about the held lines of a target.';
 revoke execute on function penstock.lock_held_lines(text) from public, anon, authenticated;
 
-create function penstock.find_held_keys(import_id uuid, target text, staged text, field text, what text)
-returns table (held bigint, duplicate bigint, keys bigint)
+create function penstock.find_held_keys(
+  import_id uuid, target text, staged text, field text, what text,
+  out held bigint, out duplicate bigint, out keys bigint
+)
 language plpgsql volatile
 set search_path = ''
 set jit = off
@@ -185,12 +187,13 @@ begin
        where p.place <= k.number
      ) as r
      where o.ord = r.ord', staged || '_own', staged || '_held') using target;
-  return query execute format(
+  execute format(
     'select
        count(*) filter (where not o.is_repeat), count(*) filter (where o.is_repeat),
        (select count(*) from staging.%2$I)
      from staging.%1$I as o join staging.%2$I as h on h.key = o.key and h.verdict = ''held''',
-    staged || '_own', staged || '_held');
+    staged || '_own', staged || '_held')
+  into held, duplicate, keys;
 end $$;
 comment on function penstock.find_held_keys(uuid, text, text, text, text) is
   'Decide about each order with a fault or with lines held before; counts the lines held, those held already, and the orders.';

@@ -94,15 +94,16 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  unused record;
+  unused_id text;
+  unused_type text;
 begin
   -- one by one, each by the index: a conflict is rare, and a join could read the rows of all streams
-  for unused in execute format(
+  for unused_id, unused_type in execute format(
     'select distinct f.aggregate_id, f.aggregate_type from %s as f where f.n > $1 and f.n <= $2 and f.outcome = ''conflict''',
     staged) using after, upto
   loop
     delete from penstock.streams as s
-    where s.aggregate_id = unused.aggregate_id and s.aggregate_type = unused.aggregate_type and s.version = 0;
+    where s.aggregate_id = unused_id and s.aggregate_type = unused_type and s.version = 0;
   end loop;
 end $$;
 comment on function penstock.drop_unused_streams(regclass, bigint, bigint) is 'Delete the stream rows that were inserted for staged events that are all in conflict.';
