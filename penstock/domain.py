@@ -21,7 +21,7 @@ from penstock.ingest.files import target as targets
 from penstock.ingest.files.compensation import Compensation
 from penstock.ingest.files.target import Target
 from penstock.payloads import EventSchema
-from penstock.postgres import migrations
+from penstock.postgres import migrations, public_schema
 from penstock.projections import projection as projections
 from penstock.projections.projection import Projection
 from penstock.settings import Settings
@@ -53,7 +53,8 @@ class Domain:
     `penstock/cli/arguments.py`). `after_import` brings figures up to date when the command line has loaded a file
     (elsewhere Inngest's event `import/file.loaded` does). `sample` loads something to look at, once, when
     everything runs on one machine. `migrations` are the files (without `.sql`) that its tables come from: a
-    deployment has no files to see which ones are missing.
+    deployment has no files to see which ones are missing. `public` are the names that these put into the schema
+    `public`, beside views and the tables of projections: `PENSTOCK_PUBLIC_SCHEMA` moves all of them.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Domain:
     after_import: Callable[[Settings], None] | None = None
     sample: Callable[[Local], None] | None = None
     migrations: Sequence[str] = ()
+    public: Sequence[str] = ()
 
 
 _installed: dict[str, Domain] = {}
@@ -98,3 +100,10 @@ def install(*domains: Domain) -> None:
         for view in domain.views:
             views.register(view)
         migrations.declare(domain.migrations)
+        public_schema.declare_names(_in_public(domain))
+
+
+def _in_public(domain: Domain) -> set[str]:
+    tables = [table for projection in domain.projections for table in projection.tables]
+    bare = (table.removeprefix("public.") for table in tables)
+    return {*domain.public, *(view.name for view in domain.views), *(name for name in bare if "." not in name)}

@@ -20,6 +20,10 @@ from penstock.errors import SettingsError
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 
+_OURS = {"raw", "staging", "ops", "penstock"}
+_SUPABASES = {"auth", "cron", "extensions", "graphql", "graphql_public", "net", "realtime", "storage", "vault"}
+_TAKEN_SCHEMAS = {"information_schema", "supabase_functions", "supabase_migrations", *_OURS, *_SUPABASES}
+
 
 @dataclass(frozen=True)
 class ApiKey:
@@ -81,6 +85,7 @@ class Settings:
             relay_interval_ms=_whole_number(env, "RELAY_INTERVAL_MS", 200, faults, at_most=60_000),
         )
         _whole_number(env, "INNGEST_BATCH_SIZE", 100, faults, at_least=2, at_most=100)
+        _public_schema(env, faults)
         faults += _signing_key_faults(env)
         faults += _local_faults(env) if settings.is_local else _production_faults(settings, env)
         if faults:
@@ -110,6 +115,14 @@ def batch_size() -> int:
 def earliest_day() -> date:
     """The first day that an event may have, alone, for what checks events without the other settings at hand."""
     return _earliest_day(os.environ, [])
+
+
+def public_schema() -> str:
+    """The schema that has what Penstock puts into `public`, for connections and migrations, which know no settings.
+
+    A name that cannot be one is `public` here; `from_env` says what is wrong with it.
+    """
+    return _public_schema(os.environ, [])
 
 
 def webhook_key(secret: str) -> bytes:
@@ -190,6 +203,17 @@ def _earliest_day(env: Mapping[str, str], faults: list[str]) -> date:
         faults.append(f"PENSTOCK_EARLIEST_DAY is {text!r}, not a day from 1900-01-01 to 2099-12-31")
         return date(1990, 1, 1)
     return day
+
+
+def _public_schema(env: Mapping[str, str], faults: list[str]) -> str:
+    """Any schema but those that are taken: Postgres' own, Penstock's other ones and Supabase's."""
+    name = env.get("PENSTOCK_PUBLIC_SCHEMA") or "public"
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name) or name.startswith("pg_") or name in _TAKEN_SCHEMAS:
+        faults.append(
+            f"PENSTOCK_PUBLIC_SCHEMA is {name!r}, not a name of a-z, 0-9 and _ for a schema that nobody else has"
+        )
+        return "public"
+    return name
 
 
 def _whole_number(

@@ -8,7 +8,7 @@ from penstock import domain, payloads
 from penstock.domain import Domain, install
 from penstock.event_store import folds
 from penstock.ingest.files import compensation, target
-from penstock.postgres import migrations
+from penstock.postgres import migrations, public_schema
 from penstock.projections import projection
 from penstock.views import registry as views
 
@@ -17,6 +17,7 @@ _REGISTRIES: tuple[Any, ...] = (
     folds._registry,
     migrations._declared,
     payloads._registry,
+    public_schema._of_domains,
     projection._registry,
     compensation._registry,
     target._registry,

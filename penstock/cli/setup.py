@@ -12,7 +12,8 @@ from penstock.project import find_project
 def add_commands(commands: Commands) -> None:
     init = add_command(commands, "init", start_project, "write a project of your own: ten short files that run")
     init.add_argument("folder", type=Path, help="a new or empty folder")
-    add_command(commands, "migrate", migrate, "apply the migrations that are missing")
+    apply = add_command(commands, "migrate", migrate, "apply the migrations that are missing")
+    apply.add_argument("--dry-run", action="store_true", help="only say which, and what would be in their way")
     files = add_command(commands, "migrations", copy_migrations, "list the package's migrations, or copy them")
     files.add_argument("--to", type=Path, metavar="FOLDER", help="where the Supabase CLI finds them")
 
@@ -27,10 +28,14 @@ def start_project(options: argparse.Namespace) -> None:
 
 
 def migrate(options: argparse.Namespace) -> None:
-    """Apply what is missing, each migration in a transaction of its own."""
+    """Apply what is missing, all of it or nothing."""
     settings = command_settings()
     folder = find_project().migrations
     with pool.connect(settings.database_url) as connection:
+        if options.dry_run:
+            missing = migrations.missing_migrations(connection, folder)
+            print("\n".join(f"would apply {name}" for name in missing) or "nothing to apply")
+            return
         applied = migrations.migrate(
             connection, timezone=settings.timezone, earliest_day=settings.earliest_day, folder=folder
         )

@@ -44,11 +44,8 @@ def _database_checks(settings: Settings) -> Iterator[Check]:
 
 
 def _migrations(connection: Connection) -> Check:
-    if pending := migrations.pending_migrations(connection):
-        return Check("migrations", False, f"{len(pending)} to apply, from {pending[0]} on: penstock migrate")
-    if edited := migrations.edited_migrations(connection):
-        return Check("migrations", False, f"{len(edited)} are of another version of Penstock, from {edited[0]} on")
-    return Check("migrations", True, "all applied")
+    fault = migrations.migration_fault(connection)
+    return Check("migrations", fault is None, fault or "all applied, each as this version has it")
 
 
 def _server_version(connection: Connection) -> str:

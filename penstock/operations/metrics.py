@@ -104,10 +104,8 @@ def what_is_missing(settings: Settings) -> list[str]:
     """
     try:
         with closing(pool.connect(settings.database_url)) as connection:
-            if pending := migrations.pending_migrations(connection):
-                return [f"{len(pending)} migrations are not applied, the first is {pending[0]}"]
-            if edited := migrations.edited_migrations(connection):
-                return [f"the database has {len(edited)} migrations of another version, the first is {edited[0]}"]
+            if fault := migrations.migration_fault(connection):
+                return [fault]
             row = connection.execute("select to_regprocedure('penstock.high_water_mark()') is not null").fetchone()
             return [] if row == (True,) else ["the database has no event store: apply the migrations"]
     except DatabaseUnavailable:

@@ -22,6 +22,7 @@ from psycopg.rows import TupleRow
 from penstock.errors import DatabaseUnavailable
 from penstock.postgres.pool import ASK_SESSION, connect_options, is_pooled
 from penstock.postgres.prepared import Statement, send
+from penstock.postgres.public_schema import moved_text
 from penstock.postgres.sqlstates import translate
 
 MAX_CONNECTIONS: Final = 16
@@ -241,7 +242,7 @@ async def _prepare(connection: _Connection, statement: Statement) -> None:
     if row and is_pooled(connection.info, row[0]):
         connection.prepare_threshold = None
     else:
-        await connection.execute(f"prepare {statement.name} as {statement.text}")
+        await connection.execute(f"prepare {statement.name} as {moved_text(statement.text)}")
 
 
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _AppendPool]] = WeakKeyDictionary()

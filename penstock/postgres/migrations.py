@@ -4,21 +4,25 @@ The package carries its own (`…_penstock_….sql`): in a wheel in `penstock/mi
 `supabase/migrations`, where they are written. A project adds the files of its folder. All share one ledger, the one
 of the Supabase CLI, so that either may go on where the other stopped, and one order, that of their versions.
 
-Where no file is deployed, `penstock/migrations/manifest.json` still says which ones there must be.
+Where no file is deployed, `penstock/migrations/manifest.json` still says which ones there must be, with the digest
+of each. From 0.2.0 on a file that was released never changes: migrations are only added.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
 import psycopg
 
-from penstock import errors
+from penstock import errors, settings
+from penstock.postgres import public_schema
+from penstock.postgres.applied import LEDGER, Applied, applied_migrations, digest_fault, digest_of, schema_fault
+from penstock.postgres.collisions import refuse_collisions
 from penstock.postgres.former_layout import refuse_former_layout
 from penstock.postgres.pool import Connection
 from penstock.postgres.sqlstates import translate_errors
@@ -49,7 +53,13 @@ class Migration:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """Of the text in `public`: a copy may name another schema already."""
+        return digest_of(public_schema.move_back(self.text, settings.public_schema()))
+
+    def moved(self) -> str:
+        """The text as it is applied, with what is ours of `public` where the setting says."""
+        move = public_schema.move_package if fnmatch(self.file, OURS) else public_schema.move
+        return move(self.text, settings.public_schema())
 
 
 def declare(names: Iterable[str]) -> None:
@@ -69,7 +79,7 @@ def migrations(folder: Path | None = None) -> list[Migration]:
     """The package's and those of `folder`, in order; a folder that is missing or empty is a `SettingsError`."""
     found = {each.version: each for each in package_migrations()}
     for own in [] if folder is None else _project_migrations(folder):
-        if found.setdefault(own.version, own).text != own.text:
+        if found.setdefault(own.version, own).digest != own.digest:
             raise errors.SettingsError(
                 f"{folder}/{own.file} differs from {found[own.version].file} of this version of Penstock: remove it,"
                 " or give a migration of your own another version"
@@ -84,48 +94,55 @@ def migrate(
     earliest_day: date = date(1990, 1, 1),
     folder: Path | None = None,
 ) -> list[str]:
-    """Apply what is missing of `migrations(folder)`, each file in a transaction; returns their names.
+    """Apply what is missing of `migrations(folder)`, all in one transaction; returns their names.
 
-    Raises `Conflict` if a migration that this function applied has been edited since, `SettingsError` if a domain
-    depends on one that neither the files nor the database have.
+    Raises `Conflict`, with nothing written, if the database has other objects of their names, if it was given another
+    text of one of them, or if Penstock is in another schema than the settings say; `SettingsError` if a domain depends
+    on a file that is neither there nor applied.
     """
     wanted = migrations(folder)
     with translate_errors():
-        refuse_former_layout(connection)
-        connection.execute(_LEDGER)
-        done = []
         with connection.transaction():
+            connection.execute("select pg_advisory_xact_lock(hashtextextended('penstock migrate', 0))")
+            missing = _checked(connection, wanted, folder)
+            connection.execute(LEDGER)
             connection.execute("lock table supabase_migrations.schema_migrations in exclusive mode")
-            applied = _applied(connection)
-            _refuse_unknown(wanted, applied, folder)
-            for migration in wanted:
-                if migration.version in applied:
-                    _refuse_edited(migration, applied[migration.version])
-                else:
-                    _apply(connection, migration)
-                    done.append(migration.stem)
+            applied = applied_migrations(connection)  # the Supabase CLI does not take our lock
+            done = [each for each in missing if each.version not in applied]
+            for migration in done:
+                _apply(connection, migration)
         connection.execute(
             "update penstock.configuration set timezone = %(zone)s, earliest_day = %(day)s"
             " where (timezone, earliest_day) <> (%(zone)s, %(day)s)",
             {"zone": timezone, "day": earliest_day},
         )
-        return done
+        return [each.stem for each in done]
+
+
+def missing_migrations(connection: Connection, folder: Path | None = None) -> list[str]:
+    """What `migrate` would apply, by name. Only reads, and raises what `migrate` would raise before it writes."""
+    with translate_errors(), connection.transaction():
+        return [each.stem for each in _checked(connection, migrations(folder), folder)]
 
 
 def pending_migrations(connection: Connection, folder: Path | None = None) -> list[str]:
     """The names of the migrations that the database lacks. Needs no file but the manifest."""
-    own = [] if folder is None else _project_migrations(folder)
-    wanted = {*manifest(), *_declared, *(each.stem for each in own)}
     with translate_errors():
-        applied = _applied(connection)
-    return sorted(name for name in wanted if _version(name) not in applied)
+        return _pending(applied_migrations(connection), folder)
 
 
-def edited_migrations(connection: Connection) -> list[str]:
-    """The names of the package's migrations that the database has in another wording, as of another version."""
+def migration_fault(connection: Connection) -> str | None:
+    """One sentence on what keeps this database from being one of this version, and what to do; None if it is one.
+
+    Needs no file but the manifest, so that it can be asked where the app is deployed.
+    """
     with translate_errors():
-        applied = _applied(connection)
-    return [name for name, digest in manifest().items() if (applied.get(_version(name)) or digest) != digest]
+        applied = applied_migrations(connection)
+        if pending := _pending(applied):
+            return f"{len(pending)} migrations are not applied, the first is {pending[0]}: penstock migrate"
+        listed = manifest().items()
+        faults = (digest_fault(f"{name}.sql", applied[_version(name)], digest) for name, digest in listed)
+        return schema_fault(connection) or next(filter(None, faults), None)
 
 
 def manifest() -> Mapping[str, str]:
@@ -142,18 +159,20 @@ def manifest() -> Mapping[str, str]:
 def write_migrations(folder: Path) -> list[str]:
     """Copy the package's files to `folder`, for the Supabase CLI; returns the names of those that were not there.
 
+    They say the schema of `PENSTOCK_PUBLIC_SCHEMA` where the package's own say `public`.
+
     Raises `Conflict` that names a file which is there in another wording, before anything is written.
     """
     carried = package_migrations()
     present = {each.version: each for each in _read(folder)} if folder.is_dir() else {}
     for each in carried:
         there = present.get(each.version)
-        if there is not None and (there.name, there.text) != (each.name, each.text):
+        if there is not None and (there.name, there.text) != (each.name, each.moved()):
             raise errors.Conflict(f"{folder / there.file} is not the file of this version of Penstock: nothing written")
     missing = [each for each in carried if each.version not in present]
     folder.mkdir(parents=True, exist_ok=True)
     for each in missing:
-        (folder / each.file).write_text(each.text, encoding="utf-8", newline="\n")
+        (folder / each.file).write_text(each.moved(), encoding="utf-8", newline="\n")
     return [each.file for each in missing]
 
 
@@ -163,53 +182,57 @@ def write_manifest() -> None:
     MANIFEST.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
-_LEDGER: Final = """
-create schema if not exists supabase_migrations;
-create table if not exists supabase_migrations.schema_migrations (
-  version text not null primary key, statements text[], name text
-)
-"""
-# Our own entries are the whole file, down to its last line end; the Supabase CLI's are trimmed statements: no digest.
-_APPLIED: Final = """
-select m.version, case
-    when cardinality(m.statements) = 1 and right(m.statements[1], 1) = chr(10)
-      then encode(sha256(convert_to(m.statements[1], 'UTF8')), 'hex')
-  end
-from supabase_migrations.schema_migrations as m
-"""
+def _pending(applied: Mapping[str, Applied], folder: Path | None = None) -> list[str]:
+    own = [] if folder is None else _project_migrations(folder)
+    wanted = {*manifest(), *_declared, *(each.stem for each in own)}
+    return sorted(name for name in wanted if _version(name) not in applied)
 
 
-def _applied(connection: Connection) -> dict[str, str | None]:
-    """The versions that the database has, with the digest of the file where it is known."""
-    if connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone() == (None,):
-        return {}
-    return dict(connection.execute(_APPLIED).fetchall())
+def _checked(connection: Connection, wanted: list[Migration], folder: Path | None) -> list[Migration]:
+    """Those that are missing, provided that nothing is in the way."""
+    refuse_former_layout(connection)
+    applied = applied_migrations(connection)
+    _refuse_unknown(wanted, applied, folder)
+    if fault := schema_fault(connection):
+        raise errors.Conflict(fault)
+    for each in wanted:
+        if each.version in applied:
+            _refuse_edited(each, applied[each.version])
+    missing = [each for each in wanted if each.version not in applied]
+    had = [each.text for each in wanted if each.version in applied]
+    refuse_collisions(connection, [each.text for each in missing if _is_ours(each)], had)
+    return missing
 
 
-def _refuse_unknown(wanted: list[Migration], applied: Mapping[str, str | None], folder: Path | None) -> None:
+def _is_ours(migration: Migration) -> bool:
+    """A file of the package or of an installed domain: not one of the project that Penstock knows nothing of."""
+    return fnmatch(migration.file, OURS) or migration.stem in _declared
+
+
+def _refuse_unknown(wanted: list[Migration], applied: Mapping[str, Applied], folder: Path | None) -> None:
     known = {*applied, *(each.version for each in wanted)}
     if unknown := sorted(name for name in _declared if _version(name) not in known):
         where = f"in {folder}" if folder else "to be found: this is not the folder of a project"
         raise errors.SettingsError(f"{unknown[0]}.sql, on which a domain depends, is not {where}")
 
 
-def _refuse_edited(migration: Migration, digest: str | None) -> None:
-    if digest not in (None, migration.digest):
-        raise errors.Conflict(
-            f"{migration.file} has been edited since it was applied to this database: restore the file, or start from"
-            " an empty database (locally: make clean)"
-        )
+def _refuse_edited(migration: Migration, applied: Applied) -> None:
+    """A project's own file is known to be edited only where `penstock migrate` applied it."""
+    if not (_is_ours(migration) or applied.whole):
+        return
+    if fault := digest_fault(migration.file, applied, migration.digest):
+        raise errors.Conflict(fault)
 
 
 def _apply(connection: Connection, migration: Migration) -> None:
     try:
-        connection.execute(migration.text.encode())
+        connection.execute(migration.moved().encode())
     except psycopg.Error as error:
         error.add_note(f"in migration {migration.file}")
         raise
     connection.execute(
         "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
-        (migration.version, migration.name, [migration.text]),
+        (migration.version, migration.name, [migration.moved()]),
     )
 
 

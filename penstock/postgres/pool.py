@@ -17,6 +17,7 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from penstock import errors, stored_json
+from penstock.postgres.public_schema import cursor_options
 from penstock.postgres.sqlstates import translate_errors
 from penstock.settings import Settings
 
@@ -51,7 +52,7 @@ def transaction(settings: Settings) -> Iterator[Connection]:
 def connect(database_url: str) -> Connection:
     """Open an autocommit connection outside the pool, for scripts and long work."""
     with translate_errors():
-        opened = psycopg.connect(database_url, **connect_options(database_url))
+        opened = psycopg.connect(database_url, **connect_options(database_url), **cursor_options())
         try:
             _set_up(opened)
         except psycopg.Error:
@@ -66,7 +67,7 @@ def pool(database_url: str) -> ConnectionPool[Connection]:
         if database_url not in _pools:
             _pools[database_url] = ConnectionPool(
                 database_url,
-                kwargs=connect_options(database_url),
+                kwargs={**connect_options(database_url), **cursor_options()},
                 min_size=0,
                 max_size=POOL_SIZE,
                 timeout=CONNECT_TIMEOUT_SECONDS,

@@ -14,6 +14,7 @@ from psycopg.abc import PQGen
 from psycopg.errors import InvalidSqlStatementName, error_from_result
 
 from penstock.postgres.pool import Connection
+from penstock.postgres.public_schema import moved_text
 
 _BINARY: Final = 1
 _PREPARED = "penstock_prepared"
@@ -33,7 +34,7 @@ def send(postgres: pq.abc.PGconn, statement: Statement, values: Sequence[bytes],
     if prepared:
         postgres.send_query_prepared(statement.name.encode(), values, formats, _BINARY)
     else:
-        postgres.send_query_params(statement.text.encode(), values, None, formats, _BINARY)
+        postgres.send_query_params(moved_text(statement.text).encode(), values, None, formats, _BINARY)
 
 
 def in_autocommit(connection: Connection) -> bool:
@@ -58,7 +59,7 @@ def _ask(connection: Connection, statement: Statement, values: Sequence[bytes]) 
     prepares = connection.prepare_threshold is not None
     known: set[str] = vars(connection).setdefault(_PREPARED, set())
     if prepares and statement.name not in known:
-        postgres.send_prepare(statement.name.encode(), statement.text.encode())
+        postgres.send_prepare(statement.name.encode(), moved_text(statement.text).encode())
         _succeeded((yield from generators.execute(postgres)))
         known.add(statement.name)
     send(postgres, statement, values, prepared=prepares)

@@ -17,6 +17,7 @@ from typing import TypeAlias
 from penstock.errors import NotFound
 from penstock.event_store import RecordedEvent
 from penstock.postgres.pool import Connection
+from penstock.settings import public_schema
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,14 @@ Projection: TypeAlias = SqlProjection | PythonProjection
 
 
 def place_of(table: str) -> tuple[str, str]:
-    """The schema and the bare name of a read model; without a schema it is in `public`."""
+    """The schema and the bare name of a read model; in `public` is where the setting says."""
     schema, _, name = table.rpartition(".")
-    return schema or "public", name
+    return public_schema() if schema in ("", "public") else schema, name
 
 
 def schemas_of(projection: Projection) -> list[str]:
     """The schemas of its read models, each once, and `public`: where its unqualified names are looked for."""
-    return list(dict.fromkeys([*(place_of(table)[0] for table in projection.tables), "public"]))
+    return list(dict.fromkeys([*(place_of(table)[0] for table in projection.tables), public_schema(), "public"]))
 
 
 _registry: dict[str, Projection] = {}

@@ -31,6 +31,8 @@ begin
   end loop;
 end $$;
 
+-- in place already, unless PENSTOCK_PUBLIC_SCHEMA names another (docs/deploy.md)
+create schema if not exists public;
 create schema if not exists raw;
 create schema if not exists staging;
 create schema if not exists ops;

@@ -9,6 +9,7 @@ import { createHandler, type RefreshResult } from "./refresh.ts";
 const settings = settingsFrom((name) => Deno.env.get(name));
 
 const client = createClient(settings.url, settings.apiKey, {
+  db: { schema: settings.schema },
   auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
 });
 

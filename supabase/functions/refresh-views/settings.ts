@@ -4,12 +4,13 @@
  * Hosted projects get `SUPABASE_SECRET_KEYS`, a JSON object of name → key, so that keys can be rotated one by
  * one; `SUPABASE_SECRET_KEY` (one key) serves self-hosted and local runs; `SUPABASE_SERVICE_ROLE_KEY` is the
  * legacy key that some projects still carry. Every key that is set is accepted from callers; the first one is
- * used to call the database.
+ * used to call the database. `PENSTOCK_PUBLIC_SCHEMA` is set where Penstock is not in `public`.
  */
 export interface Settings {
   url: string;
   apiKey: string;
   acceptedKeys: string[];
+  schema: string;
 }
 
 export type ReadVariable = (name: string) => string | undefined;
@@ -22,7 +23,7 @@ export function settingsFrom(read: ReadVariable): Settings {
   if (acceptedKeys.length === 0) {
     throw new Error("neither SUPABASE_SECRET_KEYS nor SUPABASE_SECRET_KEY is set");
   }
-  return { url, apiKey: acceptedKeys[0], acceptedKeys };
+  return { url, apiKey: acceptedKeys[0], acceptedKeys, schema: read("PENSTOCK_PUBLIC_SCHEMA")?.trim() || "public" };
 }
 
 function secretKeys(read: ReadVariable): string[] {

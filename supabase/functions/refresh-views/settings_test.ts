@@ -28,6 +28,12 @@ Deno.test("blank keys do not count", () => {
   assert.throws(() => settings(blank), /neither SUPABASE_SECRET_KEYS nor SUPABASE_SECRET_KEY/);
 });
 
+Deno.test("the function is called in public, unless another schema is set", () => {
+  const variables = { ...URL_ONLY, SUPABASE_SECRET_KEY: "sb_secret_a" };
+  assert.equal(settings(variables).schema, "public");
+  assert.equal(settings({ ...variables, PENSTOCK_PUBLIC_SCHEMA: "sales" }).schema, "sales");
+});
+
 Deno.test("a missing address is named", () => {
   assert.throws(() => settings({ SUPABASE_SECRET_KEY: "k" }), /SUPABASE_URL is not set/);
 });

@@ -27,7 +27,8 @@ def folder_with(folder: Path, name: str, text: str) -> Path:
 
 def test_migrations_are_applied_once(connection: psycopg.Connection) -> None:
     assert migrations.pending_migrations(connection, None) == []
-    assert migrations.edited_migrations(connection) == []
+    assert migrations.migration_fault(connection) is None
+    assert migrations.missing_migrations(connection) == []
     assert migrations.migrate(connection, folder=None) == []
 
 
@@ -64,7 +65,7 @@ def test_a_migration_that_was_edited_after_it_was_applied_is_refused_by_name(
     assert migrations.migrate(connection, folder=folder) == [PROBE]
     assert migrations.migrate(connection, folder=folder) == []
     folder_with(tmp_path, PROBE, "create table public.probe (n bigint);\n")
-    with pytest.raises(errors.Conflict, match=rf"{PROBE}\.sql has been edited"):
+    with pytest.raises(errors.Conflict, match=rf"^{PROBE}\.sql differs from what this database was given"):
         migrations.migrate(connection, folder=folder)
 
 
@@ -139,7 +140,12 @@ def test_a_database_of_another_wording_is_named(connection: psycopg.Connection) 
         "update supabase_migrations.schema_migrations set statements = %s where version = %s",
         (["select 1;\n"], first.version),
     )
-    assert migrations.edited_migrations(connection) == [first.stem]
+    fault = migrations.migration_fault(connection)
+    assert fault
+    assert fault.startswith(f"{first.file} differs from what this database was given under that version")
+    with pytest.raises(errors.Conflict) as refused:
+        migrations.migrate(connection)
+    assert str(refused.value) == fault
 
 
 def test_one_version_with_two_contents_is_an_error(connection: psycopg.Connection, tmp_path: Path) -> None:
