@@ -25,9 +25,7 @@ create table if not exists supabase_migrations.schema_migrations (
 """
 _APPLIED: Final = """
 select m.version, encode(sha256(convert_to(nullif(translate(
-    replace(replace(array_to_string(m.statements, ''), %(schema)s || '.', 'public.'),
-      'schema ' || %(schema)s, 'schema public'),
-    %(ignored)s, ''), ''), 'UTF8')), 'hex'),
+    replace(array_to_string(m.statements, ''), %(schema)s, 'public'), %(ignored)s, ''), ''), 'UTF8')), 'hex'),
   coalesce(cardinality(m.statements) = 1 and right(m.statements[1], 1) = chr(10), false)
 from supabase_migrations.schema_migrations as m
 """

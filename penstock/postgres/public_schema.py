@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.abc import Query
 from psycopg.rows import TupleRow
 
+from penstock.errors import SettingsError
 from penstock.settings import public_schema
 
 PUBLIC: Final = "public"
@@ -46,6 +47,13 @@ def declare_names(names: Iterable[str]) -> None:
     _of_domains.update(names)
 
 
+def place_of(table: str) -> tuple[str, str]:
+    """The schema and the bare name of a table; without a schema it is in `public`, which is where the setting says."""
+    schema, _, name = table.rpartition(".")
+    ours = schema in ("", PUBLIC) and (name in PACKAGE_NAMES or name in _of_domains)
+    return public_schema() if ours else schema or PUBLIC, name
+
+
 def quoted(schema: str) -> str:
     return f'"{schema}"'
 
@@ -54,7 +62,11 @@ def move_package(text: str, schema: str) -> str:
     """A migration of the package, in which whatever is in `public` is ours."""
     if schema == PUBLIC:
         return text
-    return re.sub(r"(?<![\w.\"])public(?=\.)|(?<=\bschema )public\b", quoted(schema), text)
+    if quoted(schema) in text:
+        raise SettingsError(f"PENSTOCK_PUBLIC_SCHEMA cannot be {schema!r}: a column of Penstock's has that name")
+    return re.sub(
+        r"(?<![\w.\"])public(?=\.)|(?<=schema )public\b|(?<=schema if not exists )public\b", quoted(schema), text
+    )
 
 
 def move(text: str, schema: str) -> str:
@@ -72,7 +84,7 @@ def _move(text: str, schema: str, names: frozenset[str]) -> str:
 
 def move_back(text: str, schema: str) -> str:
     """The text before it was moved; any text without that schema in quotes is as it was."""
-    return text.replace(f"{quoted(schema)}.", "public.").replace(f"schema {quoted(schema)}", "schema public")
+    return text.replace(quoted(schema), PUBLIC)
 
 
 def moved_text(text: LiteralString) -> LiteralString:

@@ -17,6 +17,7 @@ from typing import TypeAlias
 from penstock.errors import NotFound
 from penstock.event_store import RecordedEvent
 from penstock.postgres.pool import Connection
+from penstock.postgres.public_schema import place_of
 from penstock.settings import public_schema
 
 
@@ -56,12 +57,6 @@ class PythonProjection:
 
 
 Projection: TypeAlias = SqlProjection | PythonProjection
-
-
-def place_of(table: str) -> tuple[str, str]:
-    """The schema and the bare name of a read model; in `public` is where the setting says."""
-    schema, _, name = table.rpartition(".")
-    return public_schema() if schema in ("", "public") else schema, name
 
 
 def schemas_of(projection: Projection) -> list[str]:

@@ -20,8 +20,9 @@ from psycopg import sql
 from penstock.errors import RebuildInProgress
 from penstock.event_store import high_water_mark, lock_checkpoint, move_checkpoint
 from penstock.postgres.pool import Connection, transaction
+from penstock.postgres.public_schema import place_of
 from penstock.projections.folding import Unreadable, fold_range, prepare
-from penstock.projections.projection import Projection, PythonProjection, find_projection, place_of
+from penstock.projections.projection import Projection, PythonProjection, find_projection
 from penstock.projections.runner import BATCH_SIZE
 from penstock.settings import Settings
 

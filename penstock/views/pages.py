@@ -16,7 +16,7 @@ from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.postgres.paging import take
 from penstock.postgres.pool import Connection
-from penstock.settings import public_schema
+from penstock.postgres.public_schema import place_of
 from penstock.views.freshness import freshness
 from penstock.views.registry import Key, View, find_view
 
@@ -56,7 +56,7 @@ def _select(
     connection: Connection, view: View, start: dict[str, str] | None, before: date | None, max_count: int
 ) -> tuple[Sequence[dict[str, Any]], bool]:
     query = sql.SQL("select * from {} where {} and {} order by {} limit {}").format(
-        sql.Identifier(public_schema(), view.name),
+        sql.Identifier(*place_of(view.name)),
         _beyond(view.keys) if start else sql.SQL("true"),
         sql.SQL("{} < {}").format(sql.Identifier(view.keys[0].column), before) if before else sql.SQL("true"),
         sql.SQL(", ").join(_ordered(key) for key in view.keys),

@@ -24,6 +24,7 @@ from penstock.ingest.files.parse.types import FieldType, Integer, Number, Timest
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import Table, Target
 from penstock.postgres.pool import Connection
+from penstock.postgres.public_schema import place_of
 
 MISSES = 2
 """After so many batches with a key that was there, the next ones are compared at once."""
@@ -57,8 +58,8 @@ class TableWriter:
         self._import_id = import_id
         self._plan = plan
         self._timezone = timezone
-        self._name = table.name
-        self._table = sql.Identifier(*table.name.split("."))
+        self._name = ".".join(place_of(table.name))
+        self._table = sql.Identifier(*place_of(table.name))
         self._key = table.key
         self._file_columns = column_names(plan)
         named = [column.field for column in plan.columns if column.field]
@@ -346,7 +347,7 @@ def check_table(connection: Connection, target: Target, plan: Plan) -> None:
              a.attnotnull and not a.atthasdef and a.attidentity = ''
            from pg_catalog.pg_attribute as a
            where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped""",
-        (table.name,),
+        (".".join(place_of(table.name)),),
     ).fetchall()
     if not rows:
         raise InvalidInput(f"there is no table {table.name}", field="target")
