@@ -3,4 +3,4 @@
 The core: it knows Postgres and the outside services, never FastAPI and never Inngest.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

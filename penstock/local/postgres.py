@@ -314,7 +314,7 @@ def installation() -> Path:
     folder = Path(package.origin).parent / f"pginstall{MAJOR}" if package and package.origin else None
     if folder is None or not (folder / "bin" / "postgres").exists():
         raise LocalServerFailed(
-            "the embedded Postgres is not installed: `pip install penstock[local]`, or set DATABASE_URL"
+            "the embedded Postgres is not installed: `pip install 'penstock-events[local]'`, or set DATABASE_URL"
         )
     return folder
 

@@ -25,6 +25,6 @@ def refuse_former_layout(connection: psycopg.Connection[Any]) -> None:
     if row == (True,):
         raise Conflict(
             "this database has the layout of before, with read models in `public`: nothing was changed, give an empty"
-            " database instead and move the events there (docs/deploy.md, Move from the former layout; locally, if they"
+            " database instead and move the events there (docs/deploy.md, Move from before 0.2.0; locally, if they"
             " may go: make clean)"
         )

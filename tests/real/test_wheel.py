@@ -14,12 +14,24 @@ import httpx
 import psycopg
 import pytest
 
+from penstock import __version__
 from penstock.local.postgres import EmbeddedPostgres
 from tests import throwaway
 from tests.e2e.checkout import Up, left_over, wait_until
 from tests.real.toolbox import PROJECT
 
-SOURCES = ("app", "functions", "penstock", "shop", "supabase", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md")
+SOURCES = (
+    "app",
+    "functions",
+    "penstock",
+    "shop",
+    "supabase",
+    "pyproject.toml",
+    "setup.py",
+    "MANIFEST.in",
+    "README.md",
+    "LICENSE",
+)
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_{kind}(sys.argv[1]))"
 INSTALL_SECONDS = 600
 
@@ -105,7 +117,7 @@ def test_the_wheel_has_the_package_its_sql_the_dashboard_and_no_other_name(wheel
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         carried = {name: archive.read(name) for name in names if re.match(r"penstock/migrations/.*\.sql", name)}
-    assert {name.partition("/")[0] for name in names} == {"penstock", "penstock-0.1.0.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {"penstock", f"penstock_events-{__version__}.dist-info"}
     files = sorted((PROJECT / "supabase" / "migrations").glob("*_penstock_*.sql"))
     assert carried == {f"penstock/migrations/{path.name}": path.read_bytes() for path in files}
     wanted = {

@@ -58,7 +58,7 @@ def test_the_refusal_names_a_section_that_the_docs_have(former: psycopg.Connecti
 
 def test_events_that_moved_as_the_docs_say_are_read_and_appended_to(connection: psycopg.Connection) -> None:
     """`pg_restore` inserts the rows as the owner, positions included; here `insert` stands in for it."""
-    section = DEPLOY.read_text(encoding="utf-8").partition("## Move from the former layout\n")[2].partition("\n## ")[0]
+    section = DEPLOY.read_text(encoding="utf-8").partition("## Move from before 0.2.0\n")[2].partition("\n## ")[0]
     steps = re.search(r"```sql\n(.*?)```", section, re.DOTALL)
     assert steps
     connection.execute(

@@ -33,7 +33,7 @@ def _pyarrow() -> Any:
         import pyarrow.parquet
     except ModuleNotFoundError:
         raise InvalidInput(
-            "this is a Parquet file, which is read by pyarrow: pip install 'penstock[parquet]'", field="file"
+            "this is a Parquet file, which is read by pyarrow: pip install 'penstock-events[parquet]'", field="file"
         ) from None
     return pyarrow
 

@@ -439,7 +439,7 @@ def test_what_comes_before_a_fault_is_given_first_and_the_fault_again() -> None:
 
 def test_parquet_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(InvalidInput, match=r"pip install 'penstock\[parquet\]'"):
+    with pytest.raises(InvalidInput, match=r"pip install 'penstock-events\[parquet\]'"):
         planned(parquet_file([["id", "n"], ["a", 1]]))
 
 
