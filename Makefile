@@ -1,6 +1,6 @@
 # up: set up and run all of it, Ctrl-C stops it      test: set up and run the tests [ARGS="-k name"]
 # check: lint, types, contracts, SQL, locks          bench: figures as JSON lines [ONLY=name]
-# lock: renew requirements/ from pyproject.toml      manifest: list the package's migrations for deployments
+# lock: renew requirements/ from pyproject.toml      manifest: list package's and shop's migrations for deployments
 # clean: remove what the others made, data included
 #
 # The stamps in .venv say what is installed; a second run finds them and is instant.
@@ -40,7 +40,7 @@ lock: $(VENV)/dev
 	$(LOCK) --extra local --extra dev --constraint requirements/local.txt --output-file requirements/dev.txt
 
 manifest: $(VENV)/local
-	@exec $(RUN) -m penstock.postgres.migrations
+	@exec $(RUN) -m penstock.postgres.migrations shop
 
 # The data may be outside the project (see penstock/local/postgres.py), so Postgres is asked to go first.
 clean:

@@ -9,7 +9,7 @@ the domains that it wants, and from then on their parts are found by name:
 `shop/__init__.py` is the example.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +53,9 @@ class Domain:
     `penstock/cli/arguments.py`). `after_import` brings figures up to date when the command line has loaded a file
     (elsewhere Inngest's event `import/file.loaded` does). `sample` loads something to look at, once, when
     everything runs on one machine. `migrations` are the files (without `.sql`) that its tables come from: a
-    deployment has no files to see which ones are missing. `public` are the names that these put into the schema
-    `public`, beside views and the tables of projections: `PENSTOCK_PUBLIC_SCHEMA` moves all of them.
+    deployment has no files to see which ones are missing; with their digests (`migrations.read_manifest`) it sees as
+    well which of them the database has in another text. `public` are the names that they put into the schema `public`,
+    beside views and the tables of projections: `PENSTOCK_PUBLIC_SCHEMA` moves all of them.
     """
 
     name: str
@@ -69,7 +70,7 @@ class Domain:
     commands: Sequence[Callable[[Any], None]] = ()
     after_import: Callable[[Settings], None] | None = None
     sample: Callable[[Local], None] | None = None
-    migrations: Sequence[str] = ()
+    migrations: Sequence[str] | Mapping[str, str] = ()
     public: Sequence[str] = ()
 
 

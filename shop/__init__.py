@@ -3,9 +3,11 @@
 It shows what a domain is made of, and the figures that a shop wants. A domain of your own is a folder like this one.
 """
 
+from pathlib import Path
 from typing import Any
 
 from penstock.domain import Domain, Local
+from penstock.postgres.migrations import read_manifest
 from penstock.settings import Settings
 from shop.customers import import_target as customers_target
 from shop.customers import projection as customers
@@ -66,18 +68,7 @@ DOMAIN = Domain(
     commands=(_add_commands,),
     after_import=_compute_marked_days,
     sample=_load_sample,
-    migrations=(
-        "20261121000600_shop_schema",
-        "20261121000610_shop_orders",
-        "20261121000615_shop_refunds",
-        "20261121000620_shop_customers",
-        "20261121000630_shop_products",
-        "20261121000640_shop_inventory",
-        "20261121000700_shop_due_days",
-        "20261121000710_shop_views",
-        "20261121000800_shop_daily_etl",
-        "20261121000810_shop_net_revenue",
-    ),
+    migrations=read_manifest(Path(__file__).parent / "migrations.json"),  # `make manifest` writes it
 )
 
 __all__ = ["DOMAIN"]

@@ -1,4 +1,4 @@
-"""What migrations would create and the database already has, from somebody else: told all at once, before a write.
+"""What migrations would create and the database already has, from somebody else: said all at once, before a write.
 
 Read from the files as they are written here: each statement begins at the start of a line, names are qualified, and
 arguments have names. A test compares what is read with the catalog of an installed database.

@@ -10,6 +10,7 @@ of each. From 0.2.0 on a file that was released never changes: migrations are on
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -32,7 +33,7 @@ MANIFEST: Final = CARRIED / "manifest.json"
 REPOSITORY: Final = Path(__file__).parents[2] / "supabase" / "migrations"
 OURS: Final = "*_penstock_*.sql"
 
-_declared: set[str] = set()
+_declared: dict[str, str | None] = {}
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ class Migration:
         return move(self.text, settings.public_schema())
 
 
-def declare(names: Iterable[str]) -> None:
-    """Say which migrations an installed domain depends on, as file names without `.sql`."""
-    _declared.update(names)
+def declare(names: Iterable[str] | Mapping[str, str]) -> None:
+    """Say which migrations an installed domain depends on, as file names without `.sql`, maybe with their digests."""
+    _declared.update(names if isinstance(names, Mapping) else dict.fromkeys(names))
 
 
 def package_migrations() -> list[Migration]:
@@ -140,8 +141,8 @@ def migration_fault(connection: Connection) -> str | None:
         applied = applied_migrations(connection)
         if pending := _pending(applied):
             return f"{len(pending)} migrations are not applied, the first is {pending[0]}: penstock migrate"
-        listed = manifest().items()
-        faults = (digest_fault(f"{name}.sql", applied[_version(name)], digest) for name, digest in listed)
+        known = [*manifest().items(), *((name, digest) for name, digest in _declared.items() if digest)]
+        faults = (digest_fault(f"{name}.sql", applied[_version(name)], digest) for name, digest in known)
         return schema_fault(connection) or next(filter(None, faults), None)
 
 
@@ -152,8 +153,13 @@ def manifest() -> Mapping[str, str]:
     except errors.SettingsError:
         if not MANIFEST.exists():
             raise
-        listed: dict[str, str] = json.loads(MANIFEST.read_text(encoding="utf-8"))
-        return listed
+        return read_manifest(MANIFEST)
+
+
+def read_manifest(file: Path) -> Mapping[str, str]:
+    """The migrations that a file names, with the digest of each: what `Domain.migrations` takes."""
+    listed: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    return listed
 
 
 def write_migrations(folder: Path) -> list[str]:
@@ -176,10 +182,10 @@ def write_migrations(folder: Path) -> list[str]:
     return [each.file for each in missing]
 
 
-def write_manifest() -> None:
-    """Write `penstock/migrations/manifest.json` after the repository's files."""
-    found = {each.stem: each.digest for each in _read(REPOSITORY, OURS)}
-    MANIFEST.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+def write_manifest(file: Path, folder: Path, pattern: str) -> None:
+    """Write the names and digests of a folder's files of that pattern, for where the files are not deployed."""
+    found = {each.stem: each.digest for each in _read(folder, pattern)}
+    file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 def _pending(applied: Mapping[str, Applied], folder: Path | None = None) -> list[str]:
@@ -269,4 +275,6 @@ def _version(name: str) -> str:
 
 
 if __name__ == "__main__":
-    write_manifest()
+    write_manifest(MANIFEST, REPOSITORY, OURS)
+    for domain in sys.argv[1:]:
+        write_manifest(Path(domain, "migrations.json"), REPOSITORY, f"*_{domain}_*.sql")

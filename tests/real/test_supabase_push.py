@@ -82,7 +82,7 @@ def dsn(supabase_cluster: Cluster, request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def shop(tmp_path: Path, dsn: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A shop's project with migrations of its own, which it has pushed, and no domain."""
-    monkeypatch.setattr(migrations, "_declared", set())
+    monkeypatch.setattr(migrations, "_declared", {})
     folder = tmp_path / "supabase" / "migrations"
     folder.mkdir(parents=True)
     (folder.parent / "config.toml").write_text('project_id = "shop"\n')

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from penstock.postgres import migrations
+from penstock.postgres.applied import digest_of
 from penstock.postgres.migrations import REPOSITORY
 from shop import DOMAIN
 from tests import throwaway
@@ -56,7 +56,8 @@ def what_is_missing(bundle: Path, url: str) -> str:
 
 
 def test_the_domain_names_its_migrations() -> None:
-    assert sorted(DOMAIN.migrations) == sorted(path.stem for path in REPOSITORY.glob("*_shop_*.sql"))
+    files = sorted(REPOSITORY.glob("*_shop_*.sql"))
+    assert DOMAIN.migrations == {path.stem: digest_of(path.read_text()) for path in files}, "run `make manifest`"
 
 
 def test_a_migrated_database_misses_nothing(bundle: Path, database_url: str) -> None:
@@ -66,7 +67,7 @@ def test_a_migrated_database_misses_nothing(bundle: Path, database_url: str) -> 
 def test_an_empty_database_misses_the_packages_and_the_domains_migrations(bundle: Path, empty_url: str) -> None:
     files = sorted(path.stem for path in REPOSITORY.glob("*.sql"))
     said = what_is_missing(bundle, empty_url)
-    assert said == f"{len(files)} migrations are not applied, the first is {files[0]}"
+    assert said == f"{len(files)} migrations are not applied, the first is {files[0]}: penstock migrate"
 
 
 def test_one_missing_migration_of_the_domain_is_named(
@@ -76,16 +77,17 @@ def test_one_missing_migration_of_the_domain_is_named(
     connection.execute(
         "delete from supabase_migrations.schema_migrations where version = %s", (last.partition("_")[0],)
     )
-    assert what_is_missing(bundle, database_url) == f"1 migrations are not applied, the first is {last}"
+    assert what_is_missing(bundle, database_url) == f"1 migrations are not applied, the first is {last}: penstock migrate"
 
 
-def test_a_database_with_an_edited_migration_is_not_ready(
-    bundle: Path, database_url: str, connection: psycopg.Connection
+@pytest.mark.parametrize("whose", ["penstock", "shop"])
+def test_a_database_that_was_given_another_text_is_not_ready(
+    bundle: Path, database_url: str, connection: psycopg.Connection, whose: str
 ) -> None:
-    first = migrations.package_migrations()[0]
+    file = sorted(REPOSITORY.glob(f"*_{whose}_*.sql"))[3]
     connection.execute(
         "update supabase_migrations.schema_migrations set statements = %s where version = %s",
-        (["select 1;\n"], first.version),
+        ([file.read_text() + "select 1;\n"], file.name.partition("_")[0]),
     )
     said = what_is_missing(bundle, database_url)
-    assert said == f"the database has 1 migrations of another version, the first is {first.stem}"
+    assert said.startswith(f"{file.name} differs from what this database was given under that version")

@@ -17,7 +17,7 @@ PROBE = "20990101000000_probe"
 
 @pytest.fixture(autouse=True)
 def no_domain_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrations, "_declared", set())
+    monkeypatch.setattr(migrations, "_declared", {})
 
 
 def folder_with(folder: Path, name: str, text: str) -> Path:
