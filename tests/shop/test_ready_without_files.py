@@ -77,7 +77,9 @@ def test_one_missing_migration_of_the_domain_is_named(
     connection.execute(
         "delete from supabase_migrations.schema_migrations where version = %s", (last.partition("_")[0],)
     )
-    assert what_is_missing(bundle, database_url) == f"1 migrations are not applied, the first is {last}: penstock migrate"
+    assert (
+        what_is_missing(bundle, database_url) == f"1 migrations are not applied, the first is {last}: penstock migrate"
+    )
 
 
 @pytest.mark.parametrize("whose", ["penstock", "shop"])

@@ -148,6 +148,61 @@ def test_a_database_of_another_wording_is_named(connection: psycopg.Connection) 
     assert str(refused.value) == fault
 
 
+def test_what_the_supabase_cli_keeps_of_a_file_is_known_as_that_file(connection: psycopg.Connection) -> None:
+    """It splits at semicolons and trims; `tests/real/test_supabase_push.py` has the real one."""
+    for each in migrations.package_migrations():
+        statements = [part.strip() for part in each.text.split(";\n") if part.strip()]
+        assert len(statements) > 0
+        connection.execute(
+            "update supabase_migrations.schema_migrations set statements = %s where version = %s",
+            (statements, each.version),
+        )
+    assert migrations.migration_fault(connection) is None
+    assert migrations.migrate(connection) == []
+
+
+@pytest.mark.parametrize("statements", [None, [], [" ;\n"]])
+def test_a_migration_without_its_text_is_not_trusted(
+    connection: psycopg.Connection, statements: list[str] | None
+) -> None:
+    first = migrations.package_migrations()[0]
+    connection.execute(
+        "update supabase_migrations.schema_migrations set statements = %s where version = %s",
+        (statements, first.version),
+    )
+    told = f"{first.file} is marked as applied in this database, but the ledger does not say what was applied: if it"
+    assert str(migrations.migration_fault(connection)).startswith(told)
+    with pytest.raises(errors.Conflict, match="is marked as applied"):
+        migrations.migrate(connection)
+
+
+def test_what_others_did_with_a_projects_own_file_is_theirs_to_know(
+    connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    folder = folder_with(tmp_path, PROBE, "create table public.probe (n integer);\n")
+    connection.execute(
+        "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, 'probe', %s)",
+        (PROBE.partition("_")[0], ["create table public.probe (n bigint)"]),
+    )
+    assert migrations.migrate(connection, folder=folder) == []
+
+
+def test_racing_installations_into_an_empty_database_apply_each_once() -> None:
+    applied: list[int] = []
+
+    def run(url: str) -> None:
+        with pool.connect(url) as own:
+            applied.append(len(migrations.migrate(own)))
+
+    with throwaway.fresh_database() as url:
+        threads = [threading.Thread(target=run, args=(url,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(applied) == [0, 0, 0, len(migrations.package_migrations())]
+
+
 def test_one_version_with_two_contents_is_an_error(connection: psycopg.Connection, tmp_path: Path) -> None:
     first = migrations.package_migrations()[0]
     folder_with(tmp_path, first.stem, "select 1;\n")
