@@ -4,11 +4,13 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -87,13 +89,14 @@ def _serving_api(dsn: str, log: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _serving_function(api: str, log: Path) -> Iterator[str]:
+def _serving_function(api: str, log: Path, **variables: str) -> Iterator[str]:
     address = f"127.0.0.1:{_free_port()}"
     environment = {
         **deno_environment(),
         "DENO_SERVE_ADDRESS": f"tcp:{address}",
         "SUPABASE_URL": api,
         "SUPABASE_SECRET_KEYS": f'{{"default": "{SECRET_KEY}"}}',
+        **variables,
     }
     permissions = ["--cached-only", "--no-prompt", "--allow-env", "--allow-net=127.0.0.1"]
     command: list[str | Path] = [deno(), "run", *permissions, "index.ts"]
@@ -136,6 +139,27 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_another_schema_is_named_in_the_call(cached_modules: None, tmp_path: Path) -> None:
+    """PostgREST finds a function by `Content-Profile`; here it only notes what it was asked."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Noting(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append((self.path, self.headers["content-profile"]))
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(b'{"refreshed_at": "2026-11-20T10:00:00Z", "duration_ms": 1}')
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Noting) as api:
+        threading.Thread(target=api.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{api.server_port}"
+        with _serving_function(address, tmp_path / "log", PENSTOCK_PUBLIC_SCHEMA="sales") as url:
+            assert httpx.post(url, headers={"apikey": SECRET_KEY}, trust_env=False).status_code == 200
+        api.shutdown()
+    assert asked == [("/rest/v1/rpc/refresh_materialized_view", "sales")] * len(VIEWS)
 
 
 CHECKS: list[list[str | Path]] = [

@@ -23,7 +23,12 @@ export function settingsFrom(read: ReadVariable): Settings {
   if (acceptedKeys.length === 0) {
     throw new Error("neither SUPABASE_SECRET_KEYS nor SUPABASE_SECRET_KEY is set");
   }
-  return { url, apiKey: acceptedKeys[0], acceptedKeys, schema: read("PENSTOCK_PUBLIC_SCHEMA")?.trim() || "public" };
+  return {
+    url,
+    apiKey: acceptedKeys[0],
+    acceptedKeys,
+    schema: read("PENSTOCK_PUBLIC_SCHEMA")?.trim() || "public",
+  };
 }
 
 function secretKeys(read: ReadVariable): string[] {
