@@ -17,11 +17,19 @@ from penstock.settings import public_schema
 
 _IGNORED: Final = " \t\r\n;"
 
-LEDGER: Final = """
+_LEDGER: Final = """
 create schema if not exists supabase_migrations;
 create table if not exists supabase_migrations.schema_migrations (
   version text not null primary key, statements text[], name text
 )
+"""
+_EARLY_LEDGER: Final = """
+alter table supabase_migrations.schema_migrations
+  add column if not exists statements text[], add column if not exists name text
+"""
+_COLUMNS: Final = """
+select a.attname from pg_catalog.pg_attribute as a
+where a.attrelid = to_regclass('supabase_migrations.schema_migrations') and a.attnum > 0 and not a.attisdropped
 """
 _APPLIED: Final = """
 select m.version, encode(sha256(convert_to(nullif(translate(
@@ -29,6 +37,7 @@ select m.version, encode(sha256(convert_to(nullif(translate(
   coalesce(cardinality(m.statements) = 1 and right(m.statements[1], 1) = chr(10), false)
 from supabase_migrations.schema_migrations as m
 """
+_VERSIONS: Final = "select m.version, null, false from supabase_migrations.schema_migrations as m"
 # The store's guard knows where the store is: the table may have namesakes.
 _INSTALLED_IN: Final = """
 select n.nspname
@@ -55,11 +64,25 @@ def digest_of(text: str) -> str:
 
 
 def applied_migrations(connection: psycopg.Connection[Any]) -> dict[str, Applied]:
-    """What the ledger says, by version; nothing where there is none."""
-    if connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone() == (None,):
+    """What the ledger says, by version; nothing where there is none. One of an early CLI has versions alone."""
+    columns = _columns(connection)
+    if not columns:
         return {}
-    rows = connection.execute(_APPLIED, {"schema": quoted(public_schema()), "ignored": _IGNORED}).fetchall()
+    query = _APPLIED if "statements" in columns else _VERSIONS
+    rows = connection.execute(query, {"schema": quoted(public_schema()), "ignored": _IGNORED}).fetchall()
     return {version: Applied(digest, whole) for version, digest, whole in rows}
+
+
+def lock_ledger(connection: psycopg.Connection[Any]) -> None:
+    """Make the ledger if there is none, and keep others from writing to it for the rest of the transaction."""
+    connection.execute(_LEDGER)
+    if not {"name", "statements"} <= _columns(connection):
+        connection.execute(_EARLY_LEDGER)
+    connection.execute("lock table supabase_migrations.schema_migrations in exclusive mode")
+
+
+def _columns(connection: psycopg.Connection[Any]) -> set[str]:
+    return {name for (name,) in connection.execute(_COLUMNS)}
 
 
 def schema_fault(connection: psycopg.Connection[Any]) -> str | None:

@@ -19,7 +19,8 @@ def refuse_former_layout(connection: psycopg.Connection[Any]) -> None:
     if connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone() == (None,):
         return
     row = connection.execute(
-        "select exists (select from supabase_migrations.schema_migrations as m where (m.version, m.name) = (%s, %s))",
+        "select exists (select from supabase_migrations.schema_migrations as m"
+        " where (m.version, to_jsonb(m) ->> 'name') = (%s, %s))",  # an early CLI kept no names
         _FIRST,
     ).fetchone()
     if row == (True,):

@@ -22,7 +22,7 @@ import psycopg
 
 from penstock import errors, settings
 from penstock.postgres import public_schema
-from penstock.postgres.applied import LEDGER, Applied, applied_migrations, digest_fault, digest_of, schema_fault
+from penstock.postgres.applied import Applied, applied_migrations, digest_fault, digest_of, lock_ledger, schema_fault
 from penstock.postgres.collisions import refuse_collisions
 from penstock.postgres.former_layout import refuse_former_layout
 from penstock.postgres.pool import Connection
@@ -106,8 +106,7 @@ def migrate(
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(hashtextextended('penstock migrate', 0))")
             missing = _checked(connection, wanted, folder)
-            connection.execute(LEDGER)
-            connection.execute("lock table supabase_migrations.schema_migrations in exclusive mode")
+            lock_ledger(connection)
             applied = applied_migrations(connection)  # the Supabase CLI does not take our lock
             done = [each for each in missing if each.version not in applied]
             for migration in done:

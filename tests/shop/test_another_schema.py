@@ -124,6 +124,15 @@ def test_migrating_again_changes_nothing_and_the_wrong_setting_is_told(
     assert str(refused.value) == told
 
 
+def test_a_schema_shop_of_somebody_else_is_said_with_the_rest() -> None:
+    with throwaway.fresh_database() as url, pool.connect(url) as connection:
+        connection.execute("create schema shop; create table shop.customers (id bigint)")
+        with pytest.raises(
+            errors.Conflict, match=r"the schema shop has shop\.customers, and Penstock needs it for itself"
+        ):
+            migrations.migrate(connection, folder=REPOSITORY)
+
+
 def test_the_copied_files_say_it_and_are_known_again(inside: Connection, tmp_path: Path) -> None:
     written = migrations.write_migrations(tmp_path)
     assert written

@@ -80,6 +80,15 @@ def test_all_that_is_in_the_way_is_told_at_once_and_nothing_is_written(shop: Con
     assert shop.execute(SNAPSHOT).fetchall() == before
 
 
+def test_a_ledger_of_an_early_cli_is_gone_on_with(shop: Connection) -> None:
+    shop.execute("create schema supabase_migrations; create table supabase_migrations.schema_migrations (version text)")
+    shop.execute("alter table supabase_migrations.schema_migrations add primary key (version)")
+    shop.execute("insert into supabase_migrations.schema_migrations values ('20220101000000')")
+    assert len(migrations.migrate(shop)) == len(migrations.package_migrations())
+    assert migrations.migration_fault(shop) is None
+    assert migrations.migrate(shop) == []
+
+
 def test_the_message_is_right_about_the_schema_that_is_set(shop: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSTOCK_PUBLIC_SCHEMA", "analytics")
     with pytest.raises(errors.Conflict, match=r"needs in analytics: table analytics\.event_store; PENSTOCK_PUBLIC_SCH"):
