@@ -7,6 +7,7 @@ from penstock.postgres.pool import Connection
 from penstock.postgres.sqlstates import translate_errors
 from penstock.views.registry import Kind, View, views
 
+_OUTDATED = "select * from penstock.outdated_views()"
 _REFRESHED = "select refreshed_at, duration_ms from ops.views where view = %s"
 
 
@@ -26,6 +27,13 @@ class Freshness:
 def list_views(connection: Connection) -> list[Freshness]:
     """Every readable view and how fresh it is."""
     return [freshness(connection, view) for view in views().values()]
+
+
+def outdated_views(connection: Connection) -> list[str]:
+    """The materialized views whose tables have changed since they were refreshed, and those a day old."""
+    with translate_errors():
+        names = [name for (name,) in connection.execute(_OUTDATED).fetchall()]
+    return [name for name in names if name in views()]
 
 
 def freshness(connection: Connection, view: View) -> Freshness:
