@@ -26,7 +26,7 @@ MINUTES_A_DAY = 24 * 60
 
 @dataclass
 class SimulatedInngest:
-    """Runs what events and crons start, and counts the executions of each function. What `loses` is true for, is lost."""
+    """Runs what events and crons start, and counts each function's executions. An event that `loses` picks is lost."""
 
     settings: Settings
     loses: Callable[[OutgoingEvent], bool] = lambda event: False

@@ -1,4 +1,5 @@
 """What a shop costs by Inngest's own counting: a run or a step is an execution, 50,000 a month are free.
+
 The table in docs/deploy.md is what is counted here.
 """
 
