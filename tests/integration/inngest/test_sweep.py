@@ -1,6 +1,9 @@
 """Correctness never depends on a notification: what one that was lost would have begun, the sweep begins."""
 
+import random
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -9,6 +12,7 @@ import pytest
 from penstock import event_store, projections, views
 from penstock.event_store import ANY_VERSION, NewEvent, pass_over, read_checkpoint
 from penstock.inngest.relay import relay
+from penstock.postgres import pool
 from penstock.projections import PythonProjection
 from penstock.relay.event_names import (
     APPENDED,
@@ -305,3 +309,33 @@ def test_a_view_knows_the_tables_below_its_views_and_partitions(connection: psyc
     flush(connection)
     assert connection.execute(asked).fetchone() != before
     assert connection.execute("select penstock.view_sources('none')").fetchone() == (None,)
+
+
+def test_no_event_is_passed_over_while_writers_race(database_url: str, settings: Settings) -> None:
+    """Transactions that pause between drawing a position and their commit; sweeps and advances all the while."""
+
+    def write(seed: int) -> int:
+        luck, opened = random.Random(seed), 0
+        with psycopg.connect(database_url) as own:
+            for _ in range(60):
+                event_type = luck.choice(["TicketOpened", "Other", "Other", "Other"])
+                append(own, event_type)
+                time.sleep(luck.random() / 200)
+                own.commit()
+                opened += event_type == "TicketOpened"
+        return opened
+
+    def sweep_all(writers: list[Future[int]]) -> None:
+        while not all(writer.done() for writer in writers):
+            for name in projections.find_behind(settings):
+                projections.advance(settings, name)
+
+    with ThreadPoolExecutor(6) as threads:
+        writers = [threads.submit(write, seed) for seed in range(4)]
+        for sweeper in [threads.submit(sweep_all, writers) for _ in range(2)]:
+            sweeper.result()
+        opened = sum(writer.result() for writer in writers)
+    for name in projections.find_behind(settings):
+        projections.advance(settings, name)
+    with pool.connection(settings) as connection:
+        assert connection.execute("select count(*) from desk.tickets").fetchone() == (opened,)
