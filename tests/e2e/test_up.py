@@ -185,6 +185,8 @@ def test_a_dev_server_that_was_restarted_gets_the_app_again(folder: Path) -> Non
         up = Up(folder, {"SAMPLE": 0, "INNGEST_DEV": server.url}).ready()
         mine = {f"http://127.0.0.1:{up.port}/api/inngest"}
         assert set(server.apps) == mine
+        (functions,) = server.apps.values()
+        assert "*/1 * * * *" in [trigger.get("cron") for each in functions for trigger in each["triggers"]]
         assert "penstock/sweep.requested" in server.taken
     wait_until(lambda: "Inngest    is away" in up.said, PATIENCE_SECONDS)
     with dev_server(port) as restarted:
