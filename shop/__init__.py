@@ -9,6 +9,7 @@ from penstock.domain import Domain, Local
 from penstock.settings import Settings
 from shop.customers import import_target as customers_target
 from shop.customers import projection as customers
+from shop.customers import routes as customers_routes
 from shop.customers.compensation import COMPENSATION as CUSTOMERS_UNDONE
 from shop.events import EVENTS
 from shop.figures.views import VIEWS
@@ -18,12 +19,14 @@ from shop.inventory import routes as inventory_routes
 from shop.inventory.compensation import COMPENSATION as INVENTORY_UNDONE
 from shop.inventory.fold import FOLD as INVENTORY
 from shop.orders import import_target as orders_target
+from shop.orders import list_routes as order_lists
 from shop.orders import projection as orders
 from shop.orders import routes as orders_routes
 from shop.orders.compensation import COMPENSATION as ORDERS_UNDONE
 from shop.orders.fold import FOLD as ORDER
 from shop.products import import_target as products_target
 from shop.products import projection as products
+from shop.products import routes as products_routes
 from shop.products.compensation import COMPENSATION as PRODUCTS_UNDONE
 from shop.refunds import projection as refunds
 from shop.refunds.compensation import COMPENSATION as CREDIT_NOTES_UNDONE
@@ -62,7 +65,13 @@ DOMAIN = Domain(
     targets=(orders_target.TARGET, customers_target.TARGET, products_target.TARGET, inventory_target.TARGET),
     compensations=(ORDERS_UNDONE, CREDIT_NOTES_UNDONE, CUSTOMERS_UNDONE, PRODUCTS_UNDONE, INVENTORY_UNDONE),
     views=VIEWS,
-    routes=(orders_routes.routes, inventory_routes.routes),
+    routes=(
+        orders_routes.routes,
+        inventory_routes.routes,
+        order_lists.routes,  # a customer's orders are below the customers' addresses, so they come before
+        customers_routes.routes,
+        products_routes.routes,
+    ),
     commands=(_add_commands,),
     after_import=_compute_marked_days,
     sample=_load_sample,
