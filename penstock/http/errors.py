@@ -70,14 +70,22 @@ def problem(
 ) -> Response:
     """One problem as a response. `request` is the ASGI scope, for the correlation id."""
     body: dict[str, object] = {
-        "type": TYPE_PREFIX + slug,
-        "title": slug.replace("-", " ").capitalize(),
+        "type": type_of(slug),
+        "title": title(slug),
         "status": status,
         "detail": detail,
         "correlation_id": request_ids_of(request).correlation_id,
     }
     body |= {name: value for name, value in (details or {}).items() if name not in _RESERVED}
     return Response(json_codec.dumps(body), status, headers, MEDIA_TYPE)
+
+
+def type_of(slug: str) -> str:
+    return TYPE_PREFIX + slug
+
+
+def title(slug: str) -> str:
+    return slug.replace("-", " ").capitalize()
 
 
 def of_penstock(request: Mapping[str, Any], error: errors.PenstockError) -> Response:

@@ -26,10 +26,12 @@ def revalidated(request: Request, content: Mapping[str, Any], *, apart_from: fro
         "cache-control": "private, no-cache",
         "vary": "authorization",
     }
-    if _names(",".join(request.headers.getlist("if-none-match")), tag):
+    if is_known(request, tag):
         return Response(status_code=304, headers=headers)
     return Json(content, headers=headers)
 
 
-def _names(if_none_match: str, tag: str) -> bool:
+def is_known(request: Request, tag: str) -> bool:
+    """Whether the client says that it has what bears this tag, which is given without `W/`."""
+    if_none_match = ",".join(request.headers.getlist("if-none-match"))
     return if_none_match.strip() == "*" or tag in _TAG.findall(if_none_match)

@@ -16,9 +16,11 @@ routes = router()
 
 class ListedCustomerOut(Answer):
     customer_id: str = Field(examples=["C-7"])
-    name: str | None = Field(description="As of the latest registration.")
-    email: str | None
-    country: str | None = Field(description="As of the latest registration, else of the latest order that names one.")
+    name: str | None = Field(examples=["Ann"], description="As of the latest registration.")
+    email: str | None = Field(examples=["ann@example.com"])
+    country: str | None = Field(
+        examples=["France"], description="As of the latest registration, else of the latest order that names one."
+    )
     registered_at: str | None = Field(description="Null for a customer known from orders alone.")
     first_order_at: str | None
     last_order_at: str | None

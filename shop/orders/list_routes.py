@@ -24,17 +24,17 @@ _Before = Annotated[Time | None, Query(description="Placed before this time (RFC
 
 class ListedOrderOut(Answer):
     order_id: str = Field(examples=["A-1"])
-    customer_id: str | None
+    customer_id: str | None = Field(examples=["C-7"])
     status: Status
-    currency: str
+    currency: str = Field(examples=["GBP"])
     country: str | None
-    total: str = Field(examples=["15.00"])
+    total: str = Field(examples=["17.50"])
     gross_sales: str = Field(examples=["15.00"], description="What the lines cost before discounts.")
-    discount: str
-    shipping: str
-    tax: str
+    discount: str = Field(examples=["0"])
+    shipping: str = Field(examples=["2.50"])
+    tax: str = Field(examples=["0"])
     tax_included: bool
-    items_count: int = Field(description="Pieces ordered, over all lines.")
+    items_count: int = Field(examples=[2], description="Pieces ordered, over all lines.")
     shipping_address: str | None
     payment_method: str | None
     transaction_id: str | None

@@ -21,10 +21,10 @@ routes = router()
 class OrderAnswer(Answer):
     """Pass `position` as `wait_for` to read what this command did."""
 
-    order_id: str
+    order_id: str = Field(examples=["A-1"])
     status: Status
-    currency: str | None
-    total: str | None = Field(examples=["15.00"])
+    currency: str | None = Field(examples=["GBP"])
+    total: str | None = Field(examples=["17.50"])
     version: int
     position: int
     duplicate: bool = Field(description="An earlier call with this Idempotency-Key did it; this repeats its answer.")
@@ -32,31 +32,31 @@ class OrderAnswer(Answer):
 
 class OrderItemOut(Answer):
     line: int
-    product_id: str
-    name: str | None
+    product_id: str = Field(examples=["MUG"])
+    name: str | None = Field(examples=["Mug"])
     category: str | None
-    quantity: int
+    quantity: int = Field(examples=[2])
     unit_price: str = Field(examples=["7.50"])
     amount: str = Field(examples=["15.00"], description="What the line cost before discounts.")
-    discount: str
+    discount: str = Field(examples=["0"])
     tax: str | None
 
 
 class OrderOut(Answer):
     """`position`: the read model knows of everything up to there."""
 
-    order_id: str
-    customer_id: str | None
+    order_id: str = Field(examples=["A-1"])
+    customer_id: str | None = Field(examples=["C-7"])
     status: Status
-    currency: str
+    currency: str = Field(examples=["GBP"])
     country: str | None
-    total: str = Field(examples=["15.00"])
+    total: str = Field(examples=["17.50"])
     gross_sales: str = Field(examples=["15.00"], description="What the lines cost before discounts.")
-    discount: str
-    shipping: str
-    tax: str
+    discount: str = Field(examples=["0"])
+    shipping: str = Field(examples=["2.50"])
+    tax: str = Field(examples=["0"])
     tax_included: bool
-    items_count: int = Field(description="Pieces ordered, over all lines.")
+    items_count: int = Field(examples=[2], description="Pieces ordered, over all lines.")
     shipping_address: str | None
     payment_method: str | None
     transaction_id: str | None

@@ -15,8 +15,8 @@ routes = router()
 
 class ListedProductOut(Answer):
     product_id: str = Field(examples=["MUG"])
-    name: str | None = Field(description="As listed last, else as the latest order line names it.")
-    category: str | None
+    name: str | None = Field(examples=["Mug"], description="As listed last, else as the latest order line names it.")
+    category: str | None = Field(examples=["mugs"])
     unit_price: str | None = Field(description="Null for a product known from order lines alone.", examples=["7.50"])
     listed_at: str | None
 
