@@ -100,6 +100,18 @@ class Order:
         )
 
     @property
+    def items_count(self) -> int:
+        return int(_sum(_number(item["quantity"]) for item in self.items if item.get("quantity") is not None))
+
+    @property
+    def gross_sales(self) -> str | None:
+        """What the lines cost before discounts; None if the order says no total."""
+        if self.total is None:
+            return None
+        added = [Decimal(self.shipping), Decimal(0 if self.tax_included else self.tax)]
+        return format(_sum([Decimal(self.total), Decimal(self.discount), *(part.copy_negate() for part in added)]), "f")
+
+    @property
     def product_ids(self) -> list[str]:
         return sorted({item["product_id"] for item in self.items if isinstance(item.get("product_id"), str)})
 
