@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from penstock.errors import SettingsError
+from penstock.errors import InvalidInput, SettingsError
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
@@ -88,6 +88,33 @@ class Settings:
         if faults:
             raise SettingsError("; ".join(faults))
         return settings
+
+
+@dataclass(frozen=True)
+class SettingDefault:
+    """What a field of outside data is where they do not say it: `name` in `Settings`, `variable` in its environment.
+
+    `examples` are values such as it may have, for the message or the question that asks for one.
+    """
+
+    name: str
+    variable: str
+    examples: tuple[str, ...]
+
+    def said_by(self, settings: Settings) -> str | None:
+        value = getattr(settings, self.name)
+        return None if value is None else str(value)
+
+    def required(self, settings: Settings, field: str) -> str:
+        """Raises `InvalidInput` that names the field and the variable, if the settings do not say it."""
+        value = self.said_by(settings)
+        if value is None:
+            reason = f"missing, and {self.variable} is not set: give one, such as {self.examples[0]}"
+            raise InvalidInput(reason, field=field)
+        return value
+
+
+CURRENCY: Final = SettingDefault("currency", "PENSTOCK_CURRENCY", ("EUR", "USD", "GBP"))
 
 
 @cache

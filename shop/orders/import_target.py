@@ -11,7 +11,8 @@ profile takes lines of less than 0 pieces, those of one `order_id` are a credit 
 from typing import get_args
 
 from penstock.ingest.files.parse.types import Choice, Code, Identifier, Integer, Number, Text, Timestamp
-from penstock.ingest.files.target import CURRENCY, MOMENT, Amendment, EventMapping, Field, Profile, Target
+from penstock.ingest.files.target import MOMENT, Amendment, EventMapping, Field, Profile, Target
+from penstock.settings import CURRENCY
 from shop.events import MAX_NAME
 from shop.orders.order import AMENDED, VOIDED, Status
 from shop.profiles import amazon, etsy, olist, shopify, square, woocommerce

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, LiteralString
 
 from penstock.errors import NotFound
 from penstock.ingest.files.parse.types import FieldType
-from penstock.settings import Settings
+from penstock.settings import SettingDefault, Settings
 
 Repeat = Literal["stream", "latest", "id"]
 
@@ -111,21 +111,6 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class SettingDefault:
-    """A default that is a deployment's to say: `name` in `Settings`, `variable` in its environment.
-
-    `examples` are values such as the field may have, for the message or the question that asks for one.
-    """
-
-    name: str
-    variable: str
-    examples: tuple[str, ...]
-
-
-CURRENCY: Final = SettingDefault("currency", "PENSTOCK_CURRENCY", ("EUR", "USD", "GBP"))
-
-
-@dataclass(frozen=True)
 class Target:
     """`one_of`: of each group of fields one must be there; an earlier one counts before a later one.
 
@@ -150,8 +135,8 @@ class Target:
 
     def said_by(self, settings: Settings) -> dict[str, str]:
         """{field: value} of the defaults that the settings give."""
-        found = {field: getattr(settings, each.name) for field, each in self.settings_defaults.items()}
-        return {field: str(value) for field, value in found.items() if value is not None}
+        found = {field: default.said_by(settings) for field, default in self.settings_defaults.items()}
+        return {field: value for field, value in found.items() if value is not None}
 
     def profile_of(self, header: list[str]) -> Profile | None:
         names = frozenset(folded(name) for name in header)

@@ -13,8 +13,8 @@ from penstock.ingest.files import advance_import, create_import, dry_run, open_u
 from penstock.ingest.files.describe import describe_file
 from penstock.ingest.files.ledger import start_over
 from penstock.ingest.files.parse.types import Code, Identifier
-from penstock.ingest.files.target import CURRENCY, Field, Profile, Table, Target, register, unregister
-from penstock.settings import Settings
+from penstock.ingest.files.target import Field, Profile, Table, Target, register, unregister
+from penstock.settings import CURRENCY, Settings
 
 PRICES = Target(
     "prices",
