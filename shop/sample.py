@@ -48,7 +48,8 @@ def load_sample(local: Local) -> None:
             bar.show("sample", 1)
         month = loader.month() or {}
     local.say(f"sample     {counts['read']:,} lines: {counts['loaded']:,} loaded, {counts['skipped']:,} skipped")
-    local.say(f"           December 2010: {month['order_count']:,} orders, revenue {CURRENCY} {Decimal(month['revenue']):,}")
+    revenue = f"{CURRENCY} {Decimal(month['revenue']):,}"
+    local.say(f"           December 2010: {month['order_count']:,} orders, revenue {revenue}")
 
 
 class _Bar:
