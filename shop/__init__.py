@@ -75,9 +75,9 @@ DOMAIN = Domain(
         "20261121000630_shop_products",
         "20261121000640_shop_inventory",
         "20261121000700_shop_due_days",
+        "20261121000705_shop_counted_refunds",
         "20261121000710_shop_views",
         "20261121000800_shop_daily_etl",
-        "20261121000810_shop_net_revenue",
     ),
 )
 
