@@ -29,6 +29,7 @@ from shop.products import projection as products
 from shop.products import routes as products_routes
 from shop.products.compensation import COMPENSATION as PRODUCTS_UNDONE
 from shop.refunds import projection as refunds
+from shop.refunds import routes as refunds_routes
 from shop.refunds.compensation import COMPENSATION as CREDIT_NOTES_UNDONE
 
 
@@ -67,6 +68,7 @@ DOMAIN = Domain(
     views=VIEWS,
     routes=(
         orders_routes.routes,
+        refunds_routes.routes,
         inventory_routes.routes,
         order_lists.routes,  # a customer's orders are below the customers' addresses, so they come before
         customers_routes.routes,
@@ -83,9 +85,9 @@ DOMAIN = Domain(
         "20261121000630_shop_products",
         "20261121000640_shop_inventory",
         "20261121000700_shop_due_days",
+        "20261121000705_shop_counted_refunds",
         "20261121000710_shop_views",
         "20261121000800_shop_daily_etl",
-        "20261121000810_shop_net_revenue",
     ),
 )
 

@@ -1,10 +1,11 @@
 """The errors as the OpenAPI document shows them: for each status one response, with an example of each kind."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from penstock.http.errors import MEDIA_TYPE, title, type_of
+from penstock.errors import PenstockError
+from penstock.http.errors import MEDIA_TYPE, status_of, title, type_of
 from penstock.http.examples import ID
 
 
@@ -99,6 +100,7 @@ DOCUMENTED: Final[Mapping[int, DocumentedError]] = {
                 "limit: Input should be less than or equal to 1000",
                 {"errors": [{"field": "limit", "reason": "Input should be less than or equal to 1000"}]},
             ),
+            Shown("bad-file", "the file is not UTF-8"),
         ),
     ),
     503: DocumentedError(
@@ -125,8 +127,22 @@ def responses() -> dict[str, Any]:
     """The document's `components/responses`."""
     found = {}
     for status, error in DOCUMENTED.items():
-        examples = {each.slug: {"value": each.as_problem(status)} for each in error.shown}
+        shown = (*error.shown, *_of_domains(status))
+        examples = {each.slug: {"value": each.as_problem(status)} for each in shown}
         content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}}
         headers = {"headers": _RETRY_AFTER} if status == 503 else {}
         found[error.name] = {"description": error.meaning, **headers, "content": content}
     return found
+
+
+def _of_domains(status: int) -> Iterator[Shown]:
+    """The kinds that installed domains have declared with an example."""
+    for kind in _kinds(PenstockError):
+        if "example" in vars(kind) and kind.example and status_of(kind) == status:
+            yield Shown(kind.slug, *kind.example)
+
+
+def _kinds(kind: type[PenstockError]) -> Iterator[type[PenstockError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds(each)

@@ -88,9 +88,13 @@ def title(slug: str) -> str:
     return slug.replace("-", " ").capitalize()
 
 
+def status_of(kind: type[errors.PenstockError]) -> int:
+    return next(STATUS[each] for each in kind.__mro__ if each in STATUS)
+
+
 def of_penstock(request: Mapping[str, Any], error: errors.PenstockError) -> Response:
     """The response for an error of the project's own."""
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status = status_of(type(error))
     detail = str(error)
     if isinstance(error, errors.DatabaseUnavailable):
         log.warning("%s (%s)", detail, request_ids_of(request).correlation_id)

@@ -1,6 +1,6 @@
 """What the command routes share: the context of a command, and reading a model that may have to catch up first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -30,14 +30,22 @@ def context_of(request: Request, idempotency_key: str | None) -> CommandContext:
 
 
 async def read_when_ready(
-    request: Request, projection: str, position: int | None, read: Callable[[Connection], dict[str, Any]]
+    request: Request,
+    projection: str | Sequence[str],
+    position: int | None,
+    read: Callable[[Connection], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Read once the projection has passed `position`. Calls that wait queue among themselves, not before others."""
+    """Read once the projection, or each of several, has passed `position`.
+
+    Calls that wait queue among themselves, not before others.
+    """
+    projections = (projection,) if isinstance(projection, str) else projection
 
     def waited() -> dict[str, Any]:
         settings = settings_of(request)
         if position is not None:
-            wait_for(settings, projection, position, seconds=WAIT_SECONDS)
+            for each in projections:
+                wait_for(settings, each, position, seconds=WAIT_SECONDS)
         with pool.connection(settings) as connection:
             return read(connection)
 

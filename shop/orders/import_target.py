@@ -12,6 +12,7 @@ from typing import get_args
 
 from penstock.ingest.files.parse.types import Choice, Code, Identifier, Integer, Number, Text, Timestamp
 from penstock.ingest.files.target import MOMENT, Amendment, EventMapping, Field, Profile, Target
+from penstock.settings import CURRENCY
 from shop.events import MAX_NAME
 from shop.orders.order import AMENDED, VOIDED, Status
 from shop.profiles import amazon, etsy, olist, shopify, square, woocommerce
@@ -27,11 +28,13 @@ _ONLINE_RETAIL = Profile(
     },
     constants={"currency": "GBP"},
 )
-# Baskets of a till with the total of each line: coupons and voids are in them as lines of nothing.
+# Baskets of the tills of a chain in the United States, with the total of each line: coupons and voids are in them as
+# lines of nothing.
 _COMPLETE_JOURNEY = Profile(
     "complete_journey",
     frozenset({"householdid", "basketid", "productid", "quantity", "salesvalue", "transactiontimestamp"}),
     field_types={"quantity": Integer(0, 1_000_000_000)},
+    constants={"currency": "USD"},
 )
 
 # Expressions and not SQL functions: half a million calls would cost seconds.
@@ -143,7 +146,7 @@ TARGET = Target(
         Field("amount", Number(), False, ("line total", "sales_value", "line amount")),
         Field("customer_id", Identifier(), False, ("CustomerID", "customer", "client_id", "household_id")),
         Field("country", Text(at_most=100), False, ("ship country", "customer country")),
-        Field("currency", Code(3), False, ("currency code",)),
+        Field("currency", Code(3), True, ("currency code",)),
         Field("status", Choice((*get_args(Status), "refunded")), False, ("order status",)),
         Field("cancelled_at", Timestamp(of_event=True), False, ("canceled_at", "cancellation date")),
         Field("refunded_amount", Number(), False, ("amount refunded", "refund amount")),
@@ -158,7 +161,7 @@ TARGET = Target(
         holds="order",
     ),
     one_of=(("amount", "unit_price"),),
-    defaults={"currency": "USD"},
+    settings_defaults={"currency": CURRENCY},
     profiles=(
         _ONLINE_RETAIL,
         _COMPLETE_JOURNEY,

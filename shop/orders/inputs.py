@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field
 
 from penstock.payloads import Payload
-from penstock.types import Currency, Identifier, Money, OccurredAt, Text
+from penstock.types import Currency, Identifier, MoneySum, OccurredAt, Text
 from shop.events import Adjustments, Detail, OrderLine, OrderPlaced, check_sum
 
 
@@ -44,7 +44,7 @@ class PayOrder(Payload):
 
     model_config = _shown_as(method="card", transaction_id="pi_3MtwBw")
 
-    amount: Money | None = None
+    amount: MoneySum | None = None
     method: Text | None = None
     transaction_id: Detail = None
 

@@ -13,7 +13,7 @@ from penstock.http.routing import Json, requires, router, settings_of
 from penstock.payloads import Payload
 from shop.orders import commands, inputs
 from shop.orders.order import Order, Status
-from shop.orders.queries import read_order
+from shop.orders.queries import PROJECTIONS, read_order
 
 routes = router()
 
@@ -42,8 +42,25 @@ class OrderItemOut(Answer):
     tax: str | None
 
 
+class RefundedItemOut(Answer):
+    line: int
+    product_id: str = Field(examples=["MUG"])
+    quantity: int
+    amount: str = Field(examples=["7.50"])
+    restocked: bool
+
+
+class OrderRefundOut(Answer):
+    refund_id: str
+    amount: str = Field(examples=["10.00"], description="All that was given back.")
+    tax: str = Field(examples=["0"], description="The tax in it.")
+    shipping: str = Field(examples=["2.50"], description="The shipping in it.")
+    refunded_at: str
+    items: list[RefundedItemOut]
+
+
 class OrderOut(Answer):
-    """`position`: the read model knows of everything up to there."""
+    """`position`: the read models know of everything up to there."""
 
     order_id: str = Field(examples=["A-1"])
     customer_id: str | None = Field(examples=["C-7"])
@@ -72,6 +89,7 @@ class OrderOut(Answer):
     cancelled_at: str | None
     version: int
     items: list[OrderItemOut]
+    refunds: list[OrderRefundOut] = Field(description="The earliest first.")
     position: int
 
 
@@ -141,7 +159,9 @@ def cancel_order(
 @routes.get("/v1/orders/{order_id:path}", responses={200: {"model": OrderOut}}, openapi_extra=requires("read"))
 async def read_order_model(request: Request, order_id: OrderId, wait_for: WaitFor = None) -> Json:
     """Read an order from the read model, as of its `position`."""
-    return Json(await read_when_ready(request, "orders", wait_for, lambda connection: read_order(connection, order_id)))
+    return Json(
+        await read_when_ready(request, PROJECTIONS, wait_for, lambda connection: read_order(connection, order_id))
+    )
 
 
 def _step(request: Request, order_id: str, step: str, details: Payload, idempotency_key: str | None) -> Json:

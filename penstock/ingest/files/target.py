@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, LiteralString
 
 from penstock.errors import NotFound
 from penstock.ingest.files.parse.types import FieldType
+from penstock.settings import SettingDefault, Settings
 
 Repeat = Literal["stream", "latest", "id"]
 
@@ -113,6 +114,8 @@ class Profile:
 class Target:
     """`one_of`: of each group of fields one must be there; an earlier one counts before a later one.
 
+    `settings_defaults` are defaults of required fields that nobody can guess: without a column, a constant and the
+    setting, a file is refused before its first line.
     `check` raises `ValueError` for values, by field, that do not go together. It sees the records of the slow path
     alone, which are all of a file with a column of JSON.
     """
@@ -123,11 +126,17 @@ class Target:
     profiles: tuple[Profile, ...] = ()
     one_of: tuple[tuple[str, ...], ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
+    settings_defaults: Mapping[str, SettingDefault] = field(default_factory=dict)
     check: Callable[[Mapping[str, str | None]], None] | None = None
     by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {item.name: item for item in self.fields})
+
+    def said_by(self, settings: Settings) -> dict[str, str]:
+        """{field: value} of the defaults that the settings give."""
+        found = {field: default.said_by(settings) for field, default in self.settings_defaults.items()}
+        return {field: value for field, value in found.items() if value is not None}
 
     def profile_of(self, header: list[str]) -> Profile | None:
         names = frozenset(folded(name) for name in header)

@@ -34,13 +34,20 @@ def sell(
         {"product_id": product, "category": category, "quantity": quantity, "unit_price": price}
         for product, category, quantity, price in items
     ]
-    put(connection, f"order/{order_id}", "OrderPlaced", {"placed_at": placed_at, "items": lines, **payload})
+    put(
+        connection,
+        f"order/{order_id}",
+        "OrderPlaced",
+        {"currency": "GBP", "placed_at": placed_at, "items": lines, **payload},
+    )
     if completed:
         put(connection, f"order/{order_id}", "OrderCompleted", {})
 
 
 def figures(connection: psycopg.Connection, *columns: str) -> list[tuple[Any, ...]]:
-    names = ", ".join(columns or ("order_count", "total_revenue", "avg_order_value", "new_users", "conversion_rate"))
+    names = ", ".join(
+        columns or ("order_count", "total_revenue", "avg_order_value", "first_time_buyers", "completion_rate")
+    )
     return connection.execute(f"select day::text, {names} from daily_analytics order by day".encode()).fetchall()
 
 
@@ -160,11 +167,11 @@ def test_an_old_batch_loaded_late_does_not_undo_a_newer_one(settings: Settings, 
 def test_late_facts_change_the_figures_at_the_next_run(settings: Settings, connection: psycopg.Connection) -> None:
     sell(connection, "a", "2024-03-02T10:00:00Z", customer_id="c1")
     etl.run_range(settings, FIRST, SECOND)
-    assert figures(connection, "new_users") == [("2024-03-01", 0), ("2024-03-02", 1)]
+    assert figures(connection, "first_time_buyers") == [("2024-03-01", 0), ("2024-03-02", 1)]
     sell(connection, "late", "2024-03-01T10:00:00Z", customer_id="c1")
     put(connection, "order/a", "OrderCancelled", {})
     etl.run_range(settings, FIRST, SECOND)
-    assert figures(connection, "order_count", "new_users") == [("2024-03-01", 1, 1), ("2024-03-02", 0, 0)]
+    assert figures(connection, "order_count", "first_time_buyers") == [("2024-03-01", 1, 1), ("2024-03-02", 0, 0)]
 
 
 def test_figures_survive_a_rebuild_of_the_orders(settings: Settings, connection: psycopg.Connection) -> None:
@@ -251,7 +258,7 @@ def test_a_batch_is_transformed_from_what_was_extracted_alone(
     advance(settings, "orders")
     etl.transform(settings, batch)
     etl.load(settings, batch)
-    assert figures(connection, "order_count", "new_users") == [("2024-03-01", 1, 1)]
+    assert figures(connection, "order_count", "first_time_buyers") == [("2024-03-01", 1, 1)]
     [(_, categories)] = figures(connection, "top_categories")
     assert [(category["category"], category["units"]) for category in categories] == [
         ("Food", 2),
@@ -266,4 +273,4 @@ def test_two_first_orders_of_one_moment_are_one_new_customer(
     for order_id in ("a", "b"):
         sell(connection, order_id, "2024-03-01T10:00:00Z", customer_id="c1")
     etl.run_range(settings, FIRST, FIRST)
-    assert figures(connection, "new_users") == [("2024-03-01", 1)]
+    assert figures(connection, "first_time_buyers") == [("2024-03-01", 1)]

@@ -242,7 +242,9 @@ def test_square_items(settings: Settings, connection: psycopg.Connection) -> Non
         for order in sales for line in order.lines
     ]  # fmt: skip
     refund = {**rows[-1], "Qty": "-2.0", "Gross Sales": "-$16.00", "Event Type": "Refund", "Transaction ID": "R1"}
-    done = load(settings, "orders", written(SQUARE_ITEMS, [*rows, refund]), zone=NEW_YORK.key)
+    done = load(
+        settings, "orders", written(SQUARE_ITEMS, [*rows, refund]), zone=NEW_YORK.key, constants={"currency": "USD"}
+    )
     assert stored(connection) == expected(sales)
     assert skipped(connection) == ["rows: Event Type is 'Refund'"]
     assert warned(done) == {
