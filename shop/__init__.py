@@ -26,6 +26,7 @@ from shop.products import import_target as products_target
 from shop.products import projection as products
 from shop.products.compensation import COMPENSATION as PRODUCTS_UNDONE
 from shop.refunds import projection as refunds
+from shop.refunds import routes as refunds_routes
 from shop.refunds.compensation import COMPENSATION as CREDIT_NOTES_UNDONE
 
 
@@ -62,7 +63,7 @@ DOMAIN = Domain(
     targets=(orders_target.TARGET, customers_target.TARGET, products_target.TARGET, inventory_target.TARGET),
     compensations=(ORDERS_UNDONE, CREDIT_NOTES_UNDONE, CUSTOMERS_UNDONE, PRODUCTS_UNDONE, INVENTORY_UNDONE),
     views=VIEWS,
-    routes=(orders_routes.routes, inventory_routes.routes),
+    routes=(orders_routes.routes, refunds_routes.routes, inventory_routes.routes),
     commands=(_add_commands,),
     after_import=_compute_marked_days,
     sample=_load_sample,
