@@ -35,7 +35,7 @@ VIEWS: Final = (
     View(
         "revenue_by_hour",
         "table",
-        (Key("hour", "timestamptz", descending=True),),
+        (Key("hour", "timestamptz", descending=True), Key("currency", "text")),
         fresh_by="select updated_at from ops.subscriptions where subscription = 'orders'",
     ),
 )

@@ -23,7 +23,7 @@ from penstock.commands import (
 from penstock.payloads import Payload
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
-from shop.events import OrderPlaced
+from shop.events import DEFAULT_CURRENCY, OrderPlaced
 from shop.inventory import inventory
 from shop.inventory.fold import load_inventory
 from shop.inventory.inventory import Inventory
@@ -47,7 +47,7 @@ def place_order(settings: Settings, command: PlaceOrder, context: CommandContext
     Raises `InsufficientStock` (product_id, available, requested), or `ImpossibleStep` if the order exists already.
     """
     identity = Identity(context, "place_order", command.order_id, command)
-    placed = command.placed(command.order_id or str(identity.main), context.now)
+    placed = command.placed(command.order_id or str(identity.main), context.now, DEFAULT_CURRENCY)
 
     def attempt(connection: Connection) -> CommandAnswer[Order]:
         if earlier := identity.find_earlier(connection):

@@ -7,28 +7,23 @@ from pydantic import AfterValidator, Field
 
 from penstock.payloads import Payload
 from penstock.types import Currency, Identifier, Money, OccurredAt, Text
-from shop.events import DEFAULT_CURRENCY, OrderLine, OrderPlaced, check_sum
+from shop.events import Adjustments, Detail, OrderLine, OrderPlaced, check_sum
 
 
-class PlaceOrder(Payload):
+class PlaceOrder(Adjustments):
     """Without `order_id` one is made; without `placed_at` the order is placed now."""
 
     order_id: Identifier | None = None
     customer_id: Identifier | None = None
-    currency: Currency = DEFAULT_CURRENCY
+    currency: Currency | None = None
     country: Text | None = None
     placed_at: OccurredAt | None = None
     items: Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=1000), AfterValidator(check_sum)]
 
-    def placed(self, order_id: str, now: datetime) -> OrderPlaced:
-        return OrderPlaced(
-            order_id=order_id,
-            customer_id=self.customer_id,
-            currency=self.currency,
-            country=self.country,
-            placed_at=self.placed_at or now,
-            items=self.items,
-        )
+    def placed(self, order_id: str, now: datetime, currency: str) -> OrderPlaced:
+        """In that currency, if the command does not name one."""
+        said = dict(self) | {"order_id": order_id, "placed_at": self.placed_at or now}
+        return OrderPlaced(**said | {"currency": self.currency or currency})
 
 
 class PayOrder(Payload):
@@ -36,15 +31,17 @@ class PayOrder(Payload):
 
     amount: Money | None = None
     method: Text | None = None
+    transaction_id: Detail = None
 
 
 class ShipOrder(Payload):
     carrier: Text | None = None
     tracking: Text | None = None
+    warehouse: Detail = None
 
 
 class DeliverOrder(Payload):
-    pass
+    signature: Detail = None
 
 
 class CompleteOrder(Payload):

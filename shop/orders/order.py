@@ -11,7 +11,7 @@ then on and keeps its status. `OrderRefunded` says what was given back, at any t
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
 from typing import Any, Final, Literal, cast, get_args
@@ -35,6 +35,16 @@ STATUS_AFTER: Final[Mapping[str, Status]] = {
 }
 """What each event after `OrderPlaced` makes of an order; the read model `orders` takes its steps from here."""
 
+DETAILS: Final[Mapping[str, Mapping[str, str]]] = {
+    "PaymentReceived": {"payment_method": "method", "transaction_id": "transaction_id"},
+    "OrderShipped": {"carrier": "carrier", "tracking": "tracking", "warehouse": "warehouse"},
+    "OrderDelivered": {"signature": "signature"},
+}
+"""What is known of an order from its steps, and the field of the event that says it; the latest that says one holds."""
+
+NO_CURRENCY: Final = "XXX"
+"""ISO 4217's own code for no currency: of orders and refunds that were appended without one."""
+
 VOIDED: Final = "OrderVoided"
 AMENDED: Final = "OrderAmended"
 REFUNDED: Final = "OrderRefunded"
@@ -57,7 +67,8 @@ ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
 class Order:
     """`status` is None until the order is placed. Money is text, as in the events.
 
-    `refunds` are what was given back, by the refund's id; a later one of an id takes the place of the earlier.
+    `refunds` are what was given back, by the refund's id, each with `amount`, `currency`, `tax`, `shipping` and
+    `items`; a later one of an id takes the place of the earlier.
     A `voided` order has nothing but that status, and no row in the read model.
     """
 
@@ -67,13 +78,26 @@ class Order:
     country: str | None = None
     placed_at: str | None = None
     total: str | None = None
+    discount: str = "0"
+    shipping: str = "0"
+    tax: str = "0"
+    tax_included: bool = False
+    shipping_address: str | None = None
     items: Sequence[Mapping[str, Any]] = ()
-    refunds: Mapping[str, str] = field(default_factory=dict)
+    payment_method: str | None = None
+    transaction_id: str | None = None
+    carrier: str | None = None
+    tracking: str | None = None
+    warehouse: str | None = None
+    signature: str | None = None
+    refunds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def refunded(self) -> Decimal:
-        with localcontext(prec=60):
-            return sum(map(Decimal, self.refunds.values()), start=Decimal(0))
+        """What was given back in the order's currency: another adds nothing to it."""
+        return _sum(
+            Decimal(refund["amount"]) for refund in self.refunds.values() if refund["currency"] == self.currency
+        )
 
     @property
     def product_ids(self) -> list[str]:
@@ -83,17 +107,18 @@ class Order:
 def evolve(order: Order, event_type: str, payload: Mapping[str, Any]) -> Order:
     """Fold one event, by the rules of the read model `orders`: the furthest step counts, the first placing holds."""
     if event_type == "OrderPlaced":
-        return order if is_open(order) else _placed(payload)
+        return order if is_open(order) else Order(status="placed", **_content(payload))
     if not is_open(order):
         return order
     if event_type == AMENDED:
-        said = _placed(payload)
-        placed_at = said.placed_at or order.placed_at
-        return replace(said, status=order.status, placed_at=placed_at, refunds=order.refunds)
+        said = _content(payload)
+        return replace(order, **said | {"placed_at": said["placed_at"] or order.placed_at})
     if event_type == REFUNDED:
         return _refunded(order, payload)
     if event_type == VOIDED:
         return Order(status="voided")
+    said = {name: _text(payload, key) for name, key in DETAILS.get(event_type, {}).items()}
+    order = replace(order, **{name: value for name, value in said.items() if value})
     status = STATUS_AFTER.get(event_type)
     if status is None or _RANK[status] < _RANK[cast(Status, order.status)]:
         return order
@@ -151,42 +176,79 @@ _DECIDE: Final[Mapping[str, Callable[[Order, Mapping[str, Any]], Payload]]] = {
 }
 
 
-def _placed(payload: Mapping[str, Any]) -> Order:
+def _content(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Lenient: an order that was appended as a bare event may lack anything."""
     items = payload.get("items")
-    return Order(
-        status="placed",
-        customer_id=_text(payload, "customer_id"),
-        currency=_text(payload, "currency"),
-        country=_text(payload, "country"),
-        placed_at=_text(payload, "placed_at"),
-        total=_total(payload),
-        items=tuple(item for item in items if isinstance(item, dict)) if isinstance(items, list) else (),
-    )
+    parts = {name: _part(payload, name) for name in ("discount", "shipping", "tax")}
+    return {
+        "customer_id": _text(payload, "customer_id"),
+        "currency": _currency(payload),
+        "country": _text(payload, "country"),
+        "placed_at": _text(payload, "placed_at"),
+        "total": _total(payload, parts),
+        "tax_included": payload.get("tax_included") is True,
+        "shipping_address": _text(payload, "shipping_address"),
+        "items": tuple(item for item in items if isinstance(item, dict)) if isinstance(items, list) else (),
+        **{name: _shown(part) or "0" for name, part in parts.items()},
+    }
 
 
 def _refunded(order: Order, payload: Mapping[str, Any]) -> Order:
     """Lenient, as with orders: a refund without an id or an amount of more than 0 changes nothing."""
-    refund_id, amount = _text(payload, "refund_id"), payload.get("amount")
+    refund_id, amount, items = _text(payload, "refund_id"), payload.get("amount"), payload.get("items")
     try:
         shown = _shown(_number(amount)) if refund_id and _number(amount) > 0 else None
     except (ArithmeticError, TypeError, ValueError):
         shown = None
-    return replace(order, refunds={**order.refunds, refund_id: shown}) if refund_id and shown else order
+    if not refund_id or not shown:
+        return order
+    refund = {
+        "amount": shown,
+        "currency": _currency(payload),
+        "tax": _shown(_part(payload, "tax")) or "0",
+        "shipping": _shown(_part(payload, "shipping")) or "0",
+        "items": [item for item in items if isinstance(item, dict)] if isinstance(items, list) else [],
+    }
+    return replace(order, refunds={**order.refunds, refund_id: refund})
 
 
-def _total(payload: Mapping[str, Any]) -> str | None:
-    """As the read model has it: the total that is given, be it text or a number, else the sum of the items."""
+def _currency(payload: Mapping[str, Any]) -> str:
+    """As the read models have it: a code, or the one for none."""
+    currency = payload.get("currency")
+    return currency if isinstance(currency, str) and re.fullmatch("[A-Z]{3}", currency) else NO_CURRENCY
+
+
+def _part(payload: Mapping[str, Any], name: str) -> Decimal:
+    """The order's discount, shipping or tax; where it does not say it, the sum of what its lines say."""
+    try:
+        if payload.get(name) is not None:
+            return _number(payload[name])
+        items = payload.get("items") or []
+        return _sum(_number(item[name]) for item in items if item.get(name) is not None and name != "shipping")
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
+        return Decimal(0)
+
+
+def _total(payload: Mapping[str, Any], parts: Mapping[str, Decimal]) -> str | None:
+    """As the read model has it: the total that is given, be it text or a number, else that of the items and parts."""
     total, items = payload.get("total"), payload.get("items")
     if isinstance(total, str):
         return total
     try:
-        with localcontext(prec=60):
-            if total is None and items:
-                total = sum((_amount(item) for item in items), start=Decimal(0))
-            return None if total is None else _shown(_number(total))
+        if total is not None:
+            return _shown(_number(total))
+        if not items and not any(parts.values()):
+            return None
+        tax = Decimal(0) if payload.get("tax_included") is True else parts["tax"]
+        cost = _sum(_amount(item) for item in items or [])
+        return _shown(_sum([cost, parts["discount"].copy_negate(), parts["shipping"], tax]))
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _sum(numbers: Iterable[Decimal]) -> Decimal:
+    with localcontext(prec=60):
+        return sum(numbers, start=Decimal(0))
 
 
 def _shown(total: Decimal) -> str | None:

@@ -25,11 +25,12 @@ def read_order(connection: Connection, order_id: str) -> dict[str, Any]:
 
 
 _ORDER = """
-select order_id, customer_id, status, currency, country, total, placed_at, paid_at, shipped_at, delivered_at,
-  completed_at, cancelled_at, version
+select order_id, customer_id, status, currency, country, total, gross_sales, discount, shipping, tax, tax_included,
+  items_count, shipping_address, payment_method, transaction_id, carrier, tracking, warehouse, signature, placed_at,
+  paid_at, shipped_at, delivered_at, completed_at, cancelled_at, version
 from shop.orders where order_id = %s
 """
 _ITEMS = """
-select line, product_id, name, category, quantity, unit_price, amount
+select line, product_id, name, category, quantity, unit_price, amount, discount, tax
 from shop.order_items where order_id = %s order by line
 """

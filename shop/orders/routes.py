@@ -37,7 +37,9 @@ class OrderItemOut(Answer):
     category: str | None
     quantity: int
     unit_price: str = Field(examples=["7.50"])
-    amount: str = Field(examples=["15.00"])
+    amount: str = Field(examples=["15.00"], description="What the line cost before discounts.")
+    discount: str
+    tax: str | None
 
 
 class OrderOut(Answer):
@@ -46,9 +48,22 @@ class OrderOut(Answer):
     order_id: str
     customer_id: str | None
     status: Status
-    currency: str | None
+    currency: str
     country: str | None
-    total: str
+    total: str = Field(examples=["15.00"])
+    gross_sales: str = Field(examples=["15.00"], description="What the lines cost before discounts.")
+    discount: str
+    shipping: str
+    tax: str
+    tax_included: bool
+    items_count: int = Field(description="Pieces ordered, over all lines.")
+    shipping_address: str | None
+    payment_method: str | None
+    transaction_id: str | None
+    carrier: str | None
+    tracking: str | None
+    warehouse: str | None
+    signature: str | None
     placed_at: str
     paid_at: str | None
     shipped_at: str | None

@@ -4,9 +4,23 @@ create table shop.orders (
   order_id text not null,
   customer_id text,
   status text not null,
-  currency text,
+  currency text not null,
   country text,
   total numeric not null,
+  discount numeric not null default 0,
+  shipping numeric not null default 0,
+  tax numeric not null default 0,
+  tax_included boolean not null default false,
+  gross_sales numeric not null
+    generated always as (total + discount - shipping - case when tax_included then 0 else tax end) stored,
+  items_count bigint not null default 0,
+  shipping_address text,
+  payment_method text,
+  transaction_id text,
+  carrier text,
+  tracking text,
+  warehouse text,
+  signature text,
   placed_at timestamptz not null,
   paid_at timestamptz,
   shipped_at timestamptz,
@@ -20,7 +34,11 @@ create table shop.orders (
   constraint orders_status_check
     check (status in ('placed', 'paid', 'shipped', 'delivered', 'completed', 'cancelled')),
   constraint orders_customer_id_check check (length(customer_id) <= 200),
-  constraint orders_total_check check (abs(total) < 1e15 and scale(total) <= 18)
+  constraint orders_currency_check check (currency ~ '^[A-Z]{3}$'),
+  constraint orders_total_check check (abs(total) < 1e15 and scale(total) <= 18),
+  constraint orders_discount_check check (abs(discount) < 1e15 and scale(discount) <= 18),
+  constraint orders_shipping_check check (abs(shipping) < 1e15 and scale(shipping) <= 18),
+  constraint orders_tax_check check (abs(tax) < 1e15 and scale(tax) <= 18)
 ) with (fillfactor = 80); -- each step updates the row: room for that on its page spares the indexes
 create index orders_placed_at_idx on shop.orders (placed_at);
 create index orders_customer_id_placed_at_idx on shop.orders (customer_id, placed_at);
@@ -28,9 +46,22 @@ comment on table shop.orders is 'One row an order, at its present status. Filled
 comment on column shop.orders.order_id is 'The order''s id: the stream order/<order_id>.';
 comment on column shop.orders.customer_id is 'Who ordered; null if the event names nobody.';
 comment on column shop.orders.status is 'The furthest step so far; `completed` and `cancelled` stay, unless the other of the two follows.';
-comment on column shop.orders.currency is 'ISO 4217 code, if the event gives one.';
+comment on column shop.orders.currency is 'ISO 4217 code; `XXX`, which is that standard''s code for no currency, if the event names none. Nothing adds two of them.';
 comment on column shop.orders.country is 'As the event gives it.';
-comment on column shop.orders.total is 'As the event says it, else the sum of its items.';
+comment on column shop.orders.total is 'What the order costs. As the event says it, else its items - discount + shipping + tax, unless that is included.';
+comment on column shop.orders.discount is 'What the order was reduced by, that of its lines included. As the event says it, else the sum of what its lines say.';
+comment on column shop.orders.shipping is 'What shipping costs.';
+comment on column shop.orders.tax is 'The tax in the total, that of its lines included. As the event says it, else the sum of what its lines say.';
+comment on column shop.orders.tax_included is 'Whether the prices contain the tax; else it is on top of them.';
+comment on column shop.orders.gross_sales is 'What the lines cost before discounts: total + discount - shipping - tax, unless that is included.';
+comment on column shop.orders.items_count is 'Pieces ordered, over all lines.';
+comment on column shop.orders.shipping_address is 'Where it goes, as one text.';
+comment on column shop.orders.payment_method is 'As the latest payment that says one.';
+comment on column shop.orders.transaction_id is 'The payment''s id with whoever took it, as the latest payment that says one.';
+comment on column shop.orders.carrier is 'As the latest shipping that says one.';
+comment on column shop.orders.tracking is 'As the latest shipping that says one.';
+comment on column shop.orders.warehouse is 'Where it was shipped from, as the latest shipping that says one.';
+comment on column shop.orders.signature is 'Who signed for it, as the latest delivery that says so.';
 comment on column shop.orders.placed_at is 'When it happened, not when it was stored. The figures of a day or month go by it.';
 comment on column shop.orders.paid_at is 'When it was paid; null if it was not, or nobody said so.';
 comment on column shop.orders.shipped_at is 'When it was shipped; null if it was not, or nobody said so.';
@@ -54,10 +85,14 @@ create table shop.order_items (
   quantity integer not null,
   unit_price numeric not null,
   amount numeric not null,
+  discount numeric not null default 0,
+  tax numeric,
   constraint order_items_pkey primary key (order_id, line),
   constraint order_items_product_id_check check (product_id <> '' and length(product_id) <= 200),
   constraint order_items_unit_price_check check (abs(unit_price) < 1e15 and scale(unit_price) <= 18),
-  constraint order_items_amount_check check (abs(amount) < 1e25 and scale(amount) <= 18)
+  constraint order_items_amount_check check (abs(amount) < 1e25 and scale(amount) <= 18),
+  constraint order_items_discount_check check (abs(discount) < 1e15 and scale(discount) <= 18),
+  constraint order_items_tax_check check (abs(tax) < 1e15 and scale(tax) <= 18)
 );
 create index order_items_product_id_idx on shop.order_items (product_id);
 comment on table shop.order_items is 'The lines of the orders, numbered from 1 in the order of the event. Filled by the projection `orders`.';
@@ -68,7 +103,9 @@ comment on column shop.order_items.name is 'The product''s name as the event giv
 comment on column shop.order_items.category is 'Its category as the event gives it.';
 comment on column shop.order_items.quantity is 'Pieces ordered.';
 comment on column shop.order_items.unit_price is 'Price of one piece.';
-comment on column shop.order_items.amount is 'As the event says it (a receipt''s line total), else quantity × unit_price.';
+comment on column shop.order_items.amount is 'What the line cost before discounts. As the event says it (a receipt''s line total), else quantity × unit_price.';
+comment on column shop.order_items.discount is 'What the line was reduced by; 0 if the event does not say it of the line.';
+comment on column shop.order_items.tax is 'The line''s part of the order''s tax; null if the event does not say it.';
 alter table shop.order_items enable row level security;
 create policy order_items_read on shop.order_items for select to service_role, analyst using (true);
 revoke all on shop.order_items from public, anon, authenticated, service_role;
@@ -160,13 +197,15 @@ grant execute on function shop.amend_order(jsonb, jsonb) to service_role;
 
 create table public.revenue_by_hour (
   hour timestamptz not null,
+  currency text not null,
   placed_count bigint not null,
   order_count bigint not null,
   revenue numeric not null,
-  constraint revenue_by_hour_pkey primary key (hour)
+  constraint revenue_by_hour_pkey primary key (hour, currency)
 );
-comment on table public.revenue_by_hour is 'Live rollup by the hour in which orders were placed. Filled by the projection `orders`.';
+comment on table public.revenue_by_hour is 'Live rollup by the hour in which orders were placed, and their currency. Filled by the projection `orders`.';
 comment on column public.revenue_by_hour.hour is 'Start of the hour in penstock.business_timezone(). After a change of zone: `penstock rebuild orders`.';
+comment on column public.revenue_by_hour.currency is 'Of the orders counted here: ISO 4217 code, `XXX` for none.';
 comment on column public.revenue_by_hour.placed_count is 'Orders placed, whatever became of them.';
 comment on column public.revenue_by_hour.order_count is 'Completed orders.';
 comment on column public.revenue_by_hour.revenue is 'Sum of the totals of completed orders.';
