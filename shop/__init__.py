@@ -21,6 +21,7 @@ from shop.orders import import_target as orders_target
 from shop.orders import projection as orders
 from shop.orders.compensation import COMPENSATION as ORDERS_UNDONE
 from shop.orders.fold import FOLD as ORDER
+from shop.payments import import_target as payments_target
 from shop.products import import_target as products_target
 from shop.products import projection as products
 from shop.products.compensation import COMPENSATION as PRODUCTS_UNDONE
@@ -66,7 +67,13 @@ DOMAIN = Domain(
         products.PROJECTION,
         inventory.PROJECTION,
     ),
-    targets=(orders_target.TARGET, customers_target.TARGET, products_target.TARGET, inventory_target.TARGET),
+    targets=(
+        orders_target.TARGET,
+        payments_target.TARGET,
+        customers_target.TARGET,
+        products_target.TARGET,
+        inventory_target.TARGET,
+    ),
     compensations=(ORDERS_UNDONE, CREDIT_NOTES_UNDONE, CUSTOMERS_UNDONE, PRODUCTS_UNDONE, INVENTORY_UNDONE),
     views=VIEWS,
     routes=_routes,
