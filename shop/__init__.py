@@ -34,8 +34,9 @@ from shop.refunds.compensation import COMPENSATION as CREDIT_NOTES_UNDONE
 def _routes() -> Sequence[Any]:
     from shop.inventory import routes as inventory
     from shop.orders import routes as orders
+    from shop.refunds import routes as refunds
 
-    return (orders.routes, inventory.routes)
+    return (orders.routes, refunds.routes, inventory.routes)
 
 
 def _add_commands(commands: Any) -> None:

@@ -229,7 +229,9 @@ def compared(order: dict[str, Any]) -> dict[str, Any]:
 def test_an_amendment_is_read_alike(shop: Shop, first: dict[str, Any], second: dict[str, Any]) -> None:
     store_settings, connection = shop
     order_id = uuid4().hex
-    placed, amended = (PlaceOrder.model_validate(body).placed(order_id, NOW).as_json() for body in (first, second))
+    placed, amended = (
+        PlaceOrder.model_validate(body).placed(order_id, NOW, "GBP").as_json() for body in (first, second)
+    )
     assert OrderAmended.model_validate(amended).as_json() == amended
     put(connection, ("order", order_id), "OrderPlaced", placed)
     put(connection, ("order", order_id), "OrderCompleted", {})
@@ -248,7 +250,7 @@ def test_an_amendment_is_read_alike(shop: Shop, first: dict[str, Any], second: d
 def test_what_a_command_accepts_is_read_alike(shop: Shop, body: dict[str, Any]) -> None:
     store_settings, connection = shop
     order_id = uuid4().hex
-    placed = PlaceOrder.model_validate(body).placed(order_id, NOW)
+    placed = PlaceOrder.model_validate(body).placed(order_id, NOW, "GBP")
     payload = placed.as_json()
     assert OrderPlaced.model_validate(payload) == placed, "a webhook may bring what a command has written"
     put(connection, ("order", order_id), "OrderPlaced", payload)
@@ -298,4 +300,4 @@ def test_an_order_says_the_same_by_command_and_by_file(shop: Shop) -> None:
         "select payload from public.event_store where aggregate_id = 'both' and event_type = 'OrderPlaced'"
     ).fetchone()
     assert written is not None
-    assert written[0] == command.placed("both", NOW).as_json()
+    assert written[0] == command.placed("both", NOW, "GBP").as_json()
