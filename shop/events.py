@@ -118,6 +118,8 @@ class OrderPlaced(Adjustments):
             raise ValueError(f"total is {self.total}, but items - discount + shipping + tax are {total}")
         if total < 0:
             raise ValueError(f"the total would be {total}: the discount is more than there is to pay")
+        if self.tax_included and parts["tax"] > total:
+            raise ValueError(f"a tax of {parts['tax']} cannot be included in a total of {total}")
         check_total(total)
         for name, value in {**parts, "total": total}.items():
             object.__setattr__(self, name, value)

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from penstock.payloads import Payload
-from penstock.types import Currency, Identifier, Money, OccurredAt, Text
+from penstock.types import Currency, Identifier, MoneySum, OccurredAt, Text
 from shop.events import Adjustments, Detail, OrderLine, OrderPlaced, check_sum
 
 
@@ -29,7 +29,7 @@ class PlaceOrder(Adjustments):
 class PayOrder(Payload):
     """Without `amount` the order's total is paid; another amount is refused."""
 
-    amount: Money | None = None
+    amount: MoneySum | None = None
     method: Text | None = None
     transaction_id: Detail = None
 

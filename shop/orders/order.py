@@ -53,6 +53,8 @@ CONTENT: Final = ("OrderPlaced", AMENDED)
 
 _FINAL: Final = ("completed", "cancelled")
 _RANK: Final = {status: 5 if status in _FINAL else place for place, status in enumerate(get_args(Status), 1)}
+_AFTER_PAYMENT: Final = ("paid", "shipped", "delivered", "completed")
+_AFTER_HANDING_OUT: Final = ("shipped", "delivered", "completed")
 ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
     "pay": ("placed",),
     "ship": ("paid",),
@@ -68,7 +70,8 @@ class Order:
     """`status` is None until the order is placed. Money is text, as in the events.
 
     `refunds` are what was given back, by the refund's id, each with `amount`, `currency`, `tax`, `shipping` and
-    `items`; a later one of an id takes the place of the earlier.
+    `items`; a later one of an id takes the place of the earlier. `paid` and `handed_out` say whether it ever was, which
+    a cancelled order's status does not; a step implies those before it, as files have them.
     A `voided` order has nothing but that status, and no row in the read model.
     """
 
@@ -90,7 +93,15 @@ class Order:
     tracking: str | None = None
     warehouse: str | None = None
     signature: str | None = None
+    paid: bool = False
+    handed_out: bool = False
     refunds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def due(self) -> Decimal | None:
+        """What it costs; None if it was appended without a total that can be read."""
+        readable = self.total is not None and re.fullmatch(r"\d{1,15}(\.\d{1,6})?", self.total, re.ASCII)
+        return Decimal(self.total) if self.total and readable else None
 
     @property
     def refunded(self) -> Decimal:
@@ -98,6 +109,18 @@ class Order:
         return _sum(
             Decimal(refund["amount"]) for refund in self.refunds.values() if refund["currency"] == self.currency
         )
+
+    @property
+    def items_count(self) -> int:
+        return int(_sum(_number(item["quantity"]) for item in self.items if item.get("quantity") is not None))
+
+    @property
+    def gross_sales(self) -> str | None:
+        """What the lines cost before discounts; None if the order says no total."""
+        if self.total is None:
+            return None
+        added = [Decimal(self.shipping), Decimal(0 if self.tax_included else self.tax)]
+        return format(_sum([Decimal(self.total), Decimal(self.discount), *(part.copy_negate() for part in added)]), "f")
 
     @property
     def product_ids(self) -> list[str]:
@@ -118,8 +141,13 @@ def evolve(order: Order, event_type: str, payload: Mapping[str, Any]) -> Order:
     if event_type == VOIDED:
         return Order(status="voided")
     said = {name: _text(payload, key) for name, key in DETAILS.get(event_type, {}).items()}
-    order = replace(order, **{name: value for name, value in said.items() if value})
     status = STATUS_AFTER.get(event_type)
+    order = replace(
+        order,
+        paid=order.paid or status in _AFTER_PAYMENT,
+        handed_out=order.handed_out or status in _AFTER_HANDING_OUT,
+        **{name: value for name, value in said.items() if value},
+    )
     if status is None or _RANK[status] < _RANK[cast(Status, order.status)]:
         return order
     return replace(order, status=status)
@@ -157,14 +185,14 @@ def step(order: Order, order_id: str, name: str, details: Mapping[str, Any]) -> 
 
 def _pay(order: Order, details: Mapping[str, Any]) -> Payload:
     """The whole total: there are no partial payments. An order appended without a readable total takes any amount."""
-    readable = order.total is not None and re.fullmatch(r"\d{1,12}(\.\d{1,6})?", order.total, re.ASCII)
-    total = Decimal(order.total) if order.total and readable else None
+    total = order.due
     amount = total if details.get("amount") is None else details["amount"]
     if amount is None:
         raise InvalidInput("the order says no total, so the payment must", field="amount")
     if total is not None and amount != total:
         raise InvalidInput(f"{amount} is not the order's total of {total}", field="amount")
-    return events.PaymentReceived(amount=amount, method=details.get("method"))
+    currency = order.currency if order.currency != NO_CURRENCY else None
+    return events.PaymentReceived(**{**details, "amount": amount, "currency": currency})
 
 
 _DECIDE: Final[Mapping[str, Callable[[Order, Mapping[str, Any]], Payload]]] = {
@@ -195,21 +223,29 @@ def _content(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refunded(order: Order, payload: Mapping[str, Any]) -> Order:
     """Lenient, as with orders: a refund without an id or an amount of more than 0 changes nothing."""
-    refund_id, amount, items = _text(payload, "refund_id"), payload.get("amount"), payload.get("items")
+    refund_id = _text(payload, "refund_id")
+    refund = refund_in(payload)
+    return replace(order, refunds={**order.refunds, refund_id: refund}) if refund_id and refund else order
+
+
+def refund_in(payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an `OrderRefunded` says, as the aggregate keeps it; None without an amount of more than 0."""
+    amount, items = payload.get("amount"), payload.get("items")
     try:
-        shown = _shown(_number(amount)) if refund_id and _number(amount) > 0 else None
+        shown = _shown(_number(amount)) if _number(amount) > 0 else None
     except (ArithmeticError, TypeError, ValueError):
         shown = None
-    if not refund_id or not shown:
-        return order
-    refund = {
+    if not shown:
+        return None
+    return {
         "amount": shown,
         "currency": _currency(payload),
         "tax": _shown(_part(payload, "tax")) or "0",
         "shipping": _shown(_part(payload, "shipping")) or "0",
+        "reason": _text(payload, "reason"),
+        "refunded_at": _text(payload, "refunded_at"),
         "items": [item for item in items if isinstance(item, dict)] if isinstance(items, list) else [],
     }
-    return replace(order, refunds={**order.refunds, refund_id: refund})
 
 
 def _currency(payload: Mapping[str, Any]) -> str:

@@ -99,19 +99,19 @@ declare
 begin
   -- one by one, each by the index: a conflict is rare, and a join could read the rows of all streams
   for unused_id, unused_type in execute format(
-    'select distinct f.aggregate_id, f.aggregate_type from %s as f where f.n > $1 and f.n <= $2 and f.outcome = ''conflict''',
+    'select distinct f.aggregate_id, f.aggregate_type from %s as f where f.n > $1 and f.n <= $2 and f.outcome in (''conflict'', ''orphan'')',
     staged) using after, upto
   loop
     delete from penstock.streams as s
     where s.aggregate_id = unused_id and s.aggregate_type = unused_type and s.version = 0;
   end loop;
 end $$;
-comment on function penstock.drop_unused_streams(regclass, bigint, bigint) is 'Delete the stream rows that were inserted for staged events that are all in conflict.';
+comment on function penstock.drop_unused_streams(regclass, bigint, bigint) is 'Delete the stream rows that were inserted for staged events that are all in conflict, or orphans.';
 revoke execute on function penstock.drop_unused_streams(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.append_imported_events(
   import_id uuid, staged regclass, after bigint, upto bigint, repeat text,
-  amended text default null, merge regproc default null, removed text[] default null,
+  amended text default null, merge regproc default null, removed text[] default null, needs text default null,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -134,7 +134,7 @@ begin
   end if;
   perform penstock.lock_imported_streams(staged, after, upto);
   -- a statement of its own: its snapshot must be younger than the locks
-  perform penstock.classify_imported_events(import_id, staged, after, upto, repeat, amended, merge, removed);
+  perform penstock.classify_imported_events(import_id, staged, after, upto, repeat, amended, merge, removed, needs);
   perform penstock.publish_floor();
 
   execute format(
@@ -179,6 +179,6 @@ begin
     perform penstock.drop_unused_streams(staged, after, upto);
   end if;
 end $$;
-comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[]) is
+comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[], text) is
   'Append a range of staged events to their streams, exactly once, in the order of the file; counts what became of their lines.';
-revoke execute on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[]) from public, anon, authenticated;
+revoke execute on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[], text) from public, anon, authenticated;

@@ -155,9 +155,9 @@ def test_deno_finds_no_fault(cached_modules: None, arguments: list[str | Path]) 
 def test_a_call_refreshes_every_view_and_says_how_long_each_took(edge_function: EdgeFunction) -> None:
     with psycopg.connect(edge_function.database, autocommit=True) as connection:
         connection.execute(
-            "insert into shop.orders (order_id, customer_id, status, total, placed_at, completed_at, version,"
+            "insert into shop.orders (order_id, customer_id, status, currency, total, placed_at, completed_at, version,"
             " placed_position, position)"
-            " values ('edge-1', 'c-1', 'completed', 12.340, '2010-12-05', '2010-12-05', 1, 1, 1)"
+            " values ('edge-1', 'c-1', 'completed', 'GBP', 12.340, '2010-12-05', '2010-12-05', 1, 1, 1)"
         )
         began = connection.execute("select clock_timestamp()").fetchone()
         answer = edge_function.call()

@@ -68,6 +68,10 @@ class EventMapping:
 
     `holds` says what an event is of (`order`), if one with a rejected line is held back whole: `aggregate_id` must then
     be the text of the field `by`. None: a rejected line says nothing about others.
+
+    `needs` is for `id` alone, and for events that go on with streams which others begin: the type of event that must
+    have begun the stream (and none of `removed` have come since), or the line is rejected, and the file may be loaded
+    again when it has. Of an event that is stored, further events that are not assumed are appended as for `stream`.
     """
 
     select: str
@@ -76,13 +80,14 @@ class EventMapping:
     amendment: Amendment | None = None
     removed: tuple[str, ...] = ()
     holds: str | None = None
+    needs: str | None = None
 
     @property
-    def rules(self) -> tuple[str, str | None, str | None, list[str]]:
-        """What the SQL functions that classify and append take: repeat, amended, merge, removed."""
+    def rules(self) -> tuple[str, str | None, str | None, list[str], str | None]:
+        """What the SQL functions that classify and append take: repeat, amended, merge, removed, needs."""
         if self.amendment is None:
-            return self.repeat, None, None, list(self.removed)
-        return self.repeat, self.amendment.event_type, self.amendment.merge, list(self.removed)
+            return self.repeat, None, None, list(self.removed), self.needs
+        return self.repeat, self.amendment.event_type, self.amendment.merge, list(self.removed), self.needs
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class Profile:
     """Files recognised by their whole header, with types of their own for some fields.
 
     A type's `unwanted` declares what is not a sale, say: those records are skipped with the reason.
-    `fields`, `rows` and `dates` are as in `Options`; what the caller says about a field counts before them.
+    `fields`, `rows`, `dates` and `zone` are as in `Options`; what the caller says about a field counts before them.
     """
 
     name: str
@@ -108,6 +113,7 @@ class Profile:
     fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
     dates: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    zone: str | None = None
 
 
 @dataclass(frozen=True)
