@@ -549,9 +549,16 @@ begin
   insert into ops.due_days (day, cause)
   select distinct a.day, 'timezone' from public.daily_analytics as a order by a.day
   on conflict on constraint due_days_pkey do update set mark = excluded.mark;
+  -- in the new zone they may be of days that have none; those of orders are due in any case
+  perform shop.mark_due_days('timezone', array(
+    select r.refunded_at from shop.refunds as r
+    union all
+    select c.registered_at from shop.customers as c where c.registered_at is not null
+  ));
   return null;
 end $$;
-comment on function shop.mark_all_days() is 'Mark every day that has figures: in another zone each consists of other orders.';
+comment on function shop.mark_all_days() is
+  'Mark every day that has figures, and those of refunds and registrations: in another zone each consists of others.';
 revoke execute on function shop.mark_all_days() from public, anon, authenticated;
 create trigger configuration_mark_all_days after update on penstock.configuration
 for each row when (old.timezone is distinct from new.timezone) execute function shop.mark_all_days();
