@@ -81,7 +81,7 @@ with wanted as materialized (
   select
     min(l.ord) as first_ord, count(*) as lines, l.order_id, l.is_credit, min(l.ordered_at) as occurred_at,
     (array_agg(l.customer_id) filter (where l.customer_id is not null))[1] as customer_id,
-    (array_agg(l.currency))[1] as currency,
+    min(l.currency) as currency, min(l.currency) <> max(l.currency) as is_mixed,
     (array_agg(l.country) filter (where l.country is not null))[1] as country, <total>::text as total,
     (array_agg(l.status) filter (where l.status is not null))[1] as status,
     min(l.cancelled_at) as cancelled_at, max(l.refunded_amount) as refunded_amount, max(l.refunded_at) as refunded_at,
@@ -99,14 +99,17 @@ with wanted as materialized (
 select
   o.first_ord, o.lines, case when o.is_credit then 'credit_note' else 'order' end as aggregate_type,
   o.order_id as aggregate_id, null::uuid as id,
-  case when o.is_credit then 'CreditNoteIssued' else 'OrderPlaced' end as event_type,
+  case when o.is_mixed then null when o.is_credit then 'CreditNoteIssued' else 'OrderPlaced' end as event_type,
   case
     when o.is_credit then '{{}}' when life.steps is null then array['OrderCompleted']
     else array(select step ->> 'type' from unnest(life.steps) as step)
   end as more,
   life.steps as more_details, 1 as schema_version, o.occurred_at, null::jsonb as metadata,
   -- one call for the whole of it: jsonb built of jsonb is copied item by item, and text is to be read again
-  case when o.is_credit then to_jsonb(credit) else to_jsonb(payload) end as payload
+  case
+    when o.is_mixed then to_jsonb('its lines are in two currencies, and an amount in two is none'::text)
+    when o.is_credit then to_jsonb(credit) else to_jsonb(payload)
+  end as payload
 from orders as o
 cross join lateral (
   select

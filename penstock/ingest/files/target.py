@@ -61,7 +61,8 @@ class EventMapping:
     `unless`. Null: an empty payload, the same moment, assumed. The select may use `{begun_at}`, the time at which the
     import was asked for, and `{content}`, the hash of the file. `repeat` says how an event is recognised that the store
     has already: by its stream, by being what the stream's latest event of the type says, or by its id.
-    Lines of one event may be spread over the file, so `by` names the field that they have in common.
+    Lines of one event may be spread over the file, so `by` names the field that they have in common. Of `stream`, lines
+    that cannot be one event have a null `event_type` and as `payload` the reason, a JSON text: they are rejected.
 
     `amendment` and `removed` are for `stream` alone: without an amendment, a stream that says something else rejects
     the row's lines; after an event of a type in `removed` a stream says nothing, and a row begins it once more.
