@@ -58,6 +58,18 @@ def test_a_rate_holds_until_the_next_one_and_for_seven_days_at_most(
     assert in_euros(connection) == dict(enumerate([first] * 2 + [second] * 8 + [none] * 5))
 
 
+@pytest.mark.parametrize("role", ["service_role", "analyst"])
+def test_those_who_read_figures_read_them_converted(
+    settings: Settings, connection: psycopg.Connection, days: None, role: str
+) -> None:
+    rates(settings, "2026-03-20,USD,EUR,0.90")
+    with connection.transaction():
+        connection.execute(f"set local role {role}".encode())
+        assert len(in_euros(connection)) == 15
+        found = connection.execute("select count(*) from public.daily_revenue_total_converted").fetchone()
+    assert found == (15,)
+
+
 def test_without_rates_there_is_nothing_converted(connection: psycopg.Connection, days: None) -> None:
     for view in ("daily_revenue_converted", "daily_revenue_total_converted"):
         assert connection.execute(f"select count(*) from public.{view}".encode()).fetchone() == (0,)
