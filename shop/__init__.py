@@ -93,6 +93,7 @@ DOMAIN = Domain(
         "20261121000700_shop_due_days",
         "20261121000705_shop_counted_refunds",
         "20261121000710_shop_views",
+        "20261121000720_shop_daily_analytics",
         "20261121000800_shop_daily_etl",
         "20261121000820_shop_exchange_rates",
     ),
