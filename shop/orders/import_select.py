@@ -98,7 +98,7 @@ with wanted as materialized (
   select
     min(l.ord) as first_ord, count(*) as lines, l.order_id, l.is_credit, min(l.ordered_at) as occurred_at,
     (array_agg(l.customer_id) filter (where l.customer_id is not null))[1] as customer_id,
-    (array_agg(l.currency))[1] as currency,
+    min(l.currency) as currency, min(l.currency) <> max(l.currency) as is_mixed,
     (array_agg(l.country) filter (where l.country is not null))[1] as country, <total>::text as total,
     (array_agg(l.status) filter (where l.status is not null))[1] as status,
     min(l.cancelled_at) as cancelled_at, max(l.refunded_amount) as refunded_amount, max(l.refunded_at) as refunded_at,
@@ -118,13 +118,11 @@ with wanted as materialized (
   where num_nonnulls(<parts>) > 0 and r.quantity >= 0
   group by r.order_id
 ), orders as (
-  select g.*, p.can_be, case when p.can_be then p.parts end as parts,
-    case when p.can_be then p.total else g.total end as paid
+  select g.*, p.can_be, p.parts, coalesce(p.total, g.total) as paid
   from grouped as g
   left join said as s on s.order_id = g.order_id and not g.is_credit
   -- for orders of which something is said; `offset 0`: each step is computed once
   left join lateral (
-    -- what cannot be, such as a discount of more than there is to pay, is left out
     select
       p.total >= 0 and p.tax - p.on_top <= p.total as can_be, <shown total>::text as total,
       jsonb_strip_nulls(jsonb_build_object(
@@ -168,7 +166,9 @@ with wanted as materialized (
 select
   o.first_ord, o.lines, case when o.is_credit then 'credit_note' else 'order' end as aggregate_type,
   o.order_id as aggregate_id, null::uuid as id,
-  case when o.is_credit then 'CreditNoteIssued' else 'OrderPlaced' end as event_type,
+  case
+    when o.is_mixed or not o.can_be then null when o.is_credit then 'CreditNoteIssued' else 'OrderPlaced'
+  end as event_type,
   case
     when o.is_credit then '{{}}' when life.steps is null then array['OrderCompleted']
     else array(select step ->> 'type' from unnest(life.steps) as step)
@@ -176,13 +176,11 @@ select
   life.steps as more_details, 1 as schema_version, o.occurred_at, null::jsonb as metadata,
   -- one call for the whole of it: jsonb built of jsonb is copied item by item, and text is to be read again
   case
+    when o.is_mixed then to_jsonb('its lines are in two currencies, and an amount in two is none'::text)
     when o.is_credit then to_jsonb(credit)
     when o.can_be is null then to_jsonb(payload)
     when o.can_be then to_jsonb(payload) || o.parts
-    else to_jsonb(payload) || jsonb_build_object('items', (
-      select jsonb_agg(i.item - '{{discount,tax}}'::text[] order by i.place)
-      from jsonb_array_elements(to_jsonb(payload) -> 'items') with ordinality as i (item, place)
-    ))
+    else to_jsonb('its discount, or the tax in its prices, is more than there is to pay'::text)
   end as payload
 from orders as o
 cross join lateral (

@@ -167,8 +167,6 @@ def test_shopify_orders(settings: Settings, connection: psycopg.Connection) -> N
         # a free shipping is in the total alone; duties are charged like shipping
         ({"Subtotal": "50.00", "Total": "51.23"}, "0", ("51.230", "5.000", "4.900", "1.230", None)),
         ({"Subtotal": "50.00", "Total": "59.13", "Duties": "3.00"}, "0", ("59.130", "0.100", "7.900", "1.230", None)),
-        # a discount of more than there is to pay cannot be: none of it is taken
-        ({"Subtotal": "", "Total": "", "Discount Amount": "70"}, "0.50", ("50.100", None, None, None, None)),
     ],
 )  # fmt: skip
 def test_the_total_of_an_order_is_that_of_shopify(
@@ -178,7 +176,7 @@ def test_the_total_of_an_order_is_that_of_shopify(
     load(settings, "orders", written(SHOPIFY_ORDERS, rows))
     (placed,) = all_events(connection, "OrderPlaced")
     assert tuple(placed.get(name) for name in ("total", "discount", "shipping", "tax", "tax_included")) == parts
-    of_lines = None if Decimal(lines_discount) == 0 or parts[1] is None else "0.500"
+    of_lines = "0.500" if Decimal(lines_discount) else None
     assert [item.get("discount") for item in placed["items"]] == [of_lines, of_lines]
     read_figures(settings, connection)
     read = connection.execute(
@@ -186,6 +184,22 @@ def test_the_total_of_an_order_is_that_of_shopify(
     ).fetchone()
     money = [Decimal(part or 0) for part in parts[:4]]
     assert read == (*money, bool(parts[4]), Decimal("50.10"), 5)
+
+
+@pytest.mark.parametrize(
+    "of_order",
+    [{"Discount Amount": "57"}, {"Discount Amount": "50", "Shipping": "0", "Total": "0.10", "Subtotal": ""}],
+)
+def test_an_order_that_is_reduced_by_more_than_there_is_to_pay_is_refused(
+    settings: Settings, connection: psycopg.Connection, of_order: dict[str, str]
+) -> None:
+    rows = shopify(orders("EUR")[0], **({"Subtotal": "", "Total": ""} | of_order))
+    content = written(SHOPIFY_ORDERS, [*rows, *shopify(orders("EUR")[1])])
+    created, _ = create_import(settings, "orders", content)
+    done = advance_import(settings, created.id)
+    assert (done.loaded, done.rejected, done.pending) == (2, 2, 0)
+    reasons = connection.execute("select distinct reason from raw.import_rejects").fetchall()
+    assert reasons == [("its discount, or the tax in its prices, is more than there is to pay",)]
 
 
 def test_an_order_that_shopify_says_otherwise_later_is_amended(
