@@ -129,7 +129,7 @@ class _Loader:
         return next((row for row in rows if row["month"] == MONTH), None)
 
     def _days(self) -> list[Json]:
-        wanted = {"before": AFTER, "currency": CURRENCY, "limit": 31}
+        wanted: dict[str, str | int] = {"before": AFTER, "currency": CURRENCY, "limit": 31}
         rows = _json(self._api.get("/v1/views/daily_analytics", params=wanted))["rows"]
         return [row for row in rows if row["day"] >= DAYS["from"]]
 

@@ -5,8 +5,9 @@ runs again with the same batch ends the same, and figures are put in place by da
 run changes nothing but `computed_at`.
 
 Due are yesterday with the `etl_overlap_days` before it, every day since the first order that was never computed, and
-the days in `ops.due_days`: any change of a day's orders, refunds or registrations marks it there. A run asks for them once and computes them a
-portion at a time, the newest first, so that no number of days is too many. What becomes due meanwhile is for the next.
+the days in `ops.due_days`: any change of a day's orders, refunds or registrations marks it there. A run asks for them
+once and computes them a portion at a time, the newest first, so that no number of days is too many. What becomes due
+meanwhile is for the next.
 """
 
 from collections.abc import Iterator, Sequence

@@ -16,7 +16,10 @@ def _shown_as(**fields: Any) -> ConfigDict:
 
 
 class PlaceOrder(Adjustments):
-    """Without `order_id` one is made; without `placed_at` the order is placed now."""
+    """Without `order_id` one is made; without `placed_at` the order is placed now.
+
+    Without `currency` it is in that of the setting PENSTOCK_CURRENCY; where there is none, each order names one.
+    """
 
     model_config = _shown_as(
         order_id="A-1",

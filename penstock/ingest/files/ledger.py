@@ -177,12 +177,22 @@ def open_import(
            where target = %s and fingerprint = %s and state not in ('failed', 'aborted', 'undone')""",
         (target, fingerprint),
     ).fetchone()
-    if row is None:  # it failed between the two statements
+    if row is None or _may_come_again(connection, row[0]):  # None: it failed between the two statements
         return open_import(connection, settings, target, name, file, options, reject_limit, reject_share, actor)
     found = read_import(connection, row[0])
     if found.state == "undoing":
         raise Conflict(f"import {found.id} of this file is being undone: `penstock import undo` it to its end first")
     return found, True
+
+
+def _may_come_again(connection: Connection, import_id: UUID) -> bool:
+    """Whether lines of it were early; then the same file is no longer known by it, and is loaded once more."""
+    again = connection.execute(
+        """update raw.imports set fingerprint = concat_ws(' ', fingerprint, id)
+           where id = %s and finished_at is not null and (result ->> 'early')::bigint > 0""",
+        (import_id,),
+    )
+    return again.rowcount > 0
 
 
 def identify_upload(connection: Connection, settings: Settings, imported: Import, file: StoredFile) -> bool:
@@ -193,7 +203,7 @@ def identify_upload(connection: Connection, settings: Settings, imported: Import
            where target = %s and fingerprint = %s and state not in ('failed', 'aborted', 'undone')""",
         (imported.target, fingerprint),
     ).fetchone()
-    if same:
+    if same and not _may_come_again(connection, same[0]):
         finish_import(connection, imported.id, "completed", result={"same_as": str(same[0])}, source_bytes=file.size)
         return False
     update_import(connection, imported.id, content_sha256=file.sha256, size_bytes=file.size, fingerprint=fingerprint)

@@ -58,7 +58,7 @@ def plan_file(
 ) -> tuple[Reading, Plan]:
     """Raises `InvalidInput` or `BadFile`. Joined files are read here, once, into tables of the import.
 
-    `from_settings` is what `Target.said_by` gave when the import was asked for, whoever works on it now.
+    `from_settings` is what `Target.said_by` gave when the import was asked for.
     `most`: so many values of a time column are asked how they are written, not all of them.
     """
     check_names(find_target(target), options)

@@ -68,7 +68,7 @@ def make_plan(
         {key: field for key, field in options.mapping.items() if field} if not header else {},
         sources,
         [dict(wanted) for wanted in said.rows],
-        options.zone,
+        options.zone or (profile.zone if profile else None),
         joins,
     )
     of_profile = {name: value for name, value in said.profile_constants.items() if name not in plan.fields}

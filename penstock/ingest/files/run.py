@@ -385,6 +385,8 @@ class _Runner:
             "facts": imported.result.get("facts", 0) + counts["facts"],
             "events": imported.result.get("events", 0) + counts["events"],
         }
+        if counts["early"]:
+            result["early"] = imported.result.get("early", 0) + counts["early"]
         ledger.update_import(
             connection,
             imported.id,
