@@ -111,7 +111,7 @@ def place_order(request: Request, body: inputs.PlaceOrder, idempotency_key: Idem
 def pay_order(
     request: Request, order_id: OrderId, body: inputs.PayOrder | None = None, idempotency_key: IdempotencyKey = None
 ) -> Json:
-    """Pay a placed order in full. 409 `impossible-step` with the present `status` if it is not `placed`."""
+    """Pay a placed order in full. 409 `impossible-step` says its status if it is not `placed`."""
     return _step(request, order_id, "pay", body or inputs.PayOrder(), idempotency_key)
 
 
