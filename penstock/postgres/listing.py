@@ -74,7 +74,7 @@ def read_page(
 
 
 _BY_INDEX: Final = """
-select set_config(name, 'off', true) from unnest('{enable_seqscan,enable_bitmapscan,enable_sort}'::text[]) as name
+select set_config(name, 'off', true) from unnest('{jit,enable_seqscan,enable_bitmapscan,enable_sort}'::text[]) as name
 """
 """Else, of a table whose statistics are old or missing, all that fits might be read and sorted for one page."""
 

@@ -53,7 +53,4 @@ def list_customers(
     return {"customers": page.rows, "next": page.next, "position": checkpoint}
 
 
-_CUSTOMER: Final = """
-select customer_id, name, email, country, registered_at, first_order_at, last_order_at
-from shop.customers where customer_id = %s
-"""
+_CUSTOMER: Final = f"select {', '.join(CUSTOMERS.columns)} from shop.customers where customer_id = %s"  # noqa: S608

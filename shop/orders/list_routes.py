@@ -11,6 +11,7 @@ from penstock.http.read_your_writes import read_when_ready
 from penstock.http.revalidation import revalidated
 from penstock.http.routing import Json, requires, router
 from penstock.types import Currency, Identifier, Time
+from shop.orders.answers import ListedOrderOut
 from shop.orders.lists import OrderFilter, list_orders, list_orders_of_customer
 from shop.orders.order import Status
 
@@ -20,35 +21,6 @@ _Status = Annotated[Status | None, Query(description="Only orders that have come
 _Currency = Annotated[Currency | None, Query(description="ISO 4217.", examples=["GBP"])]
 _From = Annotated[Time | None, Query(description="Placed at this time (RFC 3339) or later.")]
 _Before = Annotated[Time | None, Query(description="Placed before this time (RFC 3339).")]
-
-
-class ListedOrderOut(Answer):
-    order_id: str = Field(examples=["A-1"])
-    customer_id: str | None = Field(examples=["C-7"])
-    status: Status
-    currency: str = Field(examples=["GBP"])
-    country: str | None
-    total: str = Field(examples=["17.50"])
-    gross_sales: str = Field(examples=["15.00"], description="What the lines cost before discounts.")
-    discount: str = Field(examples=["0"])
-    shipping: str = Field(examples=["2.50"])
-    tax: str = Field(examples=["0"])
-    tax_included: bool
-    items_count: int = Field(examples=[2], description="Pieces ordered, over all lines.")
-    shipping_address: str | None
-    payment_method: str | None
-    transaction_id: str | None
-    carrier: str | None
-    tracking: str | None
-    warehouse: str | None
-    signature: str | None
-    placed_at: str
-    paid_at: str | None
-    shipped_at: str | None
-    delivered_at: str | None
-    completed_at: str | None
-    cancelled_at: str | None
-    version: int
 
 
 class OrdersOut(Answer):

@@ -8,6 +8,7 @@ from penstock.errors import NotFound
 from penstock.event_store import read_checkpoint
 from penstock.postgres.pool import Connection
 from penstock.postgres.sqlstates import translate_errors
+from shop.orders.lists import ORDERS
 from shop.refunds.queries import refunds_of
 
 PROJECTIONS: Final = ("orders", "refunds")
@@ -28,12 +29,7 @@ def read_order(connection: Connection, order_id: str) -> dict[str, Any]:
     return {**order, "items": items, "refunds": refunds, "position": checkpoint}
 
 
-_ORDER = """
-select order_id, customer_id, status, currency, country, total, gross_sales, discount, shipping, tax, tax_included,
-  items_count, shipping_address, payment_method, transaction_id, carrier, tracking, warehouse, signature, placed_at,
-  paid_at, shipped_at, delivered_at, completed_at, cancelled_at, version
-from shop.orders where order_id = %s
-"""
+_ORDER: Final = f"select {', '.join(ORDERS.columns)} from shop.orders where order_id = %s"  # noqa: S608
 _ITEMS = """
 select line, product_id, name, category, quantity, unit_price, amount, discount, tax
 from shop.order_items where order_id = %s order by line

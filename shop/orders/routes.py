@@ -12,6 +12,7 @@ from penstock.http.read_your_writes import context_of, read_when_ready
 from penstock.http.routing import Json, requires, router, settings_of
 from penstock.payloads import Payload
 from shop.orders import commands, inputs
+from shop.orders.answers import ListedOrderOut
 from shop.orders.order import Order, Status
 from shop.orders.queries import PROJECTIONS, read_order
 
@@ -59,35 +60,9 @@ class OrderRefundOut(Answer):
     items: list[RefundedItemOut]
 
 
-class OrderOut(Answer):
+class OrderOut(ListedOrderOut):
     """`position`: the read models know of everything up to there."""
 
-    order_id: str = Field(examples=["A-1"])
-    customer_id: str | None = Field(examples=["C-7"])
-    status: Status
-    currency: str = Field(examples=["GBP"])
-    country: str | None
-    total: str = Field(examples=["17.50"])
-    gross_sales: str = Field(examples=["15.00"], description="What the lines cost before discounts.")
-    discount: str = Field(examples=["0"])
-    shipping: str = Field(examples=["2.50"])
-    tax: str = Field(examples=["0"])
-    tax_included: bool
-    items_count: int = Field(examples=[2], description="Pieces ordered, over all lines.")
-    shipping_address: str | None
-    payment_method: str | None
-    transaction_id: str | None
-    carrier: str | None
-    tracking: str | None
-    warehouse: str | None
-    signature: str | None
-    placed_at: str
-    paid_at: str | None
-    shipped_at: str | None
-    delivered_at: str | None
-    completed_at: str | None
-    cancelled_at: str | None
-    version: int
     items: list[OrderItemOut]
     refunds: list[OrderRefundOut] = Field(description="The earliest first.")
     position: int

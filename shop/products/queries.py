@@ -43,6 +43,4 @@ def list_products(
     return {"products": page.rows, "next": page.next, "position": checkpoint}
 
 
-_PRODUCT: Final = """
-select product_id, name, category, unit_price, listed_at from shop.products where product_id = %s
-"""
+_PRODUCT: Final = f"select {', '.join(PRODUCTS.columns)} from shop.products where product_id = %s"  # noqa: S608

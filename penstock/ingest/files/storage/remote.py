@@ -54,8 +54,9 @@ class RemoteStore:
 
     def delete(self, keys: Sequence[str]) -> None:
         """Those that are not there are no error."""
-        with _translated():
-            self._bucket.remove(list(keys))
+        if keys:  # an empty list is an error to Storage
+            with _translated():
+                self._bucket.remove(list(keys))
 
     def sign_upload(self, key: str) -> str:
         """A URL to which anyone may PUT one file, for two hours."""

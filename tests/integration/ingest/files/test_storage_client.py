@@ -30,6 +30,10 @@ CALLS: dict[str, Callable[[RemoteStore], object]] = {
 }
 
 
+def test_nothing_is_removed_without_a_call(store: RemoteStore) -> None:
+    store.delete([])
+
+
 def test_many_are_removed_in_one_call(store: RemoteStore) -> None:
     route = respx.delete(f"{URL}/storage/v1/object/imports").respond(200, json=[])
     store.delete(["ab/abc", "cd/cde"])
