@@ -86,10 +86,14 @@ def confused() -> Iterator[tuple[str, str]]:
     yield "the other algorithm", unsigned({"alg": "RS256", "kid": "k1"}, good)
     yield "critical", KEY.token(header={"crit": ["b64"], "b64": False})
     for algorithm, digest in (("HS256", hashlib.sha256), ("HS512", hashlib.sha512)):
-        for secret in (json.dumps(KEY.public).encode(), KEY.public["x"].encode(), b""):
+        for name, secret in (("the key", json.dumps(KEY.public)), ("its point", KEY.public["x"]), ("nothing", "")):
             signed = unsigned({"alg": algorithm, "kid": "k1"}, good).rpartition(".")[0]
-            mac = base64.urlsafe_b64encode(hmac.new(secret, signed.encode(), digest).digest()).decode().rstrip("=")
-            yield f"{algorithm} by {secret[:8]!r}", f"{signed}.{mac}"
+            mac = (
+                base64.urlsafe_b64encode(hmac.new(secret.encode(), signed.encode(), digest).digest())
+                .decode()
+                .rstrip("=")
+            )
+            yield f"{algorithm} by {name}", f"{signed}.{mac}"
     yield "the public key's own", unsigned({"alg": "ES256", "kid": "k1", "jwk": SigningKey("k1").public}, good)
     for text in ("eyJ.e30.AA", f"{base64.urlsafe_b64encode(b'{[').decode()}.e30.AA", "eyJhbGciOiJFUzI1NiJ9.W10.AA"):
         yield text, text
