@@ -10,7 +10,7 @@ from penstock.settings import Settings
 from penstock.supabase_project.client import project_client
 
 _NO_VIEW = "PK007"
-"""What the function raises for a name that is no view's: this caller may call it, and nothing was refreshed."""
+"""What the function raises where there is nothing to refresh: this caller may call it, and nothing was done."""
 _NO_RIGHT = "42501"
 
 
