@@ -72,7 +72,7 @@ def create_app(
     errors.install(app)
     access_log.hide_tokens()
     install(*domains)
-    for routes in (streams.routes, *(routes for domain in domains for routes in domain.routes), *_RESOURCES):
+    for routes in (streams.routes, *(routes for domain in domains for routes in _routers(domain)), *_RESOURCES):
         # as they are, not as a router inside a router: that would cost every request a second round of matching
         app.router.routes.extend(routes.routes)
     register([*functions, *(each for domain in domains for each in domain.functions)])
@@ -80,6 +80,10 @@ def create_app(
     app.router.routes.extend(app.state.inngest_calls.routes)
     openapi.install(app)
     return app
+
+
+def _routers(domain: Domain) -> Sequence[Any]:
+    return domain.routes() if callable(domain.routes) else domain.routes
 
 
 @asynccontextmanager

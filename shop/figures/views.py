@@ -5,6 +5,7 @@ from typing import Final
 from penstock.views import Key, View
 
 _CURRENCY: Final = Key("currency", "text")
+_DAYS_COMPUTED: Final = "select max(computed_at) from public.daily_analytics"
 
 VIEWS: Final = (
     View("monthly_revenue", "materialized", (Key("month", "date", descending=True), _CURRENCY)),
@@ -23,7 +24,19 @@ VIEWS: Final = (
         "daily_analytics",
         "table",
         (Key("day", "date", descending=True), _CURRENCY),
-        fresh_by="select max(computed_at) from public.daily_analytics",
+        fresh_by=_DAYS_COMPUTED,
+    ),
+    View(
+        "daily_revenue_converted",
+        "view",
+        (Key("day", "date", descending=True), _CURRENCY, Key("converted_to", "text")),
+        fresh_by=_DAYS_COMPUTED,
+    ),
+    View(
+        "daily_revenue_total_converted",
+        "view",
+        (Key("day", "date", descending=True), Key("converted_to", "text")),
+        fresh_by=_DAYS_COMPUTED,
     ),
     View(
         "revenue_by_hour",

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from penstock import views
 from penstock.projections import advance_all
 from shop import DOMAIN, figures
+from tests.shop.imports.exports import load
 from tests.shop.projections.store import put, store
 from tests.shop.registry import MATERIALIZED
 
@@ -22,11 +24,14 @@ EXAMPLES = re.findall(r"^```sql\n(.*?)^```\n\n((?:^\|[^\n]*\n)+)", PAGE, re.MULT
 
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[psycopg.Connection]:
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Connection]:
     with store() as (settings, connection):
+        settings = replace(settings, storage_folder=tmp_path_factory.mktemp("uploads"))
         (events,) = re.findall(r"^```jsonl\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
         for line in events.splitlines():
             put(connection, **json.loads(line))
+        (rates,) = re.findall(r"^```csv\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+        load(settings, "exchange_rates", rates.encode())
         assert all(advanced.caught_up for advanced in advance_all(settings).values())
         assert list(figures.run_due(settings, date(2024, 4, 4)))
         for name in MATERIALIZED:
@@ -57,7 +62,7 @@ def test_every_cell_is_what_the_query_answers(example: psycopg.Connection, query
 
 
 def test_every_query_has_its_table() -> None:
-    assert len(EXAMPLES) == PAGE.count("```sql") == 9
+    assert len(EXAMPLES) == PAGE.count("```sql") == 11
 
 
 @pytest.mark.parametrize("view", [view.name for view in DOMAIN.views])

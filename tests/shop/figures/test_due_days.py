@@ -35,7 +35,7 @@ def _closed_pools() -> Iterator[None]:
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Without overlap: what is due is due because it changed."""
-    return Settings(database_url=settings.database_url, environment="local", etl_overlap_days=0)
+    return Settings(database_url=settings.database_url, environment="local", currency="GBP", etl_overlap_days=0)
 
 
 def due(connection: psycopg.Connection) -> list[str]:
