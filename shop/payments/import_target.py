@@ -1,4 +1,4 @@
-"""Payments, one a line, as whoever took the money exports them; each goes on with the stream of its order.
+"""Payments, one a line, as the payment provider exports them; each goes on with the stream of its order.
 
 A payment is recognised by its id, so it counts once, in whatever file it comes again; the same id for another order or
 of another amount is refused. Money given back is a refund whose id is the payment's, unless the file has one: exports
