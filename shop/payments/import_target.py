@@ -93,14 +93,14 @@ for _place, _text in (
 TARGET = Target(
     name="payments",
     fields=(
-        Field("payment_id", Identifier(), True, ("transaction_id", "charge_id", "payment reference", "id")),
-        Field("order_id", Identifier(), True, ("order", "order number", "order_id (metadata)", "merchant reference")),
-        Field("amount", Number(), True, ("gross", "total", "amount paid", "payment amount")),
+        Field("payment_id", Identifier(), True, ("transaction_id", "charge_id", "payment reference")),
+        Field("order_id", Identifier(), True, ("order number", "order_id (metadata)", "merchant reference")),
+        Field("amount", Number(), True, ("amount paid", "payment amount")),
         Field(
             "paid_at",
             Timestamp(of_event=True),
             True,
-            ("paid at", "payment date", "date", "created_at", "created", "created (utc)", "timestamp"),
+            ("payment date", "date paid", "created (utc)", "created date (utc)"),
         ),
         Field("currency", Code(3), False, ("currency code", "currencycode")),
         Field("method", Text(at_most=100), False, ("payment method", "payment type", "card brand")),
