@@ -151,7 +151,7 @@ def test_cancellations_and_refunds_have_times_of_their_own(settings: Settings, c
         """select event_type, metadata ->> 'occurred_at', payload from public.event_store
            where event_type in ('OrderCancelled', 'OrderRefunded') order by position"""
     ).fetchall()
-    refund = {"refund_id": "o2", "refunded_at": "2025-03-09T09:00:00Z", "amount": "2.500", "currency": "USD"}
+    refund = {"refund_id": "o2", "refunded_at": "2025-03-09T09:00:00Z", "amount": "2.500", "currency": "GBP"}
     assert stored == [
         ("OrderCancelled", "2025-03-02T08:00:00Z", {}),
         ("OrderRefunded", "2025-03-09T09:00:00Z", refund),
