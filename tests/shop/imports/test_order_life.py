@@ -157,7 +157,7 @@ def test_cancellations_and_refunds_have_times_of_their_own(settings: Settings, c
         ("OrderRefunded", "2025-03-09T09:00:00Z", refund),
     ]
     read_figures(settings, connection)
-    assert refunds(connection) == [("o2", "o2", "c1", "USD", Decimal("2.5"), "2025-03-09")]
+    assert refunds(connection) == [("o2", "o2", "c1", "GBP", Decimal("2.5"), "2025-03-09")]
     found = net_by_day(connection)
     assert found["2025-03-01"] == (20, 0, 20)
     assert found["2025-03-09"] == (0, Decimal("2.5"), Decimal("-2.5"))
