@@ -1,7 +1,7 @@
 """Views: the figures that people read, page by page, and how fresh they are."""
 
 from penstock.postgres.keyset import Key
-from penstock.views.freshness import Freshness, list_views
+from penstock.views.freshness import Freshness, list_views, outdated_views
 from penstock.views.pages import MAX_PAGE, Page, read_view
 from penstock.views.refresh import Refreshed, refresh_view
 from penstock.views.registry import View, find_view, views
@@ -15,6 +15,7 @@ __all__ = [
     "View",
     "find_view",
     "list_views",
+    "outdated_views",
     "read_view",
     "refresh_view",
     "views",

@@ -32,10 +32,16 @@ def test_an_order_shows_what_was_given_back(api: Api) -> None:
 
 def test_its_position_is_that_of_the_slower_read_model(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock.http.read_your_writes.WAIT_SECONDS", 0.1)
-    position = place(api).json()["position"]
+    placed = place(api, currency="GBP").json()["position"]
     advance(api.settings, "orders")
-    assert api.http.get("/v1/orders/A-1").json()["position"] < position
-    problem = assert_problem(api.http.get("/v1/orders/A-1", params={"wait_for": position}), 503)
+    # nothing was given back, so nothing is waited for
+    assert api.http.get("/v1/orders/A-1", params={"wait_for": placed}).json()["position"] == placed
+    assert api.http.get("/v1/orders/A-1").json()["position"] < placed
+    api.http.post("/v1/orders/A-1/pay")
+    refunded = api.http.post("/v1/orders/A-1/refund", json={"refund_id": "r1"}).json()["position"]
+    advance(api.settings, "orders")
+    problem = assert_problem(api.http.get("/v1/orders/A-1", params={"wait_for": refunded}), 503)
     assert problem["projection"] == "refunds"
     advance(api.settings, "refunds")
-    assert api.http.get("/v1/orders/A-1", params={"wait_for": position}).json()["position"] >= position
+    order = api.http.get("/v1/orders/A-1", params={"wait_for": refunded}).json()
+    assert (order["position"] >= refunded, len(order["refunds"])) == (True, 1)
