@@ -108,13 +108,13 @@ def test_a_key_that_a_field_takes_is_not_named() -> None:
     [
         ("VAT", "a tax"), ("Taxes", "a tax"), ("shipping-tax", "a tax"), ("Discount Amount", "a discount"),
         ("retail_disc", "a discount"), ("Shipping", "shipping"), ("freight_value", "shipping"), ("fee_total", "a fee"),
-        ("item-promotion-discount", "a discount"), ("Order Shipping", "shipping"), ("Commission", "a fee"),
+        ("item-promotion-discount", "a discount"), ("Shipping cost", "shipping"), ("Commission", "a fee"),
     ],
 )  # fmt: skip
-def test_money_that_no_total_has_is_named(column: str, looks_like: str) -> None:
+def test_money_that_no_field_has_is_named(column: str, looks_like: str) -> None:
     text = f"{HEADER},{column}\n1,P,1,2026-01-01,1,0.10\n"
     assert warnings(text) == [
-        f"column {column!r} is left out, and looks like {looks_like}: no total has it,"
+        f"column {column!r} is left out, and looks like {looks_like}: --map \"{column}=FIELD\" reads it,"
         f" --map \"{column}=\" leaves it out on purpose"
     ]  # fmt: skip
     assert warnings(text, mapping={column: None}) == []
