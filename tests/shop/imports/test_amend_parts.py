@@ -97,7 +97,7 @@ def test_taking_a_file_back_gives_the_order_its_parts_again(settings: Settings, 
     load(settings, file(FULL))
     before, lines = read(settings, connection), connection.execute(LINES).fetchall()
     state = load_order(connection, "A-1").state
-    later = load(settings, file(row("A", "", "", "2.00", "3.00", "0.75", "true"), row("B")))
+    later = load(settings, file(row("A", "", "", "2.00", "3.00", "0.75", "true"), row("B", "")))
     assert read(settings, connection) != before
     undo_import(settings, later.id)
     assert (read(settings, connection), connection.execute(LINES).fetchall()) == (before, lines)
