@@ -24,7 +24,6 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from penstock.local.postgres import EmbeddedPostgres
 from penstock.postgres import migrations
 
 PAYLOAD = json.dumps(
@@ -167,6 +166,8 @@ def server() -> Iterator[str]:
     if given := os.environ.get("BENCH_DATABASE_URL"):
         yield given
         return
+    from penstock.local.postgres import EmbeddedPostgres  # here: a process whose memory is measured needs none of it
+
     folder = Path(tempfile.mkdtemp(prefix="penstock-bench-"))
     folder.chmod(0o755)
     cluster = EmbeddedPostgres(folder / "postgres", settings=SERVER)

@@ -48,8 +48,9 @@ class Domain:
 
     `events` are the payloads that webhooks and typed appends are held to, `folds` the states of aggregates,
     `projections` the read models, `targets` what files may become, `compensations` what `undo` appends to take
-    their events back, `views` the figures that may be read by name, `routes` FastAPI routers and `functions`
-    Inngest functions (the core never looks into these two). `commands` add commands to `penstock` (see
+    their events back, `views` the figures that may be read by name, `routes` FastAPI routers, or a function that
+    gives them to the app (so that an import on the command line loads no FastAPI), and `functions` Inngest
+    functions (the core never looks into these two). `commands` add commands to `penstock` (see
     `penstock/cli/arguments.py`). `after_import` brings figures up to date when the command line has loaded a file
     (elsewhere Inngest's event `import/file.loaded` does). `sample` loads something to look at, once, when
     everything runs on one machine. `migrations` are the files (without `.sql`) that its tables come from: a
@@ -65,7 +66,7 @@ class Domain:
     targets: Sequence[Target] = ()
     compensations: Sequence[Compensation] = ()
     views: Sequence[View] = ()
-    routes: Sequence[Any] = ()
+    routes: Sequence[Any] | Callable[[], Sequence[Any]] = ()
     functions: Sequence[Any] = ()
     commands: Sequence[Callable[[Any], None]] = ()
     after_import: Callable[[Settings], None] | None = None

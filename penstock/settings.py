@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from penstock.errors import SettingsError
+from penstock.errors import InvalidInput, SettingsError
+from penstock.loopback import is_loopback
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
@@ -41,6 +43,7 @@ class Settings:
     database_url: str = field(repr=False)
     environment: Literal["local", "production"] = "production"
     timezone: str = "UTC"
+    currency: str | None = None
     earliest_day: date = date(1990, 1, 1)
     etl_overlap_days: int = 2
     api_keys: tuple[ApiKey, ...] = ()
@@ -48,6 +51,8 @@ class Settings:
     storage_folder: Path = Path(".penstock/uploads")
     supabase_url: str | None = None
     supabase_secret_key: str | None = field(default=None, repr=False)
+    supabase_publishable_key: str | None = field(default=None, repr=False)
+    users_may_read: Literal["marked", "all"] | None = None
     inngest_dev: str | None = None
     inngest_serve_origin: str | None = None
     max_body_bytes: int = 4_500_000
@@ -72,6 +77,7 @@ class Settings:
             database_url=_database_url(env, faults),
             environment=_environment(env, faults),
             timezone=_timezone(env, faults),
+            currency=_currency(env, faults),
             earliest_day=_earliest_day(env, faults),
             etl_overlap_days=_whole_number(env, "ETL_OVERLAP_DAYS", 2, faults, at_most=366),
             api_keys=_api_keys(env, faults),
@@ -79,6 +85,8 @@ class Settings:
             storage_folder=Path(env.get("PENSTOCK_STORAGE_FOLDER") or ".penstock/uploads"),
             supabase_url=env.get("SUPABASE_URL") or None,
             supabase_secret_key=env.get("SUPABASE_SECRET_KEY") or None,
+            supabase_publishable_key=_publishable_key(env, faults),
+            users_may_read=_users_may_read(env, faults),
             inngest_dev=env.get("INNGEST_DEV") or None,
             inngest_serve_origin=env.get("INNGEST_SERVE_ORIGIN") or None,
             max_body_bytes=_whole_number(env, "PENSTOCK_MAX_BODY_BYTES", 4_500_000, faults, at_least=1024),
@@ -93,6 +101,33 @@ class Settings:
         if faults:
             raise SettingsError("; ".join(faults))
         return settings
+
+
+@dataclass(frozen=True)
+class SettingDefault:
+    """What a field of outside data is where they do not say it: `name` in `Settings`, `variable` in its environment.
+
+    `examples` are values such as it may have, for the message or the question that asks for one.
+    """
+
+    name: str
+    variable: str
+    examples: tuple[str, ...]
+
+    def said_by(self, settings: Settings) -> str | None:
+        value = getattr(settings, self.name)
+        return None if value is None else str(value)
+
+    def required(self, settings: Settings, field: str) -> str:
+        """Raises `InvalidInput` that names the field and the variable, if the settings do not say it."""
+        value = self.said_by(settings)
+        if value is None:
+            reason = f"missing, and {self.variable} is not set: give one, such as {self.examples[0]}"
+            raise InvalidInput(reason, field=field)
+        return value
+
+
+CURRENCY: Final = SettingDefault("currency", "PENSTOCK_CURRENCY", ("EUR", "USD", "GBP"))
 
 
 @cache
@@ -199,6 +234,15 @@ def _timezone(env: Mapping[str, str], faults: list[str]) -> str:
     return name
 
 
+def _currency(env: Mapping[str, str], faults: list[str]) -> str | None:
+    """What money is in where nobody says it. There is no default: a wrong guess would be in every figure."""
+    code = env.get("PENSTOCK_CURRENCY") or None
+    if code is not None and not re.fullmatch(r"[A-Z]{3}", code):
+        faults.append(f"PENSTOCK_CURRENCY is {code!r}, not a code of ISO 4217 such as EUR")
+        return None
+    return code
+
+
 def _earliest_day(env: Mapping[str, str], faults: list[str]) -> date:
     """From 1900 on: no figure is made of what is older."""
     text = env.get("PENSTOCK_EARLIEST_DAY") or "1990-01-01"
@@ -221,6 +265,26 @@ def _public_schema(env: Mapping[str, str], faults: list[str]) -> str:
         )
         return "public"
     return name
+
+
+def _publishable_key(env: Mapping[str, str], faults: list[str]) -> str | None:
+    key = env.get("SUPABASE_PUBLISHABLE_KEY") or None
+    if key and (key.startswith("sb_secret_") or key == env.get("SUPABASE_SECRET_KEY")):
+        faults.append("SUPABASE_PUBLISHABLE_KEY is a secret key: it must be the one that browsers get")
+    return key
+
+
+def _users_may_read(env: Mapping[str, str], faults: list[str]) -> Literal["marked", "all"] | None:
+    wanted = env.get("PENSTOCK_USERS_MAY_READ") or None
+    if wanted is None:
+        return None
+    if wanted not in ("marked", "all"):
+        faults.append(f"PENSTOCK_USERS_MAY_READ is {wanted!r}, not marked or all")
+        return None
+    address = urlsplit(env.get("SUPABASE_URL", ""))
+    if address.scheme != "https" and not (address.scheme == "http" and is_loopback(address.hostname or "")):
+        faults.append("PENSTOCK_USERS_MAY_READ needs SUPABASE_URL, beginning with https://: the users' keys are there")
+    return "all" if wanted == "all" else "marked"
 
 
 def _whole_number(

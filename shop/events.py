@@ -5,6 +5,7 @@ Commands and webhooks are held to these models; what an import target writes fit
 as they came ("2.550" stays "2.550"), a JSON string in the store. Limits are those of the read models' columns.
 """
 
+import operator
 from collections.abc import Iterable
 from decimal import Decimal, localcontext
 from typing import Annotated, Final, Self
@@ -12,6 +13,7 @@ from typing import Annotated, Final, Self
 from pydantic import (
     AfterValidator,
     Field,
+    StrictBool,
     StrictInt,
     StringConstraints,
     ValidationInfo,
@@ -20,6 +22,7 @@ from pydantic import (
 )
 
 from penstock.payloads import EventSchema, Payload
+from penstock.settings import CURRENCY
 from penstock.types import (
     MAX_INTEGER,
     Category,
@@ -35,16 +38,21 @@ from penstock.types import (
 
 _MAX_TOTAL: Final = Decimal(10) ** 15
 MAX_NAME: Final = 2000
-DEFAULT_CURRENCY: Final = "GBP"
 
 
 ProductName = Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(storable)]
 Pieces = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
 MoneyBack = Annotated[MoneySum, Field(gt=0)]
+Part = Annotated[Money | None, Field(exclude_if=lambda part: part is None)]
+Whole = Annotated[MoneySum | None, Field(exclude_if=operator.not_)]
+Detail = Annotated[Text | None, Field(exclude_if=operator.not_)]
 
 
 class OrderLine(Payload):
-    """`amount` is what the line cost where a receipt says it; else it cost `quantity × unit_price`."""
+    """What a line cost before discounts: `amount` where a receipt says it, else `quantity × unit_price`.
+
+    `discount` and `tax` are the line's parts of those of the order, where somebody says them of the line.
+    """
 
     product_id: Identifier
     name: ProductName | None = None
@@ -52,6 +60,8 @@ class OrderLine(Payload):
     amount: Annotated[Money | None, Field(exclude_if=lambda amount: amount is None)] = None
     quantity: Pieces
     unit_price: Money
+    discount: Part = None
+    tax: Part = None
 
     @field_validator("quantity")
     @classmethod
@@ -74,12 +84,25 @@ def check_sum(lines: tuple[OrderLine, ...]) -> tuple[OrderLine, ...]:
 OrderLines = Annotated[tuple[OrderLine, ...], Field(min_length=1), AfterValidator(check_sum)]
 
 
-class OrderPlaced(Payload):
-    """`total` may be left out; if it is given it must be the exact sum of the lines."""
+class Adjustments(Payload):
+    """What an order costs beside its lines. What is 0 stays out of the stored payload.
+
+    `discount` and `tax` are the whole of the order, what its lines say included; left out, they are the sum of that.
+    """
+
+    discount: Whole = None
+    shipping: Whole = None
+    tax: Whole = None
+    tax_included: Annotated[StrictBool, Field(exclude_if=operator.not_)] = False
+    shipping_address: Detail = None
+
+
+class OrderPlaced(Adjustments):
+    """`total` may be left out; if it is given it must be exactly lines - discount + shipping + tax, if not included."""
 
     order_id: Identifier
     customer_id: Identifier | None = None
-    currency: Currency = DEFAULT_CURRENCY
+    currency: Currency
     country: Text | None = None
     placed_at: OccurredAt
     items: OrderLines
@@ -87,10 +110,19 @@ class OrderPlaced(Payload):
 
     @model_validator(mode="after")
     def _sum_up(self) -> Self:
-        total = sum_of_lines(self.items)
+        parts = {name: whole_of(name, getattr(self, name), self.items) for name in ("discount", "tax")}
+        with localcontext(prec=60):
+            total = sum_of_lines(self.items) - parts["discount"] + (self.shipping or 0)
+            total += 0 if self.tax_included else parts["tax"]
         if self.total is not None and self.total != total:
-            raise ValueError(f"total is {self.total}, the sum of the items {total}")
-        object.__setattr__(self, "total", total)
+            raise ValueError(f"total is {self.total}, but items - discount + shipping + tax are {total}")
+        if total < 0:
+            raise ValueError(f"the total would be {total}: the discount is more than there is to pay")
+        if self.tax_included and parts["tax"] > total:
+            raise ValueError(f"a tax of {parts['tax']} cannot be included in a total of {total}")
+        check_total(total)
+        for name, value in {**parts, "total": total}.items():
+            object.__setattr__(self, name, value)
         return self
 
 
@@ -105,17 +137,24 @@ class OrderVoided(Payload):
 
 
 class PaymentReceived(Payload):
-    amount: Money
+    """`transaction_id` is the payment's id at the payment provider; `currency` that of the order."""
+
+    amount: MoneySum
     method: Text | None = None
+    transaction_id: Detail = None
+    currency: Annotated[Currency | None, Field(exclude_if=operator.not_)] = None
 
 
 class OrderShipped(Payload):
     carrier: Text | None = None
     tracking: Text | None = None
+    warehouse: Detail = None
 
 
 class OrderDelivered(Payload):
-    pass
+    """`signature` says who signed for it."""
+
+    signature: Detail = None
 
 
 class OrderCompleted(Payload):
@@ -127,22 +166,36 @@ class OrderCancelled(Payload):
 
 
 class RefundedLine(Payload):
-    """`amount` is what was given back for these pieces."""
+    """`amount` is what was given back for these pieces; `restock` says that they are on the shelf again."""
 
     product_id: Identifier
     quantity: Pieces
     amount: Money
+    restock: Annotated[StrictBool, Field(exclude_if=operator.not_)] = False
 
 
 class OrderRefunded(Payload):
-    """Money given back for an order, whose status stays. A later one of a `refund_id` replaces the earlier."""
+    """Money given back for an order, whose status stays. A later one of a `refund_id` replaces the earlier.
+
+    `amount` is all of it; `tax` and `shipping` are parts of it, and so are the amounts of the lines.
+    """
 
     refund_id: Identifier
     refunded_at: OccurredAt
     amount: MoneyBack
     currency: Currency
+    tax: Whole = None
+    shipping: Whole = None
     reason: Text | None = None
     items: tuple[RefundedLine, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        with localcontext(prec=60):
+            parts = (self.tax or 0) + (self.shipping or 0)
+        if parts > self.amount:
+            raise ValueError(f"tax and shipping are {parts}, more than the amount of {self.amount}")
+        return self
 
 
 class CreditNoteIssued(Payload):
@@ -213,7 +266,7 @@ class CustomerRemoved(Payload):
 
 
 EVENTS: Final = (
-    EventSchema(OrderPlaced, "order", "order_id", time_field="placed_at"),
+    EventSchema(OrderPlaced, "order", "order_id", "placed_at", {"currency": CURRENCY}),
     EventSchema(OrderAmended, "order", "order_id", time_field="placed_at"),
     EventSchema(OrderVoided, "order", "order_id"),
     EventSchema(PaymentReceived, "order", "order_id"),
@@ -222,7 +275,7 @@ EVENTS: Final = (
     EventSchema(OrderCompleted, "order", "order_id"),
     EventSchema(OrderCancelled, "order", "order_id"),
     EventSchema(OrderRefunded, "order", "order_id", time_field="refunded_at"),
-    EventSchema(CreditNoteIssued, "credit_note", "credit_note_id", time_field="issued_at"),
+    EventSchema(CreditNoteIssued, "credit_note", "credit_note_id", "issued_at", {"currency": CURRENCY}),
     EventSchema(CreditNoteVoided, "credit_note", "credit_note_id"),
     EventSchema(InventoryAdjusted, "inventory", "product_id"),
     EventSchema(StockReserved, "inventory", "product_id"),
@@ -237,6 +290,21 @@ def sum_of_lines(lines: Iterable[OrderLine]) -> Decimal:
     """The exact total (the default context would round beyond 28 digits); `ValueError` if no column holds it."""
     with localcontext(prec=60):
         total = sum((line.cost for line in lines), start=Decimal(0))
+    check_total(total)
+    return total
+
+
+def check_total(total: Decimal) -> None:
+    """`ValueError` if no column holds it."""
     if total >= _MAX_TOTAL:
         raise ValueError(f"the sum of the items is {total}: it must stay below {_MAX_TOTAL}")
-    return total
+
+
+def whole_of(part: str, whole: Decimal | None, lines: Iterable[OrderLine]) -> Decimal:
+    """An order's discount or tax: as it says, else the sum of its lines'; `ValueError` if it says less than they do."""
+    with localcontext(prec=60):
+        of_lines = sum((getattr(line, part) or Decimal(0) for line in lines), start=Decimal(0))
+    if whole is not None and whole < of_lines:
+        raise ValueError(f"{part} is {whole}, less than the {of_lines} of the items")
+    check_total(of_lines)
+    return of_lines if whole is None else whole

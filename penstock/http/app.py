@@ -18,6 +18,7 @@ from penstock.http.inngest_calls import InngestCalls
 from penstock.http.middleware import Middleware
 from penstock.http.resources import (
     aggregates,
+    api_docs,
     dashboard,
     dead_letters,
     events,
@@ -50,6 +51,7 @@ _RESOURCES: Final = tuple(
         dead_letters,
         live,
         dashboard,
+        api_docs,
     )
 )
 
@@ -65,14 +67,14 @@ def create_app(
     Without `settings` it reads the environment when it starts.
     """
     read_settings: Callable[[], Settings] = get_settings if settings is None else lambda: settings
-    app = FastAPI(lifespan=_lifespan, redirect_slashes=False, redoc_url=None)
+    app = FastAPI(lifespan=_lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.state.settings = read_settings
     app.state.notifiers = notifiers or Notifiers(relay.notify, relay.run_now, relay.send)
     app.add_middleware(Middleware, settings=read_settings, streamed=(uploads.PREFIX,))
     errors.install(app)
     access_log.hide_tokens()
     install(*domains)
-    for routes in (streams.routes, *(routes for domain in domains for routes in domain.routes), *_RESOURCES):
+    for routes in (streams.routes, *(routes for domain in domains for routes in _routers(domain)), *_RESOURCES):
         # as they are, not as a router inside a router: that would cost every request a second round of matching
         app.router.routes.extend(routes.routes)
     register([*functions, *(each for domain in domains for each in domain.functions)])
@@ -80,6 +82,10 @@ def create_app(
     app.router.routes.extend(app.state.inngest_calls.routes)
     openapi.install(app)
     return app
+
+
+def _routers(domain: Domain) -> Sequence[Any]:
+    return domain.routes() if callable(domain.routes) else domain.routes
 
 
 @asynccontextmanager

@@ -76,6 +76,17 @@ def hand_out(inventory: Inventory, product_id: str, order_id: str, reason: str) 
     return [left, *give_back(inventory, product_id, order_id, reason)]
 
 
+def take_back(inventory: Inventory, product_id: str, order_id: str, quantity: int, reason: str) -> list[Payload]:
+    """Pieces of an order are for sale again: those that it still holds are no longer held, others come back."""
+    released = min(max(inventory.reservations.get(order_id, 0), 0), quantity)
+    decided: list[Payload] = []
+    if released:
+        decided.append(StockReserved(product_id=product_id, order_id=order_id, quantity=-released, reason=reason))
+    if quantity > released:
+        decided.append(InventoryAdjusted(product_id=product_id, delta=quantity - released, reason=reason))
+    return decided
+
+
 def require(inventory: Inventory, product_id: str, quantity: int) -> None:
     if quantity > inventory.available:
         raise InsufficientStock(

@@ -17,7 +17,7 @@ def _restore(dumped: dict[str, Any]) -> Order:
     return Order(**dumped | {"items": tuple(dumped["items"])})
 
 
-FOLD: Final = Fold(order.AGGREGATE_TYPE, Reducer("order", 4, Order(), _evolve, asdict, _restore))
+FOLD: Final = Fold(order.AGGREGATE_TYPE, Reducer("order", 5, Order(), _evolve, asdict, _restore))
 
 
 def load_order(connection: Connection, order_id: str, *, at_version: int | None = None) -> Loaded[Order]:

@@ -10,7 +10,14 @@ from typing import Final
 
 from penstock.projections import payload_sql
 from penstock.projections.projection import SqlProjection
-from shop.orders.order import AMENDED, STATUS_AFTER, VOIDED
+from shop.orders.order import AMENDED, DETAILS, NO_CURRENCY, STATUS_AFTER, VOIDED
+
+
+def currency_of(payload: str) -> str:
+    """The payload's ISO 4217 code; `XXX`, which is the code for none, if it names none."""
+    code = f"{payload} ->> 'currency'"
+    return f"case when {code} ~ '^[A-Z]{{3}}$' then {code} else '{NO_CURRENCY}' end"
+
 
 _TYPES: Final = ("OrderPlaced", AMENDED, VOIDED, *STATUS_AFTER)
 _TYPES_LIST: Final = ", ".join(f"'{name}'" for name in _TYPES)
@@ -33,12 +40,34 @@ _TIMES = ",\n    ".join(
     for event_type, status in STATUS_AFTER.items()
 )
 
+_DETAILS: Final = {
+    column: (event_type, key) for event_type, columns in DETAILS.items() for column, key in columns.items()
+}
+_LATEST_DETAILS = ",\n    ".join(
+    f"(array_agg(e.{column} order by e.position desc) filter (where e.{column} is not null))[1] as {column}"
+    for column in _DETAILS
+)
+
+
+def _read_detail(column: str, event_type: str, key: str) -> str:
+    value = f"e.payload -> '{key}'"
+    read = f"jsonb_typeof({value}) = 'string' and e.payload ->> '{key}' <> ''"
+    return f"case when e.event_type = '{event_type}' and {read} then e.payload ->> '{key}' end as {column}"
+
+
+_READ_DETAILS = ",\n      ".join(_read_detail(column, *source) for column, source in _DETAILS.items())
+_DETAIL_COLUMNS = ", ".join(_DETAILS)
+
 # Read once from the payload, as it is: a cast here could refuse a second placing, which changes nothing.
-_PLACED_FIELDS = """
+_PLACED_FIELDS = f"""
       e.created_at, e.metadata ->> 'occurred_at' as occurred_at, e.payload ->> 'placed_at' as placed_at,
-      e.payload -> 'customer_id' as customer_id, nullif(e.payload ->> 'currency', '') as currency,
+      e.payload -> 'customer_id' as customer_id, {currency_of("e.payload")} as currency,
       nullif(e.payload ->> 'country', '') as country, e.payload ->> 'total' as total,
-      case when e.payload ->> 'total' is null then e.payload -> 'items' end as items"""
+      e.payload ->> 'discount' as discount, e.payload ->> 'shipping' as shipping, e.payload ->> 'tax' as tax,
+      coalesce(e.payload -> 'tax_included' = 'true', false) as tax_included,
+      case when jsonb_typeof(e.payload -> 'shipping_address') = 'string'
+        then nullif(e.payload ->> 'shipping_address', '') end as shipping_address,
+      e.payload -> 'items' as items"""
 
 
 def _placed(fields: str) -> str:
@@ -69,7 +98,7 @@ def _changed(fields: str) -> str:
     """
     return f"""changed as materialized (
   select
-    e.*, o.place, o.status, o.placed_at as placed_before, o.total as total_before,
+    e.*, o.place, o.status, o.placed_at as placed_before, o.total as total_before, o.currency as currency_before,
     case when others.number > 1 then ('a range with several events of order ' || e.order_id)::integer end as alone
   from (
     select e.aggregate_id as order_id, e.position, e.version, e.event_type, {fields}
@@ -88,7 +117,8 @@ def _changed(fields: str) -> str:
     where s.position > %(after)s and s.position <= %(upto)s
   ) as others
   left join lateral (
-    select o.ctid as place, o.status, o.placed_at, o.total from orders as o where o.order_id = e.order_id limit 1
+    select o.ctid as place, o.status, o.placed_at, o.total, o.currency
+    from orders as o where o.order_id = e.order_id limit 1
   ) as o on true
 )"""  # noqa: S608
 
@@ -97,7 +127,7 @@ def _items_of(events: str) -> str:
     return f"""
   select
     i.order_id, i.line, i.product_id, i.name, i.category, i.quantity, i.unit_price,
-    coalesce(i.amount, i.quantity * i.unit_price) as amount
+    coalesce(i.amount, i.quantity * i.unit_price) as amount, coalesce(i.discount, 0) as discount, i.tax
   from (
     select
       e.order_id, item.ordinality as line,
@@ -106,7 +136,9 @@ def _items_of(events: str) -> str:
       nullif(item.value ->> 'category', '') as category,
       {payload_sql.whole_number("item.value ->> 'quantity'")} as quantity,
       {payload_sql.number("item.value ->> 'unit_price'")} as unit_price,
-      {payload_sql.number("item.value ->> 'amount'")} as amount
+      {payload_sql.number("item.value ->> 'amount'")} as amount,
+      {payload_sql.number("item.value ->> 'discount'")} as discount,
+      {payload_sql.number("item.value ->> 'tax'")} as tax
     from {events} as e
     cross join lateral {payload_sql.elements("e.items")} as item
     offset 0 -- keeps the planner from computing quantity and price once more for the amount
@@ -123,11 +155,13 @@ amended as materialized (
 amended_items as materialized ({_items_of("amended")}
 ),
 rewritten as (
-  insert into order_items as i (order_id, line, product_id, name, category, quantity, unit_price, amount)
+  insert into order_items as i
+    (order_id, line, product_id, name, category, quantity, unit_price, amount, discount, tax)
   select a.* from amended_items as a
   on conflict (order_id, line) do update set
     product_id = excluded.product_id, name = excluded.name, category = excluded.category,
-    quantity = excluded.quantity, unit_price = excluded.unit_price, amount = excluded.amount
+    quantity = excluded.quantity, unit_price = excluded.unit_price, amount = excluded.amount,
+    discount = excluded.discount, tax = excluded.tax
 ),
 lengths as materialized (
   select c.order_id, coalesce(max(a.line), 0) as length
@@ -148,46 +182,67 @@ removed as (
   delete from order_items as i where i.ctid = any (array(select s.place from surplus as s))
 ),
 added as (
-  insert into order_items (order_id, line, product_id, name, category, quantity, unit_price, amount)
+  insert into order_items (order_id, line, product_id, name, category, quantity, unit_price, amount, discount, tax)
   select i.* from ({_items_of("placed")}) as i
 )
 select {payload_sql.all_read("changed", "alone")}
 """  # noqa: S608
 
 
+def _sums(events: str) -> str:
+    """`sums` of each order: pieces, and what its lines cost and say of discount and tax, where the order does not."""
+    item = {name: f"item.value ->> '{name}'" for name in ("amount", "quantity", "unit_price", "discount", "tax")}
+    cost = f"""coalesce(
+        {payload_sql.number(item["amount"])},
+        {payload_sql.whole_number(item["quantity"])} * {payload_sql.number(item["unit_price"])}
+      )"""
+    return f"""cross join lateral (
+    select
+      l.pieces, coalesce({payload_sql.number(f"{events}.discount")}, l.discount, 0) as discount,
+      coalesce({payload_sql.number(f"{events}.shipping")}, 0) as shipping,
+      coalesce({payload_sql.number(f"{events}.tax")}, l.tax, 0) as tax, l.cost
+    from (
+      select
+        coalesce(sum({payload_sql.whole_number(item["quantity"])}), 0) as pieces,
+        coalesce(sum(case when {events}.total is null then {cost} end), 0) as cost,
+        sum(case when {events}.discount is null then {payload_sql.number(item["discount"])} end) as discount,
+        sum(case when {events}.tax is null then {payload_sql.number(item["tax"])} end) as tax
+      from {payload_sql.elements(f"{events}.items")} as item
+    ) as l
+    offset 0
+  ) as sums"""  # noqa: S608
+
+
 def _total(events: str) -> str:
     return f"""coalesce(
       {payload_sql.number(f"{events}.total")},
-      (
-        select sum(coalesce(
-          {payload_sql.number("item.value ->> 'amount'")},
-          {payload_sql.whole_number("item.value ->> 'quantity'")} * {payload_sql.number("item.value ->> 'unit_price'")}
-        ))
-        from {payload_sql.elements(f"{events}.items")} as item
-      ),
-      0
-    )"""  # noqa: S608
+      sums.cost - sums.discount + sums.shipping + case when {events}.tax_included then 0 else sums.tax end
+    )"""
 
+
+_SUMS: Final = "sums.discount, sums.shipping, sums.tax, sums.pieces"
 
 _ADVANCE_ORDERS = f"""
 with {_placed(_PLACED_FIELDS)},
 {_changed(_PLACED_FIELDS)},
 amended as materialized (
   select
-    c.order_id, c.place, c.placed_before, c.total_before, c.position, c.version, c.currency, c.country,
-    {payload_sql.identifier("c.customer_id", "customer_id")} as customer_id,
-    {_total("c")} as total,
+    c.order_id, c.place, c.placed_before, c.total_before, c.currency_before, c.position, c.version, c.currency,
+    c.country, {payload_sql.identifier("c.customer_id", "customer_id")} as customer_id,
+    {_total("c")} as total, {_SUMS}, c.tax_included, c.shipping_address,
     coalesce({payload_sql.time("c.placed_at")}, c.placed_before) as placed_at
   from changed as c
+  {_sums("c")}
   where c.place is not null and c.event_type = '{AMENDED}'
 ),
 -- Each time is read, also of a step that changes nothing: the cut of the ranges must not decide on that.
 moments as materialized (
   select e.order_id, e.position, e.version, e.event_type,
-    coalesce({payload_sql.time("e.occurred_at")}, e.created_at) as occurred_at
+    coalesce({payload_sql.time("e.occurred_at")}, e.created_at) as occurred_at, {_DETAIL_COLUMNS}
   from (
     select e.aggregate_id as order_id, e.position, e.version, e.event_type,
-      e.metadata ->> 'occurred_at' as occurred_at, e.created_at
+      e.metadata ->> 'occurred_at' as occurred_at, e.created_at,
+      {_READ_DETAILS}
     from public.current_events as e
     where e.position > %(after)s and e.position <= %(upto)s and e.aggregate_type = 'order'
       and e.event_type in ({", ".join(f"'{name}'" for name in STATUS_AFTER)})
@@ -198,6 +253,7 @@ steps as materialized (
   select
     e.order_id, max(e.position) as position, max(e.version) as version,
     {_TIMES},
+    {_LATEST_DETAILS},
     coalesce(max(e.position) filter (where e.event_type = 'OrderCompleted'), 0) as completed_position,
     coalesce(max(e.position) filter (where e.event_type = 'OrderCancelled'), 0) as cancelled_position
   from moments as e
@@ -218,8 +274,9 @@ known as materialized (
 ),
 new_orders as (
   insert into orders (
-    order_id, customer_id, status, currency, country, total, placed_at,
-    paid_at, shipped_at, delivered_at, completed_at, cancelled_at, version, placed_position, position
+    order_id, customer_id, status, currency, country, total, discount, shipping, tax, items_count, tax_included,
+    shipping_address, {_DETAIL_COLUMNS}, placed_at, paid_at, shipped_at, delivered_at, completed_at, cancelled_at,
+    version, placed_position, position
   )
   select
     e.order_id,
@@ -227,13 +284,15 @@ new_orders as (
     {_status_after("'placed'")},
     e.currency,
     e.country,
-    {_total("e")},
+    {_total("e")}, {_SUMS}, e.tax_included,
+    e.shipping_address, {", ".join(f"s.{column}" for column in _DETAILS)},
     coalesce({payload_sql.time("e.placed_at")}, {payload_sql.time("e.occurred_at")}, e.created_at),
     s.paid_at, s.shipped_at, s.delivered_at, s.completed_at, s.cancelled_at,
     coalesce(s.version, e.version), e.position, coalesce(s.position, e.position)
   from placed as e
+  {_sums("e")}
   left join steps as s on s.order_id = e.order_id
-  returning placed_at, total, status
+  returning placed_at, currency, total, status
 ),
 moved_orders as (
   update orders as o set
@@ -243,12 +302,13 @@ moved_orders as (
     delivered_at = greatest(o.delivered_at, s.delivered_at),
     completed_at = greatest(o.completed_at, s.completed_at),
     cancelled_at = greatest(o.cancelled_at, s.cancelled_at),
+    {", ".join(f"{column} = coalesce(s.{column}, o.{column})" for column in _DETAILS)},
     version = s.version,
     position = s.position
   from steps as s
   inner join known on known.order_id = s.order_id
   where o.ctid = any (array(select known.place from known)) and o.order_id = s.order_id
-  returning o.placed_at, o.total, o.status, known.status as status_before
+  returning o.placed_at, o.currency, o.total, o.status, known.status as status_before
 ),
 amended_orders as (
   update orders as o set
@@ -256,42 +316,51 @@ amended_orders as (
     currency = a.currency,
     country = a.country,
     total = a.total,
+    discount = a.discount,
+    shipping = a.shipping,
+    tax = a.tax,
+    items_count = a.pieces,
+    tax_included = a.tax_included,
+    shipping_address = a.shipping_address,
     placed_at = a.placed_at,
     placed_position = a.position, -- another one for each amendment: the days are marked even if the total stays
     version = a.version,
     position = a.position
   from amended as a
   where o.ctid = any (array(select a.place from amended as a)) and o.order_id = a.order_id
-  returning o.placed_at, o.total, o.status, a.placed_before, a.total_before
+  returning o.placed_at, o.currency, o.total, o.status, a.placed_before, a.currency_before, a.total_before
 ),
 voided_orders as (
   delete from orders as o
   where o.ctid = any (
     array(select c.place from changed as c where c.place is not null and c.event_type = '{VOIDED}')
   )
-  returning o.placed_at, o.total, o.status
+  returning o.placed_at, o.currency, o.total, o.status
 ),
 changes as (
-  select n.placed_at, n.total, 1 as placed, (n.status = 'completed')::integer as completed from new_orders as n
+  select n.placed_at, n.currency, n.total, 1 as placed, (n.status = 'completed')::integer as completed
+  from new_orders as n
   union all
-  select m.placed_at, m.total, 0, (m.status = 'completed')::integer - (m.status_before = 'completed')::integer
+  select m.placed_at, m.currency, m.total, 0,
+    (m.status = 'completed')::integer - (m.status_before = 'completed')::integer
   from moved_orders as m
   where (m.status = 'completed') <> (m.status_before = 'completed')
   union all
-  select a.placed_at, a.total, 1, (a.status = 'completed')::integer from amended_orders as a
+  select a.placed_at, a.currency, a.total, 1, (a.status = 'completed')::integer from amended_orders as a
   union all
-  select a.placed_before, a.total_before, -1, -(a.status = 'completed')::integer from amended_orders as a
+  select a.placed_before, a.currency_before, a.total_before, -1, -(a.status = 'completed')::integer
+  from amended_orders as a
   union all
-  select v.placed_at, v.total, -1, -(v.status = 'completed')::integer from voided_orders as v
+  select v.placed_at, v.currency, v.total, -1, -(v.status = 'completed')::integer from voided_orders as v
 ),
 hours as (
-  insert into revenue_by_hour as r (hour, placed_count, order_count, revenue)
+  insert into revenue_by_hour as r (hour, currency, placed_count, order_count, revenue)
   select
-    date_trunc('hour', c.placed_at, (select penstock.business_timezone())),
+    date_trunc('hour', c.placed_at, (select penstock.business_timezone())), c.currency,
     sum(c.placed), sum(c.completed), coalesce(sum(c.completed * c.total) filter (where c.completed <> 0), 0)
   from changes as c
-  group by 1
-  on conflict (hour) do update set
+  group by 1, 2
+  on conflict (hour, currency) do update set
     placed_count = r.placed_count + excluded.placed_count,
     order_count = r.order_count + excluded.order_count,
     revenue = r.revenue + excluded.revenue

@@ -3,7 +3,7 @@
 --   penstock.staged_events   the rows, for static SQL
 --   penstock.classify_by_…   one rule for each way of recognising what is stored already
 --   penstock.amend_streams   what the store says otherwise becomes an event that amends it
---   penstock.classify_imported_events   by the rule of the import's target
+--   penstock.classify_imported_events   by the rule of the import's target, then penstock.continue_streams (…0507) where it needs it
 -- For the owner alone.
 
 create type penstock.imported_event as (
@@ -32,15 +32,17 @@ returns table (n bigint, outcome text, loaded_as text[], stored jsonb)
 language sql stable rows 100000
 set search_path = ''
 as $$
-  -- a row says what its stream is; the stream's latest event that says so may say the same, or something else
+  -- a row says what its stream is; the stream's latest event that says so may say the same, or something else. Without an
+  -- event type its lines contradict each other, whatever is stored
   select g.n, case
+      when g.event_type is null then 'conflict'
       when s.version is null or s.version = 0 then 'new'
       when own.event_types is not null then 'loaded'
       when latest.event_type = any (removed) then 'new'
       when latest.payload = g.payload then 'duplicate'
       else 'conflict'
     end,
-    own.event_types, latest.payload
+    own.event_types, case when g.event_type is not null then latest.payload end
   from penstock.staged_events(staged, after, upto) as g
   -- each of these by the index, however large the store is
   left join lateral (
@@ -210,11 +212,16 @@ as $$
     select from public.event_store as e
     where e.aggregate_id = missing_steps.aggregate_id and e.aggregate_type = missing_steps.aggregate_type
       and e.event_type = m.event_type and e.version > (select s.version from since as s)
+      and e.version > coalesce(( -- what was taken back by another step may be taken again
+        select max(o.version) from public.event_store as o
+        where o.aggregate_id = missing_steps.aggregate_id and o.aggregate_type = missing_steps.aggregate_type
+          and o.event_type = m.detail ->> 'since'
+      ), 0)
       and e.payload @> coalesce(m.detail -> 'unless', '{}')
   )
 $$;
 comment on function penstock.missing_steps(text, text, text[], jsonb[], text[]) is
-  'Those of a row''s further events that the file says (`assumed` is false) and its stream has not: none of the type whose payload contains `unless`, since it was last removed.';
+  'Those of a row''s further events that the file says (`assumed` is false) and its stream has not: none of the type whose payload contains `unless`, since it was last removed or had an event of the type `since`.';
 revoke execute on function penstock.missing_steps(text, text, text[], jsonb[], text[]) from public, anon, authenticated;
 
 create function penstock.amend_streams(
@@ -305,7 +312,7 @@ revoke execute on function penstock.renew_undone_ids(regclass, bigint, bigint) f
 
 create function penstock.classify_imported_events(
   import_id uuid, staged regclass, after bigint, upto bigint, repeat text,
-  amended text default null, merge regproc default null, removed text[] default null
+  amended text default null, merge regproc default null, removed text[] default null, needs text default null
 )
 returns void
 language plpgsql volatile
@@ -326,10 +333,13 @@ begin
       when 'id' then 'classify_by_id($1, $2, $3, $4)'
     end
   ) using import_id, staged, after, upto, removed;
+  if needs is not null then
+    perform penstock.continue_streams(staged, after, upto, needs, removed);
+  end if;
 end $$;
-comment on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[]) is
-  'Set `outcome` of a range of staged events: new, loaded (by this import, before a crash), amended, duplicate or conflict. `removed`: the type of event after which a stream begins once more.';
-revoke execute on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[]) from public, anon, authenticated;
+comment on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[], text) is
+  'Set `outcome` of a range of staged events: new, loaded (by this import, before a crash), amended, duplicate, conflict or orphan. `removed`: the type of event after which a stream begins once more; `needs`: the type that must have begun it.';
+revoke execute on function penstock.classify_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[], text) from public, anon, authenticated;
 
 create function penstock.count_outcomes(
   staged regclass, after bigint, upto bigint,
@@ -344,7 +354,7 @@ begin
     'select
        coalesce(sum(f.lines - least(f.known, f.lines)) filter (where f.outcome in (''new'', ''loaded'', ''amended'')), 0),
        coalesce(sum(case f.outcome when ''duplicate'' then f.lines else least(f.known, f.lines) end), 0),
-       coalesce(sum(f.lines) filter (where f.outcome = ''conflict''), 0),
+       coalesce(sum(f.lines) filter (where f.outcome in (''conflict'', ''orphan'')), 0),
        count(*) filter (where f.outcome in (''new'', ''loaded'', ''amended'')),
        coalesce(sum(1 + cardinality(f.more)) filter (where f.outcome in (''new'', ''loaded'', ''amended'')), 0)
      from %s as f where f.n > $1 and f.n <= $2', staged)

@@ -40,7 +40,13 @@ set enable_mergejoin = off
 set work_mem = '64MB'
 as $$
 declare
+  contradictory boolean;
 begin
+  execute format('select exists (select from %s as f where f.n > $1 and f.n <= $2 and f.event_type is null)', staged)
+  into contradictory using after, upto;
+  if contradictory then
+    return;
+  end if;
   begin -- to hope that all streams are new costs half of what it costs to ask
     execute format(
       'insert into penstock.streams (aggregate_id, aggregate_type, version)
@@ -86,7 +92,7 @@ begin
   lines_in_conflict := 0;
 end $$;
 comment on function penstock.append_new_streams(regclass, bigint, bigint) is
-  'Append a range of staged events each of which begins a stream, and count them; nothing, and nulls, if one of the streams is there.';
+  'Append a range of staged events each of which begins a stream, and count them; nothing, and nulls, if one of the streams is there, or if lines of a row contradict each other (it has no event type).';
 revoke execute on function penstock.append_new_streams(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.drop_unused_streams(staged regclass, after bigint, upto bigint) returns void
@@ -99,19 +105,19 @@ declare
 begin
   -- one by one, each by the index: a conflict is rare, and a join could read the rows of all streams
   for unused_id, unused_type in execute format(
-    'select distinct f.aggregate_id, f.aggregate_type from %s as f where f.n > $1 and f.n <= $2 and f.outcome = ''conflict''',
+    'select distinct f.aggregate_id, f.aggregate_type from %s as f where f.n > $1 and f.n <= $2 and f.outcome in (''conflict'', ''orphan'')',
     staged) using after, upto
   loop
     delete from penstock.streams as s
     where s.aggregate_id = unused_id and s.aggregate_type = unused_type and s.version = 0;
   end loop;
 end $$;
-comment on function penstock.drop_unused_streams(regclass, bigint, bigint) is 'Delete the stream rows that were inserted for staged events that are all in conflict.';
+comment on function penstock.drop_unused_streams(regclass, bigint, bigint) is 'Delete the stream rows that were inserted for staged events that are all in conflict, or orphans.';
 revoke execute on function penstock.drop_unused_streams(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.append_imported_events(
   import_id uuid, staged regclass, after bigint, upto bigint, repeat text,
-  amended text default null, merge regproc default null, removed text[] default null,
+  amended text default null, merge regproc default null, removed text[] default null, needs text default null,
   out lines_loaded bigint, out lines_duplicate bigint, out lines_in_conflict bigint,
   out facts_loaded bigint, out events bigint
 )
@@ -134,7 +140,7 @@ begin
   end if;
   perform penstock.lock_imported_streams(staged, after, upto);
   -- a statement of its own: its snapshot must be younger than the locks
-  perform penstock.classify_imported_events(import_id, staged, after, upto, repeat, amended, merge, removed);
+  perform penstock.classify_imported_events(import_id, staged, after, upto, repeat, amended, merge, removed, needs);
   perform penstock.publish_floor();
 
   execute format(
@@ -179,6 +185,6 @@ begin
     perform penstock.drop_unused_streams(staged, after, upto);
   end if;
 end $$;
-comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[]) is
+comment on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[], text) is
   'Append a range of staged events to their streams, exactly once, in the order of the file; counts what became of their lines.';
-revoke execute on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[]) from public, anon, authenticated;
+revoke execute on function penstock.append_imported_events(uuid, regclass, bigint, bigint, text, text, regproc, text[], text) from public, anon, authenticated;

@@ -30,8 +30,8 @@ select throws_ok(
 );
 reset role;
 
-insert into shop.orders (order_id, customer_id, status, total, placed_at, version, placed_position, position)
-values ('tap-1', 'tap', 'completed', 10.250, '2010-12-24T12:00:00Z', 1, 1, 1);
+insert into shop.orders (order_id, customer_id, status, currency, total, placed_at, version, placed_position, position)
+values ('tap-1', 'tap', 'completed', 'GBP', 10.250, '2010-12-24T12:00:00Z', 1, 1, 1);
 insert into shop.order_items (order_id, line, product_id, name, category, quantity, unit_price, amount)
 values ('tap-1', 1, 'tap-p', 'Tap', 'Taps', 1, 10.250, 10.250);
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +17,9 @@ import httpx
 import psycopg
 import pytest
 
+from penstock.operations.supabase_check import check_supabase
 from penstock.postgres.migrations import REPOSITORY, migrate
+from penstock.settings import Settings
 from tests.real.clusters import Cluster
 from tests.real.toolbox import PROJECT, deno, deno_environment, node, node_modules, run
 from tests.shop.registry import MATERIALIZED
@@ -179,9 +181,9 @@ def test_deno_finds_no_fault(cached_modules: None, arguments: list[str | Path]) 
 def test_a_call_refreshes_every_view_and_says_how_long_each_took(edge_function: EdgeFunction) -> None:
     with psycopg.connect(edge_function.database, autocommit=True) as connection:
         connection.execute(
-            "insert into shop.orders (order_id, customer_id, status, total, placed_at, completed_at, version,"
+            "insert into shop.orders (order_id, customer_id, status, currency, total, placed_at, completed_at, version,"
             " placed_position, position)"
-            " values ('edge-1', 'c-1', 'completed', 12.340, '2010-12-05', '2010-12-05', 1, 1, 1)"
+            " values ('edge-1', 'c-1', 'completed', 'GBP', 12.340, '2010-12-05', '2010-12-05', 1, 1, 1)"
         )
         began = connection.execute("select clock_timestamp()").fetchone()
         answer = edge_function.call()
@@ -228,6 +230,21 @@ def test_the_publishable_key_cannot_refresh_past_the_function(edge_function: Edg
     answer = httpx.post(url, json={"view_name": VIEWS[0]}, headers={"apikey": PUBLISHABLE_KEY}, trust_env=False)
     assert answer.status_code == 401
     assert answer.json()["code"] == "42501"
+
+
+def test_the_doctor_tries_both_keys(edge_function: EdgeFunction) -> None:
+    settings = Settings(
+        database_url="",
+        supabase_url=edge_function.api,
+        supabase_secret_key=SECRET_KEY,
+        supabase_publishable_key=PUBLISHABLE_KEY,
+    )
+    assert [(check.name, check.ok) for check in check_supabase(settings)] == [
+        ("supabase secret key", True),
+        ("supabase publishable key", True),
+    ]
+    exchanged = replace(settings, supabase_secret_key=PUBLISHABLE_KEY, supabase_publishable_key=SECRET_KEY)
+    assert [check.ok for check in check_supabase(exchanged)] == [False, False]
 
 
 def test_no_secret_is_logged(edge_function: EdgeFunction) -> None:

@@ -86,8 +86,8 @@ def test_no_other_job_is_scheduled(hosted: psycopg.Connection) -> None:
 
 def test_the_refresh_jobs_really_run_and_refresh_every_view(hosted: psycopg.Connection, figures: Figures) -> None:
     hosted.execute(
-        "insert into shop.orders (order_id, customer_id, status, total, placed_at, version, placed_position,"
-        " position) values ('cron-1', 'c-1', 'completed', 99.950, '2010-12-24', 1, 1, 1)"
+        "insert into shop.orders (order_id, customer_id, status, currency, total, placed_at, version, placed_position,"
+        " position) values ('cron-1', 'c-1', 'completed', 'GBP', 99.950, '2010-12-24', 1, 1, 1)"
     )
     [before] = hosted.execute("select max(refreshed_at) from ops.views").fetchone() or [None]
     assert hosted.execute("select count(*) from public.monthly_revenue").fetchone() == (0,)

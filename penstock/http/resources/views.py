@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Request
 from pydantic import Field
 
-from penstock.http.parameters import Answer, Limit, Name
+from penstock.http.parameters import After, Answer, Limit, Name
 from penstock.http.routing import Json, plain, requires, router, settings_of
 from penstock.postgres import pool
 from penstock.views import list_views, read_view, refresh_view
@@ -31,6 +31,7 @@ class ViewPageOut(Answer):
             [
                 {
                     "month": "2010-12-01",
+                    "currency": "GBP",
                     "order_count": 1559,
                     "revenue": "823746.140",
                     "avg_order_value": "528.381103",
@@ -61,13 +62,18 @@ def read_views(request: Request) -> Json:
 def read_one_view(
     request: Request,
     name: Name,
-    after: Annotated[str | None, Query(max_length=2000, description="`next` of the page before.")] = None,
+    after: After = None,
     before: Annotated[date | None, Query(description="Only what is older, in views that go by time.")] = None,
+    currency: Annotated[
+        str | None,
+        Query(pattern="^[A-Z]{3}$", description="Only amounts of this currency (ISO 4217), in views that have one."),
+    ] = None,
     limit: Limit = 100,
 ) -> Json:
-    """Read a view: months, days and hours newest first, products by revenue."""
+    """Read a view: months, days and hours newest first, products by revenue. No row adds two currencies."""
     with pool.connection(settings_of(request)) as connection:
-        return Json(plain(read_view(connection, name, after=after, before=before, max_count=limit)))
+        page = read_view(connection, name, after=after, before=before, currency=currency, max_count=limit)
+        return Json(plain(page))
 
 
 @routes.post("/v1/views/{name}/refresh", responses={200: {"model": RefreshedOut}}, openapi_extra=requires("admin"))

@@ -135,8 +135,8 @@ class _Runner:
             self.take_upload(connection, imported)
             return
         with open_contents(self.settings, imported) as file:
-            options = Options.read(imported.options_given)
-            reading, plan = plan_file(connection, self.settings, imported.target, file, options, imported.id)
+            options, said = Options.read(imported.options_given), imported.from_settings
+            reading, plan = plan_file(connection, self.settings, imported.target, file, options, imported.id, said)
         with connection.transaction():
             if ledger.read_import(connection, imported.id, lock=True).state != "waiting":
                 return
@@ -383,6 +383,8 @@ class _Runner:
             "facts": imported.result.get("facts", 0) + counts["facts"],
             "events": imported.result.get("events", 0) + counts["events"],
         }
+        if counts["early"]:
+            result["early"] = imported.result.get("early", 0) + counts["early"]
         ledger.update_import(
             connection,
             imported.id,

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, LiteralString
 
 from penstock.errors import NotFound
 from penstock.ingest.files.parse.types import FieldType
+from penstock.settings import SettingDefault, Settings
 
 Repeat = Literal["stream", "latest", "id"]
 
@@ -57,16 +58,22 @@ class EventMapping:
     `occurred_at`, `schema_version`, `metadata` (more of it) and `more`, further event types. `more_details` has
     of each of these its `payload`, what its `metadata` have of their own (another `occurred_at`), and `assumed`: one
     that is not assumed is appended to a stored stream too, if that has none of its type whose payload contains
-    `unless`. Null: an empty payload, the same moment, assumed. The select may use `{begun_at}`, the time at which the
-    import was asked for, and `{content}`, the hash of the file. `repeat` says how an event is recognised that the store
-    has already: by its stream, by being what the stream's latest event of the type says, or by its id.
-    Lines of one event may be spread over the file, so `by` names the field that they have in common.
+    `unless`, after the last one of the type `since` if it names one. Null: an empty payload, the same moment, assumed.
+    The select may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the hash of the file.
+    `repeat` says how an event is recognised that the store has already: by its stream, by being what the stream's
+    latest event of the type says, or by its id. Lines of one event may be spread over the file, so `by` names the
+    field that they have in common. Of `stream`, lines that cannot be one event have a null `event_type` and as
+    `payload` the reason, a JSON text: they are rejected.
 
     `amendment` and `removed` are for `stream` alone: without an amendment, a stream that says something else rejects
     the row's lines; after an event of a type in `removed` a stream says nothing, and a row begins it once more.
 
     `holds` says what an event is of (`order`), if one with a rejected line is held back whole: `aggregate_id` must then
     be the text of the field `by`. None: a rejected line says nothing about others.
+
+    `needs` is for `id` alone, and for events that go on with streams which others begin: the type of event that must
+    have begun the stream (and none of `removed` have come since), or the line is rejected, and the file may be loaded
+    again when it has. Of an event that is stored, further events that are not assumed are appended as for `stream`.
     """
 
     select: str
@@ -75,13 +82,14 @@ class EventMapping:
     amendment: Amendment | None = None
     removed: tuple[str, ...] = ()
     holds: str | None = None
+    needs: str | None = None
 
     @property
-    def rules(self) -> tuple[str, str | None, str | None, list[str]]:
-        """What the SQL functions that classify and append take: repeat, amended, merge, removed."""
+    def rules(self) -> tuple[str, str | None, str | None, list[str], str | None]:
+        """What the SQL functions that classify and append take: repeat, amended, merge, removed, needs."""
         if self.amendment is None:
-            return self.repeat, None, None, list(self.removed)
-        return self.repeat, self.amendment.event_type, self.amendment.merge, list(self.removed)
+            return self.repeat, None, None, list(self.removed), self.needs
+        return self.repeat, self.amendment.event_type, self.amendment.merge, list(self.removed), self.needs
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,7 @@ class Profile:
     """Files recognised by their whole header, with types of their own for some fields.
 
     A type's `unwanted` declares what is not a sale, say: those records are skipped with the reason.
-    `fields`, `rows` and `dates` are as in `Options`; what the caller says about a field counts before them.
+    `fields`, `rows`, `dates` and `zone` are as in `Options`; what the caller says about a field counts before them.
     """
 
     name: str
@@ -107,11 +115,18 @@ class Profile:
     fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
     dates: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    zone: str | None = None
 
 
 @dataclass(frozen=True)
 class Target:
     """`one_of`: of each group of fields one must be there; an earlier one counts before a later one.
+
+    `settings_defaults` are defaults of required fields that nobody can guess: without a column, a constant and the
+    setting, a file is refused before its first line.
+
+    `variants` are further sorts of rows, {name: {field: its type for them}}, which the option `also` asks for; a
+    profile's type for a field counts before it.
 
     `check` raises `ValueError` for values, by field, that do not go together. It sees the records of the slow path
     alone, which are all of a file with a column of JSON.
@@ -123,11 +138,18 @@ class Target:
     profiles: tuple[Profile, ...] = ()
     one_of: tuple[tuple[str, ...], ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
+    settings_defaults: Mapping[str, SettingDefault] = field(default_factory=dict)
     check: Callable[[Mapping[str, str | None]], None] | None = None
+    variants: Mapping[str, Mapping[str, FieldType]] = field(default_factory=dict)
     by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {item.name: item for item in self.fields})
+
+    def said_by(self, settings: Settings) -> dict[str, str]:
+        """{field: value} of the defaults that the settings give."""
+        found = {field: default.said_by(settings) for field, default in self.settings_defaults.items()}
+        return {field: value for field, value in found.items() if value is not None}
 
     def profile_of(self, header: list[str]) -> Profile | None:
         names = frozenset(folded(name) for name in header)

@@ -42,6 +42,20 @@ def merged(*sets: dict[str, Any]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json_codec.dumps(value) for name, value in options.items()}
 
 
+def test_words_of_a_status_are_asked_for_one_after_the_other(api: Api) -> None:
+    header = "order_id,product_id,quantity,unit_price,ordered_at,status\n"
+    words = ("paid", "Versandt", "Storniert", "Versandt")
+    content = header + "".join(f"{number},MUG,1,2,2026-01-05,{word}\n" for number, word in enumerate(words))
+    options: dict[str, str] = {}
+    for word, means in (("Versandt", "shipped"), ("Storniert", "cancelled")):
+        found = look(api, content, **options)
+        asked = [each for each in found["questions"] if each["code"] == "word" and repr(word) in each["text"]]
+        assert [(each["column"], each["field"]) for each in asked] == [("status", "status")]
+        options = merged(next(each["set"] for each in asked[0]["choices"] if each["label"] == means))
+    done = look(api, content, **options)
+    assert (done["rejected"], done["accepted"], done["questions"]) == (0, 4, [])
+
+
 def test_a_file_that_explains_itself(api: Api, connection: psycopg.Connection) -> None:
     before = connection.execute(COUNT).fetchone()
     found = look(api, ORDERS)
@@ -204,15 +218,19 @@ def test_a_preview_by_a_profile_shows_what_each_column_is(api: Api) -> None:
     rows: list[dict[str, object]] = [
         {"Name": "#1", "Email": "ann@example.com", "Financial Status": "paid", "Currency": "EUR", "Total": "9.00",
          "Created at": "2026-03-02 14:05:06 +0100", "Lineitem quantity": 1, "Lineitem name": "Mug",
-         "Lineitem price": "7.00", "Lineitem sku": "MUG", "Taxes": "2.00"},
+         "Lineitem price": "7.00", "Lineitem sku": "MUG", "Taxes": "2.00", "Tax 1 Value": "2.00"},
         {"Name": "#2", "Financial Status": "voided", "Lineitem quantity": 1, "Lineitem name": "Mug"},
     ]  # fmt: skip
     found = look(api, written(SHOPIFY_ORDERS, rows))
     assert (found["read"], found["accepted"], found["skipped"], found["rejected"]) == (2, 1, 1, 0)
     by_name = {column["name"]: column["field"] for column in found["columns"]}
-    assert (by_name["Lineitem sku"], by_name["Created at"], by_name["Taxes"]) == ("product_id", "ordered_at", None)
+    assert (by_name["Lineitem sku"], by_name["Created at"], by_name["Taxes"]) == (
+        "product_id",
+        "ordered_at",
+        "order_tax",
+    )
     asked = [question["column"] for question in found["questions"]]
-    assert "Taxes" in asked
+    assert "Refunded Amount" not in asked
     assert not {"Created at", "Financial Status", "Cancelled at", "Currency"} & set(asked)
 
 

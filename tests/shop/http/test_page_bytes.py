@@ -7,8 +7,8 @@ from tests.integration.http.conftest import Api
 
 def test_a_view_is_cut_at_four_megabytes(api: Api, connection: psycopg.Connection) -> None:
     connection.execute(
-        "insert into shop.orders (order_id, status, total, placed_at, version, placed_position, position)"
-        " values ('A-1', 'completed', 1, now(), 1, 1, 1)"
+        "insert into shop.orders (order_id, status, currency, total, placed_at, version, placed_position, position)"
+        " values ('A-1', 'completed', 'GBP', 1, now(), 1, 1, 1)"
     )
     connection.execute(
         "insert into shop.order_items (order_id, line, product_id, name, quantity, unit_price, amount)"

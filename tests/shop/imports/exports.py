@@ -76,6 +76,12 @@ AMAZON_ALL_ORDERS: Final = (
     "price-designation"
 )
 OLIST_ITEMS: Final = "order_id,order_item_id,product_id,seller_id,shipping_limit_date,price,freight_value"
+STRIPE_PAYMENTS: Final = (
+    "id,Created date (UTC),Amount,Amount Refunded,Currency,Captured,Converted Amount,Converted Amount Refunded,"
+    "Converted Currency,Decline Reason,Description,Fee,Is Link,Mode,PaymentIntent ID,Payment Source Type,"
+    "Refunded date (UTC),Statement Descriptor,Status,Seller Message,Taxes On Fee,Card ID,Card Brand,Customer ID,"
+    "Customer Description,Customer Email,Invoice ID,Transfer,order_id (metadata)"
+)
 
 HEADERS: Final = {
     "shopify_orders": SHOPIFY_ORDERS,
@@ -88,6 +94,7 @@ HEADERS: Final = {
     "amazon_orders": AMAZON_ORDERS,
     "amazon_all_orders": AMAZON_ALL_ORDERS,
     "olist_order_items": OLIST_ITEMS,
+    "stripe_payments": STRIPE_PAYMENTS,
 }
 
 

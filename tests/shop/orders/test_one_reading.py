@@ -15,6 +15,7 @@ from penstock.projections import advance
 from penstock.settings import Settings
 from shop.inventory.fold import load_inventory
 from shop.orders.fold import load_order
+from shop.orders.order import DETAILS
 from tests.shop.projections.store import store
 
 Shop = tuple[Settings, psycopg.Connection]
@@ -96,16 +97,40 @@ MONEY = st.one_of(
     st.floats(0, 1e9).map(lambda value: round(value, 4)),
     ODD.filter(lambda value: value not in ("0x1F", "1_0")),  # numbers for Postgres 16 and later, not for earlier ones
 )
+PARTS = st.one_of(
+    st.sampled_from(["-3.1", "2.250", 4, 0.1, "0", None]), st.decimals(0, 10**6, places=3).map(str), MONEY
+)
 ITEM = st.fixed_dictionaries(
     {"product_id": st.just("p1"), "quantity": st.one_of(st.integers(1, 9), CHANGES), "unit_price": MONEY},
-    optional={"amount": MONEY},
+    optional={"amount": MONEY, "discount": PARTS, "tax": PARTS},
 )
-PLACED = st.fixed_dictionaries({}, optional={"total": MONEY, "items": st.lists(ITEM, max_size=3)})
+TEXTS = st.sampled_from(["VISA", "x-1", "", None, 5, True, [], {"a": 1}])
+PLACED = st.fixed_dictionaries(
+    {},
+    optional={
+        "total": MONEY,
+        "discount": PARTS,
+        "shipping": PARTS,
+        "tax": PARTS,
+        "tax_included": st.sampled_from([True, False, None, "true", 1]),
+        "currency": st.sampled_from(["GBP", "EUR", "eur", "", None, 5, "GBPX", "GBP\n"]),
+        "shipping_address": TEXTS,
+        "items": st.lists(ITEM, max_size=3),
+    },
+)
 STEPS = ("PaymentReceived", "OrderShipped", "OrderDelivered", "OrderCompleted", "OrderCancelled")
 ORDERS = st.one_of(
     st.tuples(st.sampled_from(["OrderPlaced", "OrderAmended"]), PLACED),
-    st.tuples(st.sampled_from([*STEPS, "OrderVoided"]), st.just({})),
+    st.tuples(
+        st.sampled_from([*STEPS, "OrderVoided"]),
+        st.dictionaries(
+            st.sampled_from(["method", "transaction_id", "carrier", "tracking", "warehouse", "signature"]), TEXTS
+        ),
+    ),
 )
+_NUMBERS = ("total", "discount", "shipping", "tax", "gross_sales", "items_count")
+_TEXTS = ("status", "currency", "shipping_address", *(name for names in DETAILS.values() for name in names))
+_READ = f"select {', '.join((*_NUMBERS, *_TEXTS, 'tax_included'))} from shop.orders as o where o.order_id = %s"
 _ORDER = "select o.status, o.total from shop.orders as o where o.order_id = %s"
 _PARKED = "select exists (select from ops.dead_letters as d where d.payload ->> 'aggregate_id' = %s)"
 
@@ -121,8 +146,12 @@ def test_an_order_and_its_read_model_agree(shop: Shop, events: list[tuple[str, d
     if connection.execute(_PARKED, (order_id,)).fetchone() == (True,):
         return
     state = load_order(connection, order_id).state
-    row = connection.execute(_ORDER, (order_id,)).fetchone() or (None, Decimal(0))
-    assert (None if state.status == "voided" else state.status, Decimal(state.total or 0)) == row
+    row = connection.execute(_READ.encode(), (order_id,)).fetchone()
+    if row is None:
+        assert state.status in (None, "voided")
+        return
+    numbers = [Decimal(getattr(state, name) or 0) for name in _NUMBERS]
+    assert (*numbers, *(getattr(state, name) for name in _TEXTS), state.tax_included) == row
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_readers_see_full_tables_while_appends_and_the_live_projection_go_on(
             rebuilds += 1
             assert time.monotonic() < deadline, f"the readers hardly read: {reads}"
             # wrong on purpose, so that each rebuild has every row to exchange
-            connection.execute("update orders set currency = 'wrong'")
+            connection.execute("update orders set currency = 'ZZZ'")
             rebuild(settings, "orders")
     finally:
         stop.set()

@@ -61,11 +61,41 @@ def document(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, An
 
 ITEM = st.fixed_dictionaries(
     {"product_id": mostly(IDS), "quantity": mostly(st.integers(1, 9)), "unit_price": mostly(MONEY)},
-    optional={"name": mostly(st.sampled_from(["Cake", "Lamp"])), "category": mostly(st.sampled_from(["Home", "Food"]))},
+    optional={
+        "name": mostly(st.sampled_from(["Cake", "Lamp"])),
+        "category": mostly(st.sampled_from(["Home", "Food"])),
+        "discount": mostly(MONEY),
+        "tax": mostly(MONEY),
+        "restock": mostly(st.booleans()),
+    },
 )
-PLACED = document(customer_id=IDS, total=MONEY, placed_at=TIMES, country=COUNTRIES, items=st.lists(ITEM, max_size=3))
-REFUNDED = document(refund_id=IDS, amount=MONEY, refunded_at=TIMES, currency=st.just("EUR"))
-ISSUED = document(customer_id=IDS, total=MONEY, issued_at=TIMES, currency=st.just("EUR"))
+REFUND_LINES = st.lists(
+    st.fixed_dictionaries(
+        {"product_id": mostly(IDS), "quantity": mostly(st.integers(0, 9)), "amount": mostly(MONEY)},
+        optional={"restock": mostly(st.booleans())},
+    ),
+    max_size=2,
+)
+LINES = st.lists(ITEM, max_size=3)
+CURRENCIES = st.sampled_from(["EUR", "GBP"])
+PARTS = {"tax": st.sampled_from(["0", "1.5", 2]), "shipping": st.sampled_from(["0", "2.25"])}
+PLACED = document(
+    customer_id=IDS,
+    total=MONEY,
+    currency=CURRENCIES,
+    discount=MONEY,
+    **PARTS,
+    tax_included=st.booleans(),
+    shipping_address=COUNTRIES,
+    placed_at=TIMES,
+    country=COUNTRIES,
+    items=LINES,
+)
+REFUNDED = document(refund_id=IDS, amount=MONEY, **PARTS, refunded_at=TIMES, currency=CURRENCIES, items=REFUND_LINES)
+ISSUED = document(customer_id=IDS, total=MONEY, issued_at=TIMES, currency=CURRENCIES, items=LINES)
+STEP = document(
+    method=COUNTRIES, transaction_id=IDS, carrier=IDS, tracking=IDS, warehouse=COUNTRIES, signature=COUNTRIES
+)
 STEPS = ("PaymentReceived", "OrderShipped", "OrderDelivered", "OrderCompleted", "OrderCancelled")
 KINDS: list[tuple[str, str, st.SearchStrategy[dict[str, Any]]]] = [
     *[("order", "OrderPlaced", PLACED)] * 3,
@@ -74,7 +104,7 @@ KINDS: list[tuple[str, str, st.SearchStrategy[dict[str, Any]]]] = [
     *[("order", "OrderRefunded", REFUNDED)] * 2,
     ("credit_note", "CreditNoteIssued", ISSUED),
     ("credit_note", "CreditNoteVoided", st.just({})),
-    *[("order", step, st.just({})) for step in STEPS],
+    *[("order", step, STEP) for step in STEPS],
     ("customer", "CustomerRegistered", document(name=COUNTRIES, country=COUNTRIES, registered_at=TIMES)),
     ("customer", "CustomerRemoved", st.just({})),
     ("product", "ProductRemoved", st.just({})),

@@ -33,6 +33,6 @@ def test_what_a_profile_needs_is_in_the_header_that_it_knows(target: Any, profil
     needed += filter(None, carried_columns([*profile.fields.values(), *profile.rows]).values())
     assert {folded(column) for column in needed} <= profile.header
     columns = {folded(column) for column in HEADERS[profile.name].split(",")}
-    optional = {"orderdate", "itemname", "billingcountry"}
+    optional = {"orderdate", "itemname", "billingcountry", "ordernumbermetadata"}
     named = {folded(column) for source in profile.fields.values() for column in columns_of(source)}
     assert named <= columns | optional

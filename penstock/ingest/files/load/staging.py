@@ -32,12 +32,16 @@ LONG: LiteralString = "set local statement_timeout = 0; set local jit = off"
 COPY_SESSION: LiteralString = "set local timezone = {}; set local datestyle = 'ISO, {}'; " + LONG
 
 _APPEND = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_loaded, events
-  from penstock.append_imported_events(%s, %s::regclass, %s, %s, %s, %s, %s::regproc, %s)"""
+  from penstock.append_imported_events(%s, %s::regclass, %s, %s, %s, %s, %s::regproc, %s, %s)"""
 
 _RECORD: Final = "', record ' || f.first_ord"
 """Items of a JSON array may share a line; what an event is recognised by must be its own."""
-_ANOTHER_CONTENT: Final = "concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with other content')"
+_ANOTHER_CONTENT: Final = """case when c.event_type is null then c.payload #>> '{}'
+  else concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with other content') end"""
 _ID_TAKEN: Final = "concat('its id ', c.id, ' belongs to another event')"
+_ORPHAN: Final = (
+    "concat('there is no ', c.aggregate_type, ' ', c.aggregate_id, ' yet: load it, then this file once more')"
+)
 
 
 class Staging:
@@ -284,7 +288,7 @@ class Staging:
         name = f"staging.{self._base}_events"
         connection.execute("set local enable_nestloop = off")
         connection.execute(
-            "select penstock.classify_imported_events(%s, %s::regclass, 0, %s, %s, %s, %s::regproc, %s)",
+            "select penstock.classify_imported_events(%s, %s::regclass, 0, %s, %s, %s, %s::regproc, %s, %s)",
             (self._import_id, name, staged, *mapping.rules),
         )
         row = connection.execute(
@@ -308,19 +312,29 @@ class Staging:
         row = connection.execute(_APPEND, values).fetchone()
         assert row is not None
         counts = dict(zip(("loaded", "duplicate", "conflict", "facts", "events"), map(int, row), strict=True))
-        kept = self._reject_conflicts(connection, imported, mapping, after, upto) if counts["conflict"] else 0
-        return {**counts, "rejects_kept": kept}
+        # lines that a loaded import releases are listed already
+        listed = counts["conflict"] and not imported.is_final
+        kept = self._reject_conflicts(connection, imported, mapping, after, upto) if listed else 0
+        early = self._count_early(connection, after, upto) if counts["conflict"] and mapping.needs else 0
+        return {**counts, "rejects_kept": kept, "early": early}
+
+    def _count_early(self, connection: Connection, after: int, upto: int) -> int:
+        orphans = sql.SQL("select count(*) from {} as c where c.n > %s and c.n <= %s and c.outcome = 'orphan'")
+        row = connection.execute(orphans.format(self.events), (after, upto)).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def _reject_conflicts(
         self, connection: Connection, imported: Import, mapping: EventMapping, after: int, upto: int
     ) -> int:
         """Refuse every line of an event that the store has with other content; gives how many are kept as rejects."""
+        other = _ID_TAKEN if mapping.repeat == "id" else _ANOTHER_CONTENT
         refused = """
             select (select s.line + r.ord - s.first_ord from {runs} as s where s.first_ord <= r.ord
                     order by s.first_ord desc limit 1) as line, {reason} as reason
             from {events} as c
             join {rows} as r on {match}
-            where c.n > %(after)s and c.n <= %(upto)s and c.outcome = 'conflict' and {alone}
+            where c.n > %(after)s and c.n <= %(upto)s and c.outcome in ('conflict', 'orphan') and {alone}
         """
         alternatives = (("c.lines = 1", "r.ord = c.first_ord"), ("c.lines > 1", "r.{by} = c.aggregate_id"))
         selects = [
@@ -328,7 +342,7 @@ class Staging:
                 runs=self.runs,
                 events=self.events,
                 rows=self.rows,
-                reason=sql.SQL(_ID_TAKEN if mapping.repeat == "id" else _ANOTHER_CONTENT),
+                reason=sql.SQL(f"case when c.outcome = 'orphan' then {_ORPHAN} else {other} end"),
                 match=sql.SQL(match).format(by=sql.Identifier(mapping.by)),
                 alone=sql.SQL(alone),
             )

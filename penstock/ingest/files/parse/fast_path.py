@@ -110,6 +110,7 @@ class Splitter:
         source = iter(blocks)
         for block in source:
             self._buffer = self._buffer + block if self._buffer else block
+            del block  # or it stays in memory beside the buffer
             yield from self._batches(final=False)
             if len(self._buffer) > MAX_RECORD:
                 yield self._endless_line(source)
@@ -120,14 +121,18 @@ class Splitter:
 
     def _batches(self, *, final: bool) -> Iterator[RecordBatch | SuspectRecord]:
         buffer, place = self._buffer, 0
+        self._buffer = b""
         upto = self._in_sight(buffer, final)
         while place < upto:
             end = _end_of(self.patterns.good.match(buffer, place, upto))
             if end > place and (last := self._last_in_doubt(buffer, place, end, final)) is not None:
                 end = last
             if end > place:
-                yield from self._readable(buffer[place:end])
+                data = buffer[place:end]
+                if len(buffer) - end < len(data):  # mostly the start of a record: let go of what is given out
+                    buffer, upto, end = buffer[end:], upto - end, 0
                 place = end
+                yield from self._readable(data)
                 continue
             suspect = self._suspect(buffer, place, final)
             if suspect is None:

@@ -83,10 +83,15 @@ def decompressed_head(head: bytes, size: int) -> bytes:
 
 
 def _raw(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
-    while block := file.read(BLOCK):
+    """Not a generator: its frame would hold a block for as long as others work on it."""
+
+    def read() -> bytes:
+        block = file.read(BLOCK)
         # what is read out of another file, such as a sheet, knows how far it is in that one
         meter.consumed = getattr(file, "consumed", meter.consumed + len(block))
-        yield block
+        return block
+
+    return iter(read, b"")
 
 
 def _decompressed(file: BinaryIO, meter: Meter) -> Iterator[bytes]:
