@@ -78,6 +78,9 @@ def add_reading(parser: "argparse._ArgumentGroup") -> None:
     add_pairs("default", "FIELD=VALUE", "the value where the file has none")
     add_pairs("date", "FIELD=FORMAT", "how its times are written, such as %%d/%%m/%%Y; more than once: in this order")
     parser.add_argument("--zone", help="the zone of times that name none, such as Europe/Paris")
+    parser.add_argument(
+        "--also", action="append", metavar="NAME", help="further sorts of rows, such as credit_notes of orders"
+    )
     parser.add_argument("--decimal", choices=DECIMAL_SIGNS, help="the decimal sign, or the word point or comma")
     parser.add_argument("--format", choices=FORMATS)
     parser.add_argument("--encoding", help=", ".join(ENCODINGS))
@@ -121,6 +124,7 @@ def reading_options(options: argparse.Namespace) -> dict[str, Any]:
         "rows": options.rows,
         "join": options.join,
         "dates": _dates(options.date),
+        "also": options.also,
         **{name: getattr(options, name) for name in TEXTS},
         "skip_rows": options.skip_rows,
         "header": False if options.no_header else options.header,

@@ -61,6 +61,9 @@ class ImportOptions(BaseModel):
             '[{"file": "orders.csv", "on": {"order_id": "id"}}]',
         ),
     ] = None
+    also: Annotated[
+        _Text, _json("further sorts of rows that the target knows, such as credit notes of orders.", '["credit_notes"]')
+    ] = None
     constants: Annotated[_Text, _json('{"field": "value of every row"}.', '{"currency": "EUR"}')] = None
     defaults: Annotated[_Text, _json('{"field": "value where the file has none"}.', '{"country": "FR"}')] = None
     dates: Annotated[

@@ -7,7 +7,8 @@ Discounts, shipping and taxes are those of lines, added up, or of the whole orde
 says which by the field that its column is. A discount or tax of the order has that of its lines in it.
 An order that is stored and that a file says otherwise is amended, as `shop.amend_order` has it.
 An order is completed unless the file says another status; its further events are those of `shop.order_steps`. Where a
-profile takes lines of less than 0 pieces, those of one `order_id` are a credit note of that id, beside the order.
+profile or the option `also` takes lines of less than 0 pieces, those of one `order_id` are a credit note of that id,
+beside the order.
 """
 
 from typing import get_args
@@ -21,6 +22,8 @@ from shop.orders.order import AMENDED, VOIDED, Status
 from shop.profiles import amazon, etsy, olist, shopify, square, woocommerce
 from shop.refunds.projection import VOIDED as CREDIT_NOTE_VOIDED
 
+_QUANTITY = Integer(1, 1_000_000_000, negative="with the option also=credit_notes such lines are credit notes")
+_WITH_CREDIT_NOTES = Integer(-1_000_000_000, 1_000_000_000, zero=False)
 _ONLINE_RETAIL = Profile(
     "online_retail",
     frozenset({"invoiceno", "stockcode", "description", "quantity", "invoicedate", "unitprice", "customerid"}),
@@ -50,7 +53,7 @@ TARGET = Target(
         Field("product_id", Identifier(), True, ("StockCode", "sku", "product", "item_id")),
         Field("product_name", Text(MAX_NAME), False, ("Description", "name", "product description", "title")),
         Field("category", Text(at_most=200), False, ("product_category", "department")),
-        Field("quantity", Integer(1, 1_000_000_000), True, ("qty", "units", "amount ordered")),
+        Field("quantity", _QUANTITY, True, ("qty", "units", "amount ordered")),
         Field(
             "ordered_at",
             Timestamp(of_event=True),
@@ -88,6 +91,7 @@ TARGET = Target(
         holds="order",
     ),
     one_of=(("amount", "unit_price"),),
+    variants={"credit_notes": {"quantity": _WITH_CREDIT_NOTES}},
     settings_defaults={"currency": CURRENCY},
     profiles=(
         _ONLINE_RETAIL,

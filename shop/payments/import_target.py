@@ -1,4 +1,4 @@
-"""Payments, one a line, as whoever took the money exports them; each goes on with the stream of its order.
+"""Payments, one a line, as the payment provider exports them; each goes on with the stream of its order.
 
 A payment is recognised by its id, so it counts once, in whatever file it comes again; the same id for another order or
 of another amount is refused. Money given back is a refund whose id is the payment's, unless the file has one: exports
@@ -93,14 +93,14 @@ for _place, _text in (
 TARGET = Target(
     name="payments",
     fields=(
-        Field("payment_id", Identifier(), True, ("transaction_id", "charge_id", "payment reference", "id")),
-        Field("order_id", Identifier(), True, ("order", "order number", "order_id (metadata)", "merchant reference")),
-        Field("amount", Number(), True, ("gross", "total", "amount paid", "payment amount")),
+        Field("payment_id", Identifier(), True, ("transaction_id", "charge_id", "payment reference")),
+        Field("order_id", Identifier(), True, ("order number", "order_id (metadata)", "merchant reference")),
+        Field("amount", Number(), True, ("amount paid", "payment amount")),
         Field(
             "paid_at",
             Timestamp(of_event=True),
             True,
-            ("paid at", "payment date", "date", "created_at", "created", "created (utc)", "timestamp"),
+            ("payment date", "date paid", "created (utc)", "created date (utc)"),
         ),
         Field("currency", Code(3), False, ("currency code", "currencycode")),
         Field("method", Text(at_most=100), False, ("payment method", "payment type", "card brand")),

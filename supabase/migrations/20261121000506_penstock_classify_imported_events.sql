@@ -212,11 +212,16 @@ as $$
     select from public.event_store as e
     where e.aggregate_id = missing_steps.aggregate_id and e.aggregate_type = missing_steps.aggregate_type
       and e.event_type = m.event_type and e.version > (select s.version from since as s)
+      and e.version > coalesce(( -- what was taken back by another step may be taken again
+        select max(o.version) from public.event_store as o
+        where o.aggregate_id = missing_steps.aggregate_id and o.aggregate_type = missing_steps.aggregate_type
+          and o.event_type = m.detail ->> 'since'
+      ), 0)
       and e.payload @> coalesce(m.detail -> 'unless', '{}')
   )
 $$;
 comment on function penstock.missing_steps(text, text, text[], jsonb[], text[]) is
-  'Those of a row''s further events that the file says (`assumed` is false) and its stream has not: none of the type whose payload contains `unless`, since it was last removed.';
+  'Those of a row''s further events that the file says (`assumed` is false) and its stream has not: none of the type whose payload contains `unless`, since it was last removed or had an event of the type `since`.';
 revoke execute on function penstock.missing_steps(text, text, text[], jsonb[], text[]) from public, anon, authenticated;
 
 create function penstock.amend_streams(

@@ -96,6 +96,7 @@ as $$
   select coalesce(array_agg(
     jsonb_build_object(
       'type', t.event_type, 'assumed', t.assumed, 'payload', t.payload, 'unless', t.unless,
+      'since', case t.event_type when 'OrderCompleted' then 'OrderCancelled' when 'OrderCancelled' then 'OrderCompleted' end,
       'metadata', jsonb_build_object('occurred_at', t.at)
     ) order by t.place
   ), '{}')

@@ -29,6 +29,7 @@ from penstock.ingest.files.questions import (
     ask_sheet,
     ask_target,
     ask_unmapped,
+    ask_words,
 )
 from penstock.ingest.files.reading import Reading, choose_reading
 from penstock.ingest.files.rejects import escape_formula
@@ -95,7 +96,7 @@ def _described(
     counts = _Counts()
     if plan:
         plan, about_dates = ask_dates(sample, plan)
-        questions += [*about_dates, *ask_decimal(sample, plan, reading.options)]
+        questions += [*about_dates, *ask_decimal(sample, plan, reading.options), *ask_words(sample, plan)]
         if not about_dates:
             counts = _counted(sample, plan)
     if reading.options.encoding is None and (foreign := _not_utf8(sample.file.getvalue())):

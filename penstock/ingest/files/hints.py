@@ -3,6 +3,7 @@
 Shown as `warnings` in the result of an import and in a dry run. Each names the option that helps, where there is one.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from penstock.ingest.files.parse.computed import ComputedRecords
 from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.jsonl import Records
 from penstock.ingest.files.parse.slow_path import RecordParser
-from penstock.ingest.files.parse.types import FieldType, InvalidValue, Number, Timestamp, is_iso
+from penstock.ingest.files.parse.types import Choice, FieldType, InvalidValue, Number, Timestamp, is_iso
 from penstock.ingest.files.plan import Column, Plan
 from penstock.ingest.files.target import folded
 
@@ -23,6 +24,8 @@ SAMPLE: Final = 200
 """So many of the rejected lines are looked at."""
 WHOLE: Final = 0.9
 """A column of which such a share of the lines failed has failed as a whole."""
+WORDS: Final = 12
+"""So many words that a field does not know are named."""
 _DATES: Final = (
     *(
         written.replace("/", sign)
@@ -110,6 +113,8 @@ def _of_field(plan: Plan, field: str, faults: Sequence[Fault], lines: int, is_wh
     if column is None:
         return None
     values = [value for value in _values(plan, column, faults) if value]
+    if values and isinstance(column.field_type, Choice):
+        return _of_words(plan, column.field_type, field, values)
     option = _option(plan, column, values) if values else None
     example = f", such as {values[0][:60]!r}" if values else ""
     if is_whole:
@@ -121,6 +126,20 @@ def _of_field(plan: Plan, field: str, faults: Sequence[Fault], lines: int, is_wh
             " do not; in a file of their own those lines are read"
         )
     return None
+
+
+def _of_words(plan: Plan, choice: Choice, field: str, values: Sequence[str]) -> str:
+    """Words that nobody has explained, with the option that does."""
+    column = next((name for name, found in plan.fields_of_columns.items() if found == field), field)
+    words = {word[:60]: "…" for word in dict.fromkeys(values)}
+    shown = dict(list(words.items())[:WORDS])
+    more = f" and {len(words) - WORDS} more" if len(words) > WORDS else ""
+    table = json.dumps({"column": column, "values": shown}, ensure_ascii=False)
+    return (
+        f"column {column!r} has words that {field} does not know: {', '.join(map(repr, shown))}{more}."
+        f" --field '{field}={table}' says which of {', '.join(choice.values[:12])} each of them means,"
+        " beside those known"
+    )
 
 
 def _values(plan: Plan, column: Column, faults: Sequence[Fault]) -> Iterator[str]:

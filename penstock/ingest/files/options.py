@@ -4,7 +4,7 @@ Everything is optional. `mapping` is {column of the file: field, or None to leav
 {field: source} (`parse/sources.py`), of which `mapping` is the short form; `rows` are filters (`parse/filters.py`);
 `constants` and `defaults` are {field: value} for every row and for empty values; `dates` is {field: format, or a list
 of formats to be tried in this order}; `header` is false without one, or the names that the file does not give.
-`join` is about further files (`parse/joins.py`);
+`join` is about further files (`parse/joins.py`); `also` names further sorts of rows that the target knows;
 `sheet` is a workbook's sheet by its name, or its number from 1; without `remember` neither is a remembered mapping used
 nor are these options remembered.
 """
@@ -35,7 +35,7 @@ SIGN_WORDS: Final = {"point": ".", "comma": ","}
 DECIMAL_SIGNS: Final[tuple[str, ...]] = get_args(DecimalSign)
 MAPPINGS: Final = ("mapping", "constants", "defaults")
 """The options that are objects of texts."""
-STRUCTURES: Final = (*MAPPINGS, "dates", "fields", "rows", "join")
+STRUCTURES: Final = (*MAPPINGS, "dates", "fields", "rows", "join", "also")
 """The options that are objects or lists; HTTP and a form take them as JSON."""
 TEXTS: Final = ("decimal", "format", "encoding", "delimiter", "quote", "escape", "zone", "sheet")
 REJECT_SHARE: Final = 0.01
@@ -73,6 +73,7 @@ class Options:
     zone: str | None = None
     skip_rows: int | None = None
     header: bool | Sequence[str] = True
+    also: Sequence[str] = field(default_factory=list)
     sheet: str | None = None
     remember: bool = True
 
@@ -105,6 +106,8 @@ class Options:
         _check_lines(given.get("skip_rows"))
         if not isinstance(given.get("header", True), bool):
             check_texts("header", given["header"], MAX_NAMES)
+        if given.get("also", []) != []:
+            check_texts("also", given["also"], MAX_FORMATS)
         if not _is_sheet(given.get("sheet")):
             raise InvalidInput("the name of a sheet, or its number from 1", field="sheet")
         if not isinstance(given.get("remember", True), bool):

@@ -75,6 +75,7 @@ class Plan:
     rows: Sequence[Mapping[str, Any]] = ()
     zone: str | None = None
     joins: Sequence[Join] = ()
+    also: Sequence[str] = ()  # names of the target's variants
     unused_keys: Sequence[str] = ()  # of JSON records, as far as the first ones show them
 
     @cached_property
@@ -145,6 +146,8 @@ class Plan:
     def field_type_of(self, name: str) -> FieldType:
         field_type = self.target.by_name[name].field_type
         profile = next((item for item in self.target.profiles if item.name == self.profile), None)
+        for variant in self.also:
+            field_type = self.target.variants[variant].get(name, field_type)
         if profile and name in profile.field_types:
             field_type = profile.field_types[name]
         if isinstance(field_type, Timestamp) and name in self.dates:
@@ -204,6 +207,7 @@ class Plan:
             },
             "dates": dict(self.dates),
             "zone": self.zone,
+            "also": list(self.also),
             "decimal": self.decimal or ".",
             "profile": self.profile,
             "notes": list(self.dialect.notes),

@@ -70,6 +70,7 @@ def make_plan(
         [dict(wanted) for wanted in said.rows],
         options.zone or (profile.zone if profile else None),
         joins,
+        also=options.also,
     )
     of_profile = {name: value for name, value in said.profile_constants.items() if name not in plan.fields}
     constants = {**of_profile, **said.constants}
@@ -134,6 +135,7 @@ def check_names(target: Target, options: Options) -> None:
             if name is not None and name not in target.by_name:
                 known = ", ".join(target.by_name)
                 raise InvalidInput(f"{target.name} has no field {name[:80]!r}; it has {known}", field=option)
+    _check_variants(target, options)
     for place, entry in enumerate(options.join):
         if "sha256" not in entry:
             raise InvalidInput(f"{entry['file'][:80]} was not sent", field=f"join.{place}.file")
@@ -143,6 +145,13 @@ def check_names(target: Target, options: Options) -> None:
     for name, source in options.fields.items():
         if "rest" in source and not isinstance(target.by_name[name].field_type, Json):
             raise InvalidInput("the rest is a JSON object, which this field is not", field=f"fields.{name}.rest")
+
+
+def _check_variants(target: Target, options: Options) -> None:
+    for name in options.also:
+        if name not in target.variants:
+            known = f"; it knows {', '.join(target.variants)}" if target.variants else ""
+            raise InvalidInput(f"{target.name} knows no rows called {name[:80]!r}{known}", field="also")
 
 
 def _check_joins(target: Target, dialect: Dialect, joins: Sequence[Join]) -> None:

@@ -13,6 +13,7 @@ from penstock.ingest.files.meanings import meaning_of
 from penstock.ingest.files.options import Options
 from penstock.ingest.files.parse.dates import infer_date_formats
 from penstock.ingest.files.parse.reader import read_texts
+from penstock.ingest.files.parse.types import Choice as Words
 from penstock.ingest.files.parse.types import Number, Timestamp
 from penstock.ingest.files.plan import Column, Plan
 from penstock.ingest.files.sample import Sample
@@ -124,6 +125,24 @@ def ask_decimal(sample: Sample, plan: Plan, options: Options) -> Iterator[Questi
                 text = f"What is the decimal sign in {example}?"
                 yield Question("decimal", text, choices, name, column.field)
                 return
+
+
+def ask_words(sample: Sample, plan: Plan) -> Iterator[Question]:
+    """Words of a column that its field does not know, a question each; an answer has those that were given before."""
+    for column in plan.columns:
+        field, words = column.field, column.field_type
+        source = plan.sources.get(str(field), {"column": _name_in_file(plan, column)})
+        if field is None or not isinstance(words, Words) or not {"column", "values"} >= set(source):
+            continue
+        name = source["column"]
+        found = list(dict.fromkeys(sample.values(name)))
+        known = source.get("values") or {word: word for word in found if word in words.values}
+        for word in [word for word in found if word not in known][:_MANY]:
+            choices = [
+                Choice(value, {"fields": {field: {"column": name, "values": {**known, word: value}}}})
+                for value in words.values
+            ]
+            yield Question("word", f"What does {word[:60]!r} in {name!r} mean?", choices, name, field)
 
 
 def ask_unmapped(

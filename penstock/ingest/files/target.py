@@ -58,11 +58,12 @@ class EventMapping:
     `occurred_at`, `schema_version`, `metadata` (more of it) and `more`, further event types. `more_details` has
     of each of these its `payload`, what its `metadata` have of their own (another `occurred_at`), and `assumed`: one
     that is not assumed is appended to a stored stream too, if that has none of its type whose payload contains
-    `unless`. Null: an empty payload, the same moment, assumed. The select may use `{begun_at}`, the time at which the
-    import was asked for, and `{content}`, the hash of the file. `repeat` says how an event is recognised that the store
-    has already: by its stream, by being what the stream's latest event of the type says, or by its id.
-    Lines of one event may be spread over the file, so `by` names the field that they have in common. Of `stream`, lines
-    that cannot be one event have a null `event_type` and as `payload` the reason, a JSON text: they are rejected.
+    `unless`, after the last one of the type `since` if it names one. Null: an empty payload, the same moment, assumed.
+    The select may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the hash of the file.
+    `repeat` says how an event is recognised that the store has already: by its stream, by being what the stream's
+    latest event of the type says, or by its id. Lines of one event may be spread over the file, so `by` names the
+    field that they have in common. Of `stream`, lines that cannot be one event have a null `event_type` and as
+    `payload` the reason, a JSON text: they are rejected.
 
     `amendment` and `removed` are for `stream` alone: without an amendment, a stream that says something else rejects
     the row's lines; after an event of a type in `removed` a stream says nothing, and a row begins it once more.
@@ -123,6 +124,10 @@ class Target:
 
     `settings_defaults` are defaults of required fields that nobody can guess: without a column, a constant and the
     setting, a file is refused before its first line.
+
+    `variants` are further sorts of rows, {name: {field: its type for them}}, which the option `also` asks for; a
+    profile's type for a field counts before it.
+
     `check` raises `ValueError` for values, by field, that do not go together. It sees the records of the slow path
     alone, which are all of a file with a column of JSON.
     """
@@ -135,6 +140,7 @@ class Target:
     defaults: Mapping[str, str] = field(default_factory=dict)
     settings_defaults: Mapping[str, SettingDefault] = field(default_factory=dict)
     check: Callable[[Mapping[str, str | None]], None] | None = None
+    variants: Mapping[str, Mapping[str, FieldType]] = field(default_factory=dict)
     by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -42,6 +42,20 @@ def merged(*sets: dict[str, Any]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json_codec.dumps(value) for name, value in options.items()}
 
 
+def test_words_of_a_status_are_asked_for_one_after_the_other(api: Api) -> None:
+    header = "order_id,product_id,quantity,unit_price,ordered_at,status\n"
+    words = ("paid", "Versandt", "Storniert", "Versandt")
+    content = header + "".join(f"{number},MUG,1,2,2026-01-05,{word}\n" for number, word in enumerate(words))
+    options: dict[str, str] = {}
+    for word, means in (("Versandt", "shipped"), ("Storniert", "cancelled")):
+        found = look(api, content, **options)
+        asked = [each for each in found["questions"] if each["code"] == "word" and repr(word) in each["text"]]
+        assert [(each["column"], each["field"]) for each in asked] == [("status", "status")]
+        options = merged(next(each["set"] for each in asked[0]["choices"] if each["label"] == means))
+    done = look(api, content, **options)
+    assert (done["rejected"], done["accepted"], done["questions"]) == (0, 4, [])
+
+
 def test_a_file_that_explains_itself(api: Api, connection: psycopg.Connection) -> None:
     before = connection.execute(COUNT).fetchone()
     found = look(api, ORDERS)

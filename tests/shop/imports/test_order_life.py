@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from penstock.errors import InvalidInput
 from penstock.ingest.files import undo_import
 from penstock.projections import advance_all, rebuild
 from penstock.settings import Settings
@@ -130,6 +131,11 @@ def test_a_word_that_is_no_status_is_named_and_a_table_of_values_reads_it(
     assert (done.loaded, done.rejected) == (0, 1)
     reasons = connection.execute("select field, reason from raw.import_rejects").fetchall()
     assert reasons == [("status", f"none of {', '.join(list(STEPS)[1:])}")]
+    assert done.result["warnings"] == [
+        "column 'status' has words that status does not know: 'Versandt'."
+        """ --field 'status={"column": "status", "values": {"Versandt": "…"}}' says which of"""
+        f" {', '.join(list(STEPS)[1:])} each of them means, beside those known"
+    ]
     fields = {"status": {"column": "status", "values": {"Versandt": "shipped"}}}
     assert account(load(settings, HEADER + line("o1", "Versandt"), fields=fields)) == (1, 0, 0)
     assert types_of(connection, "order/o1") == STEPS["shipped"]
@@ -145,13 +151,13 @@ def test_cancellations_and_refunds_have_times_of_their_own(settings: Settings, c
         """select event_type, metadata ->> 'occurred_at', payload from public.event_store
            where event_type in ('OrderCancelled', 'OrderRefunded') order by position"""
     ).fetchall()
-    refund = {"refund_id": "o2", "refunded_at": "2025-03-09T09:00:00Z", "amount": "2.500", "currency": "USD"}
+    refund = {"refund_id": "o2", "refunded_at": "2025-03-09T09:00:00Z", "amount": "2.500", "currency": "GBP"}
     assert stored == [
         ("OrderCancelled", "2025-03-02T08:00:00Z", {}),
         ("OrderRefunded", "2025-03-09T09:00:00Z", refund),
     ]
     read_figures(settings, connection)
-    assert refunds(connection) == [("o2", "o2", "c1", "USD", Decimal("2.5"), "2025-03-09")]
+    assert refunds(connection) == [("o2", "o2", "c1", "GBP", Decimal("2.5"), "2025-03-09")]
     found = net_by_day(connection)
     assert found["2025-03-01"] == (20, 0, 20)
     assert found["2025-03-09"] == (0, Decimal("2.5"), Decimal("-2.5"))
@@ -190,6 +196,32 @@ def test_a_later_file_adds_the_steps_that_are_missing_and_undo_takes_them_back(
     assert read_figures(settings, connection) == after
 
 
+@pytest.mark.parametrize(
+    ("files", "ends"),
+    [
+        (["cancelled", "completed", "cancelled"], "cancelled"),
+        (["completed", "cancelled", "completed"], "completed"),
+        (["cancelled", "completed", "cancelled", "refunded", "cancelled", "cancelled"], "cancelled"),
+        (["placed", "cancelled", "paid"], "cancelled"),
+    ],
+)
+def test_the_latest_file_decides_between_completed_and_cancelled(
+    settings: Settings, connection: psycopg.Connection, files: list[str], ends: str
+) -> None:
+    for number, status in enumerate(files):
+        done = load(settings, HEADER + line("o1", status) + number * b"\n")
+        assert account(done) == ((1, 0, 0) if status not in files[number - 1 : number] else (0, 1, 0))
+    read_figures(settings, connection)
+    assert (status_of(connection, "o1"), load_order(connection, "o1").state.status) == (ends, ends)
+    rebuild(settings, "orders")
+    advance_all(settings)
+    assert status_of(connection, "o1") == ends
+    last = load(settings, HEADER + line("o1", {"cancelled": "completed"}.get(ends, "cancelled")))
+    undo_import(settings, last.id)
+    read_figures(settings, connection)
+    assert status_of(connection, "o1") == ends
+
+
 def test_an_order_that_is_amended_gets_its_missing_steps_too(
     settings: Settings, connection: psycopg.Connection
 ) -> None:
@@ -207,6 +239,23 @@ def test_a_larger_refund_in_a_later_file_takes_the_place_of_the_smaller(
     read_figures(settings, connection)
     assert [row[4] for row in refunds(connection)] == [7]
     assert load_order(connection, "o1").state.refunded == 7
+
+
+def test_lines_of_less_than_0_pieces_are_credit_notes_where_the_option_says_so(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    header = b"order_id,product_id,quantity,unit_price,ordered_at,currency\n"
+    file = header + b"C1,A,-2,5,2025-03-01T10:00:00Z,EUR\no1,A,3,5,2025-03-01T10:00:00Z,EUR\n"
+    assert account(load(settings, file)) == (1, 0, 1)
+    reasons = connection.execute("select field, reason from raw.import_rejects").fetchall()
+    assert reasons == [("quantity", "less than 1: with the option also=credit_notes such lines are credit notes")]
+    assert account(load(settings, file, also=["credit_notes"])) == (1, 1, 0)
+    assert types_of(connection, "credit_note/C1") == ["CreditNoteIssued"]
+    # the mapping of this header is remembered with it
+    again = load(settings, file.replace(b"C1,A,-2", b"C2,A,-1"))
+    assert (account(again), again.read_plan.also) == ((1, 1, 0), ["credit_notes"])
+    with pytest.raises(InvalidInput, match="orders knows no rows called 'gifts'; it knows credit_notes"):
+        load(settings, file, also=["gifts"])
 
 
 def test_a_credit_note_of_another_content_is_refused(settings: Settings, connection: psycopg.Connection) -> None:

@@ -27,6 +27,7 @@ class Integer(FieldType):
     at_most: int = 2**31 - 1
     unwanted: str | None = None
     zero: bool = True
+    negative: str | None = None  # what a reject for a number below 0 says beside the reason
 
     @property
     def sql_type(self) -> str:
@@ -51,7 +52,8 @@ class Integer(FieldType):
             raise InvalidValue("not a whole number")
         number = int(match[1] + match[2])
         if number < self.at_least:
-            raise UnwantedValue(self.unwanted) if self.unwanted else InvalidValue(f"less than {self.at_least}")
+            helps = f": {self.negative}" if self.negative and number < 0 else ""
+            raise UnwantedValue(self.unwanted) if self.unwanted else InvalidValue(f"less than {self.at_least}{helps}")
         if number > self.at_most:
             raise InvalidValue(f"more than {self.at_most}")
         if number == 0 and not self.zero:

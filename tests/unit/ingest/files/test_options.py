@@ -44,6 +44,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     ),
     "quote": (["--quote", "'"], "'"),
     "escape": (["--escape", "backslash"], "backslash"),
+    "also": (["--also", "credit_notes", "--also", "gifts"], ["credit_notes", "gifts"]),
     "zone": (["--zone", "Europe/Paris"], "Europe/Paris"),
     "skip_rows": (["--skip-rows", "0"], 0),
     "remember": (["--no-remember"], False),
