@@ -60,7 +60,8 @@ class EventMapping:
     `unless`, after the last one of the type `since` if it names one. Null: an empty payload, the same moment, assumed.
     The select may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the hash of the file.
     `repeat` says how an event is recognised that the store has already: by its stream, by being what the stream's
-    latest event of the type says, or by its id. Lines of one event may be spread over the file, so `by` names the field that they have in common.
+    latest event of the type says, or by its id. Lines of one event may be spread over the file, so `by` names the field
+    that they have in common.
 
     `amendment` and `removed` are for `stream` alone: without an amendment, a stream that says something else rejects
     the row's lines; after an event of a type in `removed` a stream says nothing, and a row begins it once more.

@@ -15,6 +15,7 @@ from penstock.ingest.files.parse.joins import Join, Lookup, key_of, shown_key
 from penstock.ingest.files.parse.jsonl import read_array, read_object
 from penstock.ingest.files.parse.slow_path import KEPT, FieldRefused, RecordParser, RejectedRecord
 from penstock.ingest.files.parse.sources import Row, compile_source
+from penstock.ingest.files.parse.types import Identifier
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import folded
 
@@ -54,7 +55,13 @@ class ComputedRecords:
         self._filters = [compile_filter(wanted) for wanted in plan.rows if wanted["column"] not in joined]
         self._joined_filters = [compile_filter(wanted) for wanted in plan.rows if wanted["column"] in joined]
         self._cells = {
-            name: compile_source(plan.sources[name], every=name in plan.required) for name in plan.fields if name
+            name: compile_source(
+                plan.sources[name],
+                every=name in plan.required,
+                is_key=isinstance(plan.field_type_of(name), Identifier),
+            )
+            for name in plan.fields
+            if name
         }
         self._kept = list(dict.fromkeys([*plan.carried, *filter(None, plan.carried.values())]))
         self._header = plan.dialect.header
