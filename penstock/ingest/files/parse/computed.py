@@ -12,7 +12,7 @@ from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.field_type import InvalidValue
 from penstock.ingest.files.parse.filters import compile_filter
 from penstock.ingest.files.parse.joins import Join, Lookup, key_of, shown_key
-from penstock.ingest.files.parse.jsonl import read_array, read_object
+from penstock.ingest.files.parse.jsonl import bare, read_array, read_object
 from penstock.ingest.files.parse.slow_path import KEPT, FieldRefused, RecordParser, RejectedRecord
 from penstock.ingest.files.parse.sources import Row, compile_source
 from penstock.ingest.files.parse.types import Identifier
@@ -164,7 +164,7 @@ class ComputedRecords:
 
     def content(self, suspect: SuspectRecord) -> bytes:
         """The record without what separates it from others."""
-        return self._parser.content(suspect) if self._plan.dialect.format == "csv" else suspect.data.strip(b" \t\r\n,")
+        return self._parser.content(suspect) if self._plan.dialect.format == "csv" else bare(suspect)
 
     def _columns(self, suspect: SuspectRecord, data: bytes) -> Row:
         cells = self._parser.cells(suspect, data)
