@@ -237,7 +237,8 @@ def imports(bench: Bench) -> Iterator[Imports]:
     bench.execute(LINES_TABLE)
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
         files = Files(Path(folder), bench.scaled(ROWS))
-        settings = Settings(database_url=bench.url, environment="local", storage_folder=Path(folder) / "uploads")
+        uploads = Path(folder) / "uploads"
+        settings = Settings(database_url=bench.url, environment="local", currency="GBP", storage_folder=uploads)
         try:
             yield Imports(bench, files, settings)
         finally:

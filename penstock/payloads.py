@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from penstock.business_time import check_time
+from penstock.settings import SettingDefault
 
 
 class Payload(BaseModel):
@@ -24,13 +25,15 @@ class Payload(BaseModel):
 class EventSchema:
     """One event type: its payload, the aggregate type of its stream, and the field that names the stream.
 
-    `time_field` is the payload's field that says when it happened, if it has one.
+    `time_field` is the payload's field that says when it happened, if it has one. `settings_defaults` are required
+    fields that the settings say where a webhook's payload does not.
     """
 
     payload: type[Payload]
     aggregate_type: str
     key: str
     time_field: str | None = None
+    settings_defaults: Mapping[str, SettingDefault] = field(default_factory=dict)
 
     @property
     def event_type(self) -> str:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from penstock.errors import SettingsError
+from penstock.errors import InvalidInput, SettingsError
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
@@ -37,6 +37,7 @@ class Settings:
     database_url: str = field(repr=False)
     environment: Literal["local", "production"] = "production"
     timezone: str = "UTC"
+    currency: str | None = None
     earliest_day: date = date(1990, 1, 1)
     etl_overlap_days: int = 2
     api_keys: tuple[ApiKey, ...] = ()
@@ -67,6 +68,7 @@ class Settings:
             database_url=_database_url(env, faults),
             environment=_environment(env, faults),
             timezone=_timezone(env, faults),
+            currency=_currency(env, faults),
             earliest_day=_earliest_day(env, faults),
             etl_overlap_days=_whole_number(env, "ETL_OVERLAP_DAYS", 2, faults, at_most=366),
             api_keys=_api_keys(env, faults),
@@ -86,6 +88,33 @@ class Settings:
         if faults:
             raise SettingsError("; ".join(faults))
         return settings
+
+
+@dataclass(frozen=True)
+class SettingDefault:
+    """What a field of outside data is where they do not say it: `name` in `Settings`, `variable` in its environment.
+
+    `examples` are values such as it may have, for the message or the question that asks for one.
+    """
+
+    name: str
+    variable: str
+    examples: tuple[str, ...]
+
+    def said_by(self, settings: Settings) -> str | None:
+        value = getattr(settings, self.name)
+        return None if value is None else str(value)
+
+    def required(self, settings: Settings, field: str) -> str:
+        """Raises `InvalidInput` that names the field and the variable, if the settings do not say it."""
+        value = self.said_by(settings)
+        if value is None:
+            reason = f"missing, and {self.variable} is not set: give one, such as {self.examples[0]}"
+            raise InvalidInput(reason, field=field)
+        return value
+
+
+CURRENCY: Final = SettingDefault("currency", "PENSTOCK_CURRENCY", ("EUR", "USD", "GBP"))
 
 
 @cache
@@ -177,6 +206,15 @@ def _timezone(env: Mapping[str, str], faults: list[str]) -> str:
         faults.append(f"PENSTOCK_TIMEZONE is {name!r}, which is not an IANA time zone")
         return "UTC"
     return name
+
+
+def _currency(env: Mapping[str, str], faults: list[str]) -> str | None:
+    """What money is in where nobody says it. There is no default: a wrong guess would be in every figure."""
+    code = env.get("PENSTOCK_CURRENCY") or None
+    if code is not None and not re.fullmatch(r"[A-Z]{3}", code):
+        faults.append(f"PENSTOCK_CURRENCY is {code!r}, not a code of ISO 4217 such as EUR")
+        return None
+    return code
 
 
 def _earliest_day(env: Mapping[str, str], faults: list[str]) -> date:

@@ -12,6 +12,7 @@ from shop.customers import import_target as customers_target
 from shop.customers import projection as customers
 from shop.customers.compensation import COMPENSATION as CUSTOMERS_UNDONE
 from shop.events import EVENTS
+from shop.exchange_rates import import_target as exchange_rates_target
 from shop.figures.views import VIEWS
 from shop.inventory import import_target as inventory_target
 from shop.inventory import projection as inventory
@@ -74,6 +75,7 @@ DOMAIN = Domain(
         customers_target.TARGET,
         products_target.TARGET,
         inventory_target.TARGET,
+        exchange_rates_target.TARGET,
     ),
     compensations=(ORDERS_UNDONE, CREDIT_NOTES_UNDONE, CUSTOMERS_UNDONE, PRODUCTS_UNDONE, INVENTORY_UNDONE),
     views=VIEWS,
@@ -89,9 +91,11 @@ DOMAIN = Domain(
         "20261121000630_shop_products",
         "20261121000640_shop_inventory",
         "20261121000700_shop_due_days",
+        "20261121000705_shop_counted_refunds",
         "20261121000710_shop_views",
+        "20261121000720_shop_daily_analytics",
         "20261121000800_shop_daily_etl",
-        "20261121000810_shop_net_revenue",
+        "20261121000820_shop_exchange_rates",
     ),
 )
 

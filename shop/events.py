@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from penstock.payloads import EventSchema, Payload
+from penstock.settings import CURRENCY
 from penstock.types import (
     MAX_INTEGER,
     Category,
@@ -37,7 +38,6 @@ from penstock.types import (
 
 _MAX_TOTAL: Final = Decimal(10) ** 15
 MAX_NAME: Final = 2000
-DEFAULT_CURRENCY: Final = "GBP"
 
 
 ProductName = Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(storable)]
@@ -266,7 +266,7 @@ class CustomerRemoved(Payload):
 
 
 EVENTS: Final = (
-    EventSchema(OrderPlaced, "order", "order_id", time_field="placed_at"),
+    EventSchema(OrderPlaced, "order", "order_id", "placed_at", {"currency": CURRENCY}),
     EventSchema(OrderAmended, "order", "order_id", time_field="placed_at"),
     EventSchema(OrderVoided, "order", "order_id"),
     EventSchema(PaymentReceived, "order", "order_id"),
@@ -275,7 +275,7 @@ EVENTS: Final = (
     EventSchema(OrderCompleted, "order", "order_id"),
     EventSchema(OrderCancelled, "order", "order_id"),
     EventSchema(OrderRefunded, "order", "order_id", time_field="refunded_at"),
-    EventSchema(CreditNoteIssued, "credit_note", "credit_note_id", time_field="issued_at"),
+    EventSchema(CreditNoteIssued, "credit_note", "credit_note_id", "issued_at", {"currency": CURRENCY}),
     EventSchema(CreditNoteVoided, "credit_note", "credit_note_id"),
     EventSchema(InventoryAdjusted, "inventory", "product_id"),
     EventSchema(StockReserved, "inventory", "product_id"),

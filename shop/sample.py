@@ -26,6 +26,7 @@ LINES: Final = 42_481
 MONTH: Final = "2010-12-01"
 DAYS: Final = {"from": "2010-12-01", "to": "2010-12-31"}
 AFTER: Final = "2011-01-01"
+CURRENCY: Final = "GBP"
 SECONDS: Final = 180.0
 POLL_SECONDS: Final = 0.15
 
@@ -47,7 +48,8 @@ def load_sample(local: Local) -> None:
             bar.show("sample", 1)
         month = loader.month() or {}
     local.say(f"sample     {counts['read']:,} lines: {counts['loaded']:,} loaded, {counts['skipped']:,} skipped")
-    local.say(f"           December 2010: {month['order_count']:,} orders, revenue {Decimal(month['revenue']):,}")
+    revenue = f"{CURRENCY} {Decimal(month['revenue']):,}"
+    local.say(f"           December 2010: {month['order_count']:,} orders, revenue {revenue}")
 
 
 class _Bar:
@@ -123,11 +125,12 @@ class _Loader:
                 _json(self._api.post(f"/v1/views/{view.name}/refresh"))
 
     def month(self) -> Json | None:
-        rows = _json(self._api.get("/v1/views/monthly_revenue", params={"limit": 1000}))["rows"]
+        rows = _json(self._api.get("/v1/views/monthly_revenue", params={"currency": CURRENCY, "limit": 1000}))["rows"]
         return next((row for row in rows if row["month"] == MONTH), None)
 
     def _days(self) -> list[Json]:
-        rows = _json(self._api.get("/v1/views/daily_analytics", params={"before": AFTER, "limit": 31}))["rows"]
+        wanted: dict[str, str | int] = {"before": AFTER, "currency": CURRENCY, "limit": 31}
+        rows = _json(self._api.get("/v1/views/daily_analytics", params=wanted))["rows"]
         return [row for row in rows if row["day"] >= DAYS["from"]]
 
     def _runs(self) -> list[Json]:

@@ -4,6 +4,7 @@ that stayed where it was.
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,6 +21,7 @@ from penstock.views.freshness import freshness
 from penstock.views.registry import Key, View, find_view
 
 MAX_PAGE: Final = 1000
+_CURRENCY: Final = "currency"
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,19 @@ class Page:
 
 
 def read_view(
-    connection: Connection, name: str, *, after: str | None = None, before: date | None = None, max_count: int = 100
+    connection: Connection,
+    name: str,
+    *,
+    after: str | None = None,
+    before: date | None = None,
+    currency: str | None = None,
+    max_count: int = 100,
 ) -> Page:
     """At most `max_count` rows, and at most 4 MB of them: months, days and hours newest first, products by revenue.
 
-    `before` leaves out what is not older than that date, in views that go by time. Raises `NotFound` for an unknown
-    name and `InvalidInput` for a `max_count` beyond 1 to 1,000, an `after` that is not from a page of this view, or a
-    `before` where time is not the order.
+    `before` leaves out what is not older than that date, in views that go by time; `currency` what is not of it, in
+    views with such a key. Raises `NotFound` for an unknown name and `InvalidInput` for a `max_count` beyond 1 to 1,000,
+    an `after` that is not from a page of this view, or a filter that the view does not have.
     """
     view = find_view(name)
     if not 1 <= max_count <= MAX_PAGE:
@@ -46,18 +54,20 @@ def read_view(
     start = _decode(view, after) if after is not None else None
     if before and view.keys[0].type not in ("date", "timestamptz"):
         raise InvalidInput(f"{view.name} is not in the order of time", field="before")
+    if currency is not None:
+        _check_currency(view, currency)
     fresh = freshness(connection, view)
-    rows, more = _select(connection, view, start, before, max_count)
+    rows, more = _select(connection, view, start, _wanted(view, before, currency), max_count)
     return Page(list(rows), _encode(view, rows[-1]) if more else None, fresh.refreshed_at)
 
 
 def _select(
-    connection: Connection, view: View, start: dict[str, str] | None, before: date | None, max_count: int
+    connection: Connection, view: View, start: dict[str, str] | None, wanted: sql.Composable, max_count: int
 ) -> tuple[Sequence[dict[str, Any]], bool]:
     query = sql.SQL("select * from {} where {} and {} order by {} limit {}").format(
         sql.Identifier("public", view.name),
         _beyond(view.keys) if start else sql.SQL("true"),
-        sql.SQL("{} < {}").format(sql.Identifier(view.keys[0].column), before) if before else sql.SQL("true"),
+        wanted,
         sql.SQL(", ").join(_ordered(key) for key in view.keys),
         sql.Literal(max_count + 1),
     )
@@ -66,6 +76,22 @@ def _select(
             return take(cursor, query, start, max_count, lambda row: len(json_codec.dumps(row).encode()))
         except InvalidInput as error:  # nothing but the start comes from outside
             raise _foreign_cursor(view) from error
+
+
+def _check_currency(view: View, currency: str) -> None:
+    if not any(key.column == _CURRENCY for key in view.keys):
+        raise InvalidInput(f"{view.name} is not by currency", field="currency")
+    if not re.fullmatch(r"[A-Z]{3}", currency):
+        raise InvalidInput("must be a code of ISO 4217, such as EUR", field="currency")
+
+
+def _wanted(view: View, before: date | None, currency: str | None) -> sql.Composable:
+    conditions: list[sql.Composable] = [sql.SQL("true")]
+    if before:
+        conditions.append(sql.SQL("{} < {}").format(sql.Identifier(view.keys[0].column), before))
+    if currency:
+        conditions.append(sql.SQL("{} = {}").format(sql.Identifier(_CURRENCY), currency))
+    return sql.SQL(" and ").join(conditions)
 
 
 def _ordered(key: Key) -> sql.Composable:

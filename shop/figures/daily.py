@@ -1,12 +1,13 @@
 """The three steps of the daily ETL, for days that are asked for and for those that are due.
 
 A step takes and returns a batch's id, days and counts, never rows: the rows stay in `staging` under the id. A step that
-runs again with the same batch ends the same, and figures are put in place by date, so a retried or repeated run changes
-nothing but `computed_at`.
+runs again with the same batch ends the same, and figures are put in place by day and currency, so a retried or repeated
+run changes nothing but `computed_at`.
 
 Due are yesterday with the `etl_overlap_days` before it, every day since the first order that was never computed, and
-the days in `ops.due_days`: any change of a day's orders marks it there. A run asks for them once and computes them a
-portion at a time, the newest first, so that no number of days is too many. What becomes due meanwhile is for the next.
+the days in `ops.due_days`: any change of a day's orders, refunds or registrations marks it there. A run asks for them
+once and computes them a portion at a time, the newest first, so that no number of days is too many. What becomes due
+meanwhile is for the next.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,8 @@ from penstock.settings import Settings
 DAILY_REQUESTED: Final = "etl/daily.requested"
 """The event that asks for a run of the daily ETL."""
 
-# What the figures are made of; brought up to date before orders are extracted.
-_SOURCES: Final = ("orders", "products")
+# What the figures are made of; brought up to date after the marks are taken and before anything is extracted.
+_SOURCES: Final = ("orders", "refunds", "customers", "products")
 _CATCH_UP_SECONDS: Final = 120.0
 
 # So many days a batch: about three years of rows in staging at once, and a few seconds a step.
@@ -73,13 +74,14 @@ def find_due(settings: Settings, today: date, *, marked_only: bool = False) -> l
 
 
 def extract(settings: Settings, days: Sequence[date], *, batch_id: UUID | str | None = None) -> Portion:
-    """Catch up the projections, then materialise what the days consist of in staging under a batch's id.
+    """Take the days' marks, catch up the projections, then materialise what the days consist of under a batch's id.
 
     Give `batch_id` (any UUID) to make a retry the same batch.
     """
-    _catch_up(settings)
     batch = str(batch_id or uuid7())
-    (orders,) = _call(settings, "select shop.extract_daily(%s::uuid, %s::date[])", batch, list(days))
+    _call(settings, "select shop.open_daily_batch(%s::uuid, %s::date[])", batch, list(days))
+    _catch_up(settings)
+    (orders,) = _call(settings, "select shop.extract_daily(%s::uuid)", batch)
     ends = (min(days, default=None), max(days, default=None))
     return Portion(batch_id=batch, orders=orders, days=len(days), from_day=ends[0], to_day=ends[1])
 
@@ -91,7 +93,7 @@ def transform(settings: Settings, batch_id: UUID | str) -> Days:
 
 
 def load(settings: Settings, batch_id: UUID | str) -> Days:
-    """Put the batch's figures into `daily_analytics`, by date. `NotFound` if it was not transformed.
+    """Put the batch's figures into `daily_analytics`, by day and currency. `NotFound` if it was not transformed.
 
     A day that has changed since it was extracted stays marked.
     """

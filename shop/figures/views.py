@@ -4,38 +4,44 @@ from typing import Final
 
 from penstock.views import Key, View
 
+_CURRENCY: Final = Key("currency", "text")
+_DAYS_COMPUTED: Final = "select max(computed_at) from public.daily_analytics"
+
 VIEWS: Final = (
-    View("monthly_revenue", "materialized", (Key("month", "date", descending=True),)),
+    View("monthly_revenue", "materialized", (Key("month", "date", descending=True), _CURRENCY)),
     View(
         "user_cohorts",
         "materialized",
-        (Key("cohort_month", "date", descending=True), Key("months_since", "integer")),
+        (Key("cohort_month", "date", descending=True), Key("months_since", "integer"), _CURRENCY),
     ),
     View(
         "product_performance",
         "materialized",
-        (Key("revenue", "numeric", descending=True), Key("product_id", "text")),
+        # by currency first: amounts of two are in no order
+        (_CURRENCY, Key("revenue", "numeric", descending=True), Key("product_id", "text")),
     ),
     View(
         "daily_analytics",
         "table",
-        (Key("day", "date", descending=True),),
-        fresh_by="select max(computed_at) from public.daily_analytics",
+        (Key("day", "date", descending=True), _CURRENCY),
+        fresh_by=_DAYS_COMPUTED,
     ),
     View(
-        "net_revenue_by_day",
+        "daily_revenue_converted",
         "view",
-        (Key("day", "date", descending=True),),
-        fresh_by="""select min(f.at) from (
-          select max(computed_at) as at from public.daily_analytics
-          union all
-          select updated_at from ops.subscriptions where subscription = 'refunds'
-        ) as f""",
+        (Key("day", "date", descending=True), _CURRENCY, Key("converted_to", "text")),
+        fresh_by=_DAYS_COMPUTED,
+    ),
+    View(
+        "daily_revenue_total_converted",
+        "view",
+        (Key("day", "date", descending=True), Key("converted_to", "text")),
+        fresh_by=_DAYS_COMPUTED,
     ),
     View(
         "revenue_by_hour",
         "table",
-        (Key("hour", "timestamptz", descending=True), Key("currency", "text")),
+        (Key("hour", "timestamptz", descending=True), _CURRENCY),
         fresh_by="select updated_at from ops.subscriptions where subscription = 'orders'",
     ),
 )

@@ -22,8 +22,8 @@ from penstock.commands import (
 )
 from penstock.payloads import Payload
 from penstock.postgres.pool import Connection
-from penstock.settings import Settings
-from shop.events import DEFAULT_CURRENCY, OrderPlaced
+from penstock.settings import CURRENCY, Settings
+from shop.events import OrderPlaced
 from shop.inventory import inventory
 from shop.inventory.fold import load_inventory
 from shop.inventory.inventory import Inventory
@@ -44,14 +44,17 @@ _STOCK_AFTER: Final[dict[str, tuple[_StockStep, str]]] = {
 def place_order(settings: Settings, command: PlaceOrder, context: CommandContext) -> CommandAnswer[Order]:
     """Place an order and reserve its tracked products, all or nothing.
 
-    Raises `InsufficientStock` (product_id, available, requested), or `ImpossibleStep` if the order exists already.
+    Raises `InsufficientStock` (product_id, available, requested), `ImpossibleStep` if the order exists already, or
+    `InvalidInput` if neither the command nor the settings name a currency.
     """
     identity = Identity(context, "place_order", command.order_id, command)
-    placed = command.placed(command.order_id or str(identity.main), context.now, DEFAULT_CURRENCY)
 
     def attempt(connection: Connection) -> CommandAnswer[Order]:
         if earlier := identity.find_earlier(connection):
             return replay(connection, earlier)
+        # not before: an earlier call is answered as it was, whatever the settings say by now
+        currency = command.currency or CURRENCY.required(settings, "currency")
+        placed = command.placed(command.order_id or str(identity.main), context.now, currency)
         current = load_order(connection, placed.order_id)
         decided = order.place(current.state, placed)
         recorder = Recorder(connection, context, identity)

@@ -3,6 +3,8 @@
 The order's time is that of its earliest line, its total the exact sum over its lines. A line may give `unit_price`,
 or `amount` for the whole line; either may be 0, for a gift or a coupon. A category or name that the file does not give
 is taken from the catalogue: from the listing of the latest time that is there when the file is loaded.
+Discounts, shipping and taxes are those of lines, added up, or of the whole order, the same in all of its lines: a file
+says which by the field that its column is. A discount or tax of the order has that of its lines in it.
 An order that is stored and that a file says otherwise is amended, as `shop.amend_order` has it.
 An order is completed unless the file says another status; its further events are those of `shop.order_steps`. Where a
 profile or the option `also` takes lines of less than 0 pieces, those of one `order_id` are a credit note of that id,
@@ -11,9 +13,11 @@ beside the order.
 
 from typing import get_args
 
-from penstock.ingest.files.parse.types import Choice, Code, Identifier, Integer, Number, Text, Timestamp
-from penstock.ingest.files.target import MOMENT, Amendment, EventMapping, Field, Profile, Target
+from penstock.ingest.files.parse.types import Boolean, Choice, Code, Identifier, Integer, Number, Text, Timestamp
+from penstock.ingest.files.target import Amendment, EventMapping, Field, Profile, Target
+from penstock.settings import CURRENCY
 from shop.events import MAX_NAME
+from shop.orders.import_select import SELECT
 from shop.orders.order import AMENDED, VOIDED, Status
 from shop.profiles import amazon, etsy, olist, shopify, square, woocommerce
 from shop.refunds.projection import VOIDED as CREDIT_NOTE_VOIDED
@@ -30,103 +34,17 @@ _ONLINE_RETAIL = Profile(
     },
     constants={"currency": "GBP"},
 )
-# Baskets of a till with the total of each line: coupons and voids are in them as lines of nothing.
+# Baskets of the tills of a chain in the United States, with the total of each line: coupons and voids are in them as
+# lines of nothing.
 _COMPLETE_JOURNEY = Profile(
     "complete_journey",
     frozenset({"householdid", "basketid", "productid", "quantity", "salesvalue", "transactiontimestamp"}),
     field_types={"quantity": Integer(0, 1_000_000_000)},
+    constants={"currency": "USD"},
 )
 
-# Expressions and not SQL functions: half a million calls would cost seconds.
-_PRICE = "case when scale(l.price) <= 3 then round(l.price, 3)::text else trim_scale(l.price)::text end"
-_TOTAL = (
-    "case when scale(sum(l.line_total)) <= 3 then round(sum(l.line_total), 3) else trim_scale(sum(l.line_total)) end"
-)
-
-_SELECT = """
-with wanted as materialized (
-  select distinct r.product_id from {rows} as r
-  where (r.product_name is null or r.category is null)
-    -- asked once: without a catalogue the lines need not be read twice; the order has the planner take the index
-    and (
-      select e.id from public.event_store as e where e.event_type = 'ProductListed' order by e.created_at limit 1
-    ) is not null
-), catalogue as materialized (
-  select w.product_id, e.name, e.category
-  from wanted as w
-  -- product by product, by the index: two lines must not read a catalogue of a million. The ids of staged rows are
-  -- collated as bytes, which is not how the store's index is.
-  cross join lateral (
-    select l.payload ->> 'name' as name, l.payload ->> 'category' as category
-    from public.event_store as l
-    where l.aggregate_id = w.product_id collate "default" and l.aggregate_type = 'product'
-      and l.event_type = 'ProductListed'
-      and not exists (select from penstock.undone_events as u where u.id = l.id)
-    order by penstock.event_time(l.metadata, l.created_at) desc, l.version desc
-    limit 1
-  ) as e
-), lines as (
-  select
-    r.ord, r.order_id, r.ordered_at, r.customer_id, r.country, r.currency, r.product_id, r.amount,
-    r.status, r.cancelled_at, r.refunded_amount, r.refunded_at,
-    r.quantity < 0 as is_credit, abs(r.quantity) as quantity,
-    coalesce(r.product_name, c.name) as product_name, coalesce(r.category, c.category) as category,
-    coalesce(r.unit_price, round(r.amount / nullif(abs(r.quantity), 0), 6), 0) as price,
-    coalesce(r.amount, abs(r.quantity) * r.unit_price) as line_total
-  from {rows} as r
-  left join catalogue as c on c.product_id = r.product_id
-  order by r.order_id, is_credit, r.ord -- the aggregates below take the lines in this order
-  offset 0
-), orders as (
-  select
-    min(l.ord) as first_ord, count(*) as lines, l.order_id, l.is_credit, min(l.ordered_at) as occurred_at,
-    (array_agg(l.customer_id) filter (where l.customer_id is not null))[1] as customer_id,
-    (array_agg(l.currency))[1] as currency,
-    (array_agg(l.country) filter (where l.country is not null))[1] as country, <total>::text as total,
-    (array_agg(l.status) filter (where l.status is not null))[1] as status,
-    min(l.cancelled_at) as cancelled_at, max(l.refunded_amount) as refunded_amount, max(l.refunded_at) as refunded_at,
-    array_agg(case when l.amount is null then item else item_with_amount end) as items
-  from lines as l
-  -- keys in jsonb's own order: they need no sorting
-  cross join lateral (
-    select l.product_name as name, l.category, l.quantity, l.product_id, <price> as unit_price
-  ) as item
-  cross join lateral (
-    select l.product_name as name, l.amount::text as amount, l.category, l.quantity, l.product_id, <price> as unit_price
-  ) as item_with_amount
-  group by l.order_id, l.is_credit
-)
-select
-  o.first_ord, o.lines, case when o.is_credit then 'credit_note' else 'order' end as aggregate_type,
-  o.order_id as aggregate_id, null::uuid as id,
-  case when o.is_credit then 'CreditNoteIssued' else 'OrderPlaced' end as event_type,
-  case
-    when o.is_credit then '{{}}' when life.steps is null then array['OrderCompleted']
-    else array(select step ->> 'type' from unnest(life.steps) as step)
-  end as more,
-  life.steps as more_details, 1 as schema_version, o.occurred_at, null::jsonb as metadata,
-  -- one call for the whole of it: jsonb built of jsonb is copied item by item, and text is to be read again
-  case when o.is_credit then to_jsonb(credit) else to_jsonb(payload) end as payload
-from orders as o
-cross join lateral (
-  select
-    o.items, o.total, o.country, o.currency, o.order_id, <moment> as placed_at, o.customer_id
-) as payload
-cross join lateral (
-  select
-    o.items, o.total, o.country, o.currency, <moment> as issued_at, o.customer_id, o.order_id as credit_note_id
-) as credit
-cross join lateral (
-  select case when not o.is_credit and (o.status is not null or o.cancelled_at is not null or o.refunded_amount > 0)
-    then shop.order_steps(
-      o.order_id, o.currency, o.total, <moment>, o.status, <cancelled>, o.refunded_amount, <refunded>
-    )
-  end as steps
-  offset 0
-) as life
-""".replace("<price>", _PRICE).replace("<total>", f"({_TOTAL})")
-for _place, _at in (("<moment>", "occurred_at"), ("<cancelled>", "cancelled_at"), ("<refunded>", "refunded_at")):
-    _SELECT = _SELECT.replace(_place, MOMENT.replace("<at>", f"o.{_at}"))
+# A discount of 3 is 3 or -3, as the file writes it.
+_DISCOUNT = Number(signed=True)
 
 TARGET = Target(
     name="orders",
@@ -146,14 +64,26 @@ TARGET = Target(
         Field("amount", Number(), False, ("line total", "sales_value", "line amount")),
         Field("customer_id", Identifier(), False, ("CustomerID", "customer", "client_id", "household_id")),
         Field("country", Text(at_most=100), False, ("ship country", "customer country")),
-        Field("currency", Code(3), False, ("currency code",)),
+        Field("currency", Code(3), True, ("currency code",)),
         Field("status", Choice((*get_args(Status), "refunded")), False, ("order status",)),
         Field("cancelled_at", Timestamp(of_event=True), False, ("canceled_at", "cancellation date")),
         Field("refunded_amount", Number(), False, ("amount refunded", "refund amount")),
         Field("refunded_at", Timestamp(of_event=True), False, ("refund date",)),
+        Field("line_discount", _DISCOUNT),
+        Field("line_tax", Number()),
+        Field("line_shipping", Number()),
+        Field("line_shipping_tax", Number()),
+        Field("line_shipping_discount", _DISCOUNT),
+        Field("order_discount", _DISCOUNT),
+        Field("order_tax", Number()),
+        Field("order_shipping", Number()),
+        Field("order_fees", Number()),
+        Field("order_subtotal", Number()),
+        Field("order_total", Number()),
+        Field("tax_included", Boolean()),
     ),
     into=EventMapping(
-        _SELECT,
+        SELECT,
         repeat="stream",
         by="order_id",
         amendment=Amendment(AMENDED, "shop.amend_order"),
@@ -162,7 +92,7 @@ TARGET = Target(
     ),
     one_of=(("amount", "unit_price"),),
     variants={"credit_notes": {"quantity": _WITH_CREDIT_NOTES}},
-    defaults={"currency": "USD"},
+    settings_defaults={"currency": CURRENCY},
     profiles=(
         _ONLINE_RETAIL,
         _COMPLETE_JOURNEY,

@@ -11,7 +11,10 @@ from shop.events import Adjustments, Detail, OrderLine, OrderPlaced, check_sum
 
 
 class PlaceOrder(Adjustments):
-    """Without `order_id` one is made; without `placed_at` the order is placed now."""
+    """Without `order_id` one is made; without `placed_at` the order is placed now.
+
+    Without `currency` it is in that of the setting PENSTOCK_CURRENCY; where there is none, each order names one.
+    """
 
     order_id: Identifier | None = None
     customer_id: Identifier | None = None

@@ -13,6 +13,13 @@ from penstock.ingest.files.target import Profile
 
 _PIECES: Final = Integer(1, 1_000_000_000, unwanted="not more than 0: nothing was bought, not a sale")
 
+_PARTS: Final = {
+    "line_discount": {"column": "item-promotion-discount"},
+    "line_tax": {"column": "item-tax"},
+    "line_shipping": {"column": "shipping-price"},
+    "line_shipping_tax": {"column": "shipping-tax"},
+}
+
 ORDERS: Final = Profile(
     "amazon_orders",
     frozenset(
@@ -28,6 +35,7 @@ ORDERS: Final = Profile(
         "product_name": {"first": ["product-name", "item-name"]},
         "quantity": {"column": "quantity-purchased"},
         "amount": {"column": "item-price"},
+        **_PARTS,
         "ordered_at": {"column": "purchase-date"},
         "customer_id": {"column": "buyer-email"},
         "country": {"column": "ship-country"},
@@ -51,6 +59,8 @@ ALL_ORDERS: Final = Profile(
         "product_name": {"column": "product-name"},
         "quantity": {"column": "quantity"},
         "amount": {"column": "item-price"},
+        **_PARTS,
+        "line_shipping_discount": {"column": "ship-promotion-discount"},
         "ordered_at": {"column": "purchase-date"},
         "country": {"column": "ship-country"},
         "currency": {"column": "currency"},

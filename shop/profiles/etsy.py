@@ -24,6 +24,9 @@ ORDER_ITEMS: Final = Profile(
         "customer_id": {"column": "Buyer"},
         "country": {"column": "Ship Country"},
         "currency": {"column": "Currency"},
+        "line_discount": {"column": "Discount Amount"},
+        "order_shipping": {"column": "Order Shipping"},
+        "order_tax": {"column": "Order Sales Tax"},
     },
     dates={"ordered_at": ["%m/%d/%y", "%m/%d/%Y"]},
 )

@@ -14,5 +14,5 @@ ORDER_ITEMS: Final = Profile(
     "olist_order_items",
     frozenset({"orderid", "orderitemid", "productid", "sellerid", "shippinglimitdate", "price", "freightvalue"}),
     constants={"quantity": "1", "currency": "BRL"},
-    fields={"unit_price": {"column": "price"}},
+    fields={"unit_price": {"column": "price"}, "line_shipping": {"column": "freight_value"}},
 )

@@ -6,6 +6,10 @@ https://help.shopify.com/en/manual/products/import-export/using-csv; of customer
 `customers_export.csv` have it, such as https://github.com/tramyardg/magento2ShopifyCSV (src/customers/header.js) for
 the form before 2023, which has no `Customer ID` and is not recognised.
 
+`Subtotal` is the goods after discounts, and `Total` that with shipping, duties, and taxes where those are not in the
+prices: https://help.shopify.com/en/manual/fulfillment/managing-orders/exporting-orders. So the two say what the order
+was reduced by, and whether its taxes are included.
+
 An order's first line has what is of the whole order; its further lines leave that empty. Orders name their customer by
 e-mail alone, so customers are known by it, too. The customers' export does not say since when they are customers:
 `registered_at` is the caller's to say.
@@ -42,6 +46,13 @@ ORDERS: Final = Profile(
         "customer_id": _of_order("Email"),
         "country": _of_order("Shipping Country"),
         "currency": _of_order("Currency"),
+        "order_discount": _of_order("Discount Amount"),
+        "order_shipping": _of_order("Shipping"),
+        "order_fees": _of_order("Duties"),
+        "order_tax": _of_order("Taxes"),
+        "order_subtotal": _of_order("Subtotal"),
+        "order_total": _of_order("Total"),
+        "line_discount": {"column": "Lineitem discount"},
     },
     rows=[
         {**_of_order("Cancelled at"), "empty": True},

@@ -25,6 +25,8 @@ ITEMS: Final = Profile(
         "category": {"column": "Category"},
         "quantity": {"column": "Qty"},
         "amount": {"column": "Gross Sales"},
+        "line_discount": {"column": "Discounts"},
+        "line_tax": {"column": "Tax"},
         "ordered_at": {"columns": ["Date", "Time"], "join": " "},
         "customer_id": {"column": "Customer ID"},
     },

@@ -3,7 +3,8 @@
 Headers: https://docs.woocommerce.com/document/ordercustomer-csv-export-developer-documentation/ (the names of the
 columns "are guaranteed to never change") and https://woocommerce.com/document/product-csv-importer-exporter/.
 
-A guest has the customer number 0, so customers are known by the e-mail address of the bill. `item_subtotal` is what the
+A guest has the customer number 0, so customers are known by the e-mail address of the bill. Amounts are without taxes,
+and `tax_total` is all of an order's, that of its shipping and fees too. `item_subtotal` is what the
 whole line cost before discounts. Statuses without a sale are those that WooCommerce's own analytics leave out, and
 `refunded`. Times are those of the site: the option `zone` says which.
 """
@@ -30,6 +31,10 @@ ORDERS: Final = Profile(
         "customer_id": {"column": "billing_email"},
         "country": {"first": ["shipping_country", "billing_country"]},
         "currency": {"column": "order_currency"},
+        "order_discount": {"column": "discount_total"},
+        "order_shipping": {"column": "shipping_total"},
+        "order_fees": {"column": "fee_total"},
+        "order_tax": {"column": "tax_total"},
         "status": {"column": "status", "values": {"completed": "completed"}, "else": None},
     },
     rows=[{"column": "status", "not_in": ["cancelled", "failed", "refunded", "pending", "checkout-draft", "trash"]}],

@@ -17,6 +17,7 @@ create table raw.imports (
   content_sha256 text not null,
   size_bytes bigint not null,
   options jsonb not null default '{}',
+  from_settings jsonb not null default '{}',
   fingerprint text not null,
   header_key text,
   mapping_id uuid,
@@ -69,6 +70,7 @@ comment on column raw.imports.source_name is 'Name of the file, as it was given.
 comment on column raw.imports.content_sha256 is 'Where the content is stored; of an upload not yet read a placeholder that is not a hash.';
 comment on column raw.imports.size_bytes is 'Size of the file as it was given, compressed or not.';
 comment on column raw.imports.options is 'How the caller asked for the file to be read, or how a remembered mapping says.';
+comment on column raw.imports.from_settings is 'What the settings said when it was asked for, such as the currency: {field: value}, for where the file says nothing.';
 comment on column raw.imports.fingerprint is 'Of the content and of how it is read: the same again adds nothing.';
 comment on column raw.imports.header_key is 'Hash of its header''s folded names, under which its options are remembered; null where they are not.';
 comment on column raw.imports.mapping_id is 'The remembered mapping whose options it is read with: raw.import_mappings.id; null if none.';

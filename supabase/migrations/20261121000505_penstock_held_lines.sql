@@ -260,9 +260,10 @@ begin
        from staging.%I as e
        where e.n > $1 and e.n <= $2 and l.key = e.aggregate_id and l.claimed_by = $3 and l.outcome is null
          and not (l.verdict = ''whole'' and e.outcome is not distinct from ''conflict'')
-       returning l.import_id, l.line, l.outcome
+       returning l.import_id, l.line, l.outcome,
+         case when e.event_type is null then e.payload #>> ''{}'' else ''stored already with other content'' end as reason
      ), refused as (
-       update raw.import_rejects as r set outcome = ''rejected'', reason = ''stored already with other content''
+       update raw.import_rejects as r set outcome = ''rejected'', reason = f.reason
        from finished as f
        where r.import_id = f.import_id and r.line = f.line and r.outcome = ''held'' and f.outcome = ''rejected''
      ), listed as (

@@ -32,15 +32,17 @@ returns table (n bigint, outcome text, loaded_as text[], stored jsonb)
 language sql stable rows 100000
 set search_path = ''
 as $$
-  -- a row says what its stream is; the stream's latest event that says so may say the same, or something else
+  -- a row says what its stream is; the stream's latest event that says so may say the same, or something else. Without an
+  -- event type its lines contradict each other, whatever is stored
   select g.n, case
+      when g.event_type is null then 'conflict'
       when s.version is null or s.version = 0 then 'new'
       when own.event_types is not null then 'loaded'
       when latest.event_type = any (removed) then 'new'
       when latest.payload = g.payload then 'duplicate'
       else 'conflict'
     end,
-    own.event_types, latest.payload
+    own.event_types, case when g.event_type is not null then latest.payload end
   from penstock.staged_events(staged, after, upto) as g
   -- each of these by the index, however large the store is
   left join lateral (

@@ -40,7 +40,13 @@ set enable_mergejoin = off
 set work_mem = '64MB'
 as $$
 declare
+  contradictory boolean;
 begin
+  execute format('select exists (select from %s as f where f.n > $1 and f.n <= $2 and f.event_type is null)', staged)
+  into contradictory using after, upto;
+  if contradictory then
+    return;
+  end if;
   begin -- to hope that all streams are new costs half of what it costs to ask
     execute format(
       'insert into penstock.streams (aggregate_id, aggregate_type, version)
@@ -86,7 +92,7 @@ begin
   lines_in_conflict := 0;
 end $$;
 comment on function penstock.append_new_streams(regclass, bigint, bigint) is
-  'Append a range of staged events each of which begins a stream, and count them; nothing, and nulls, if one of the streams is there.';
+  'Append a range of staged events each of which begins a stream, and count them; nothing, and nulls, if one of the streams is there, or if lines of a row contradict each other (it has no event type).';
 revoke execute on function penstock.append_new_streams(regclass, bigint, bigint) from public, anon, authenticated;
 
 create function penstock.drop_unused_streams(staged regclass, after bigint, upto bigint) returns void

@@ -112,39 +112,87 @@ revoke all on shop.order_items from public, anon, authenticated, service_role;
 grant select on shop.order_items to service_role, analyst;
 
 -- Lines are compared by what they cost: the catalogue may have changed names and categories since.
-create function shop.order_lines(payload jsonb) returns text[]
+create function shop.order_lines(payload jsonb, keys text[] default '{quantity,unit_price,amount}') returns text[]
 language sql immutable parallel safe
 set search_path = ''
 as $$
   select coalesce(array_agg(l.line order by l.line), '{}')
   from (
-    select concat_ws(E'\x1f', 'product ' || (i.item ->> 'product_id'), 'quantity ' || n.quantity, 'price ' || n.price, 'amount ' || n.amount)
-      collate "C" as line
+    select concat_ws(E'\x1f', 'product ' || (i.item ->> 'product_id'), n.line) collate "C" as line
     from jsonb_array_elements(case when jsonb_typeof(payload -> 'items') = 'array' then payload -> 'items' else '[]' end) as i (item)
     cross join lateral (
-      select
-        max(v.value) filter (where v.name = 'quantity') as quantity,
-        max(v.value) filter (where v.name = 'unit_price') as price,
-        max(v.value) filter (where v.name = 'amount') as amount
-      from (
-        select f.name, case when i.item ->> f.name ~ '^-?[0-9]{1,30}([.][0-9]{1,30})?$'
-          then trim_scale((i.item ->> f.name)::numeric)::text else i.item ->> f.name end as value
-        from unnest('{quantity,unit_price,amount}'::text[]) as f (name)
-      ) as v
+      select string_agg(f.name || ' ' || case when i.item ->> f.name ~ '^-?[0-9]{1,30}([.][0-9]{1,30})?$'
+        then trim_scale((i.item ->> f.name)::numeric)::text else i.item ->> f.name end, E'\x1f' order by f.place) as line
+      from unnest(keys) with ordinality as f (name, place)
     ) as n
   ) as l
 $$;
-comment on function shop.order_lines(jsonb) is 'The lines of an order as texts that are equal if they say the same of product, quantity, price and amount; sorted.';
-revoke execute on function shop.order_lines(jsonb) from public, anon, authenticated;
-grant execute on function shop.order_lines(jsonb) to service_role;
+comment on function shop.order_lines(jsonb, text[]) is 'The lines of an order as texts that are equal if they say the same of the product and these keys; sorted.';
+revoke execute on function shop.order_lines(jsonb, text[]) from public, anon, authenticated;
+grant execute on function shop.order_lines(jsonb, text[]) to service_role;
 
--- An import calls it for each order that is stored and that the file says otherwise.
+-- What it says beside its lines, as numbers. `goods` is what the lines cost; null if the total cannot be read.
+create function shop.order_parts(
+  payload jsonb, out total numeric, out discount numeric, out shipping numeric, out tax numeric, out on_top numeric,
+  out goods numeric
+)
+language sql immutable parallel safe
+set search_path = ''
+as $$
+  select n.total, n.discount, n.shipping, n.tax, t.on_top, n.total + n.discount - n.shipping - t.on_top
+  from (
+    select
+      max(v.value) filter (where v.name = 'total') as total,
+      coalesce(max(v.value) filter (where v.name = 'discount'), 0) as discount,
+      coalesce(max(v.value) filter (where v.name = 'shipping'), 0) as shipping,
+      coalesce(max(v.value) filter (where v.name = 'tax'), 0) as tax
+    from (
+      select f.name, case when payload ->> f.name ~ '^[0-9]{1,30}([.][0-9]{1,18})?$' then (payload ->> f.name)::numeric end as value
+      from unnest('{total,discount,shipping,tax}'::text[]) as f (name)
+    ) as v
+  ) as n
+  cross join lateral (select case when payload -> 'tax_included' = 'true' then 0 else n.tax end as on_top) as t
+$$;
+comment on function shop.order_parts(jsonb) is
+  'Total, discount, shipping and tax of an order; the tax that is on top of the prices; and what its lines cost.';
+revoke execute on function shop.order_parts(jsonb) from public, anon, authenticated;
+grant execute on function shop.order_parts(jsonb) to service_role;
+
+-- The order with other parts, of which 0 is left out, as it is in any payload. Null if they make no order.
+create function shop.with_order_parts(
+  payload jsonb, goods numeric, discount numeric, shipping numeric, tax numeric, on_top numeric
+)
+returns jsonb
+language sql immutable parallel safe
+set search_path = ''
+as $$
+  select (payload - '{discount,shipping,tax,tax_included}'::text[])
+    || coalesce(jsonb_object_agg(n.name, case when scale(n.value) <= 3 then round(n.value, 3) else trim_scale(n.value) end::text)
+      filter (where n.value <> 0 or n.name = 'total'), '{}')
+    || case when tax > on_top then jsonb '{"tax_included": true}' else '{}' end
+  from (values ('total', goods - discount + shipping + on_top), ('discount', discount), ('shipping', shipping), ('tax', tax)) as n (name, value)
+  having min(n.value) >= 0 and tax - on_top <= goods - discount + shipping + on_top
+$$;
+comment on function shop.with_order_parts(jsonb, numeric, numeric, numeric, numeric, numeric) is
+  'An order whose lines cost `goods`, with this discount, shipping and tax, of which `on_top` is not in the prices; null if the total would be less than 0 or than the tax in it.';
+revoke execute on function shop.with_order_parts(jsonb, numeric, numeric, numeric, numeric, numeric) from public, anon, authenticated;
+grant execute on function shop.with_order_parts(jsonb, numeric, numeric, numeric, numeric, numeric) to service_role;
+
+-- An import calls it for each order that is stored and that the file says otherwise. A file that says nothing of
+-- discount, shipping or tax leaves what is stored of them.
 create function shop.amend_order(stored jsonb, given jsonb) returns jsonb
 language sql immutable parallel safe
 set search_path = ''
 as $$
-  with lines as (
-    select shop.order_lines(stored) as had, shop.order_lines(given) as has
+  with keys as (
+    select k.of_lines, '{quantity,unit_price,amount}'::text[] || k.of_lines as compared
+    from (select array(
+      select n.name from unnest('{discount,tax}'::text[]) as n (name)
+      where exists (select from jsonb_array_elements(given -> 'items') as g (item) where g.item ? n.name)
+    ) as of_lines) as k
+  ), lines as (
+    select shop.order_lines(stored, k.compared) as had, shop.order_lines(given, k.compared) as has, k.of_lines
+    from keys as k
   ), compared as (
     select
       l.had = l.has as same,
@@ -161,7 +209,9 @@ as $$
       not exists (
         select from jsonb_array_elements(case when jsonb_typeof(stored -> 'items') = 'array' then stored -> 'items' else '[]' end) as s (item)
         inner join jsonb_array_elements(given -> 'items') as g (item) on g.item ->> 'product_id' = s.item ->> 'product_id'
-      ) as apart
+      ) as apart,
+      -- lines that say the same, and of whose discount or tax the store knows more
+      l.had = l.has and shop.order_lines(stored, '{discount,tax}') <> shop.order_lines(given, '{discount,tax}') as richer
     from lines as l
   ), header as (
     select given || jsonb_build_object(
@@ -172,23 +222,57 @@ as $$
         when stored ->> 'placed_at' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?Z$'
           and rtrim(stored ->> 'placed_at', 'Z') collate "C" < rtrim(given ->> 'placed_at', 'Z') collate "C"
         then stored ->> 'placed_at' else given ->> 'placed_at'
-      end) as said
+      end
+    )
+      || case when c.richer then jsonb_build_object('items', stored -> 'items') else '{}' end
+      || case when given ->> 'shipping_address' is null and jsonb_typeof(stored -> 'shipping_address') = 'string'
+        then jsonb_build_object('shipping_address', stored -> 'shipping_address') else '{}' end as said
+    from compared as c
+  ), parts as (
+    select
+      h.said, s.total as stored_total, s.goods as stored_goods, g.goods,
+      case when given ? 'discount' then g.discount else s.discount end as discount,
+      case when given ? 'shipping' then g.shipping else s.shipping end as shipping,
+      case when given ? 'tax' then g.tax else s.tax end as tax, case when given ? 'tax' then g.on_top else s.on_top end as on_top,
+      greatest(s.discount, g.discount) as most_discount, greatest(s.shipping, g.shipping) as most_shipping,
+      greatest(s.tax, g.tax) as most_tax, s.on_top = s.tax and g.on_top = g.tax as is_on_top,
+      s.discount + s.shipping + s.tax > 0 as stored_has_parts,
+      (s.discount, s.shipping, s.tax, s.on_top) as stored_parts
+    from header as h
+    cross join shop.order_parts(stored) as s
+    cross join shop.order_parts(given) as g
+  ), amended as (
+    select
+      p.*,
+      case when p.stored_has_parts
+        then coalesce(shop.with_order_parts(p.said, p.goods, p.discount, p.shipping, p.tax, p.on_top), p.said) else p.said
+      end as payload,
+      p.stored_parts = (p.discount, p.shipping, p.tax, p.on_top) as same_parts
+    from parts as p
   )
   select case
     when given ? 'credit_note_id' then 'null' -- one says what it says: another takes another id
-    when c.same and (h.said ->> 'customer_id', h.said ->> 'country', h.said ->> 'placed_at', h.said ->> 'currency')
+    when c.same and a.same_parts and (a.said ->> 'customer_id', a.said ->> 'country', a.said ->> 'placed_at', a.said ->> 'currency')
       is not distinct from (stored ->> 'customer_id', stored ->> 'country', stored ->> 'placed_at', stored ->> 'currency')
     then null
-    when c.whole or not c.apart then jsonb_build_object('payload', h.said, 'known', c.known)
+    when c.whole or not c.apart then jsonb_build_object('payload', a.payload, 'known', c.known)
     -- an amount in two currencies is none
-    when stored ->> 'currency' is distinct from given ->> 'currency' or coalesce(stored ->> 'total', '') !~ '^[0-9]{1,30}([.][0-9]{1,18})?$'
-    then 'null'
-    else jsonb_build_object('known', 0, 'payload', h.said || jsonb_build_object(
-      'items', (stored -> 'items') || (given -> 'items'),
-      'total', (select case when scale(t.total) <= 3 then round(t.total, 3) else trim_scale(t.total) end::text
-        from (select (stored ->> 'total')::numeric + (given ->> 'total')::numeric as total) as t)))
+    when stored ->> 'currency' is distinct from given ->> 'currency' or a.stored_goods is null then 'null'
+    else (
+      -- what each says of the whole order counts once; what their lines say of it, together
+      select coalesce(jsonb_build_object('known', 0, 'payload', shop.with_order_parts(
+        a.said || jsonb_build_object('items', (stored -> 'items') || (given -> 'items')), a.stored_goods + a.goods,
+        greatest(a.most_discount, l.discount), a.most_shipping, t.tax, case when a.is_on_top then t.tax else 0 end
+      )), 'null')
+      from (
+        select coalesce(sum(p.discount), 0) as discount, coalesce(sum(p.tax), 0) as tax
+        from jsonb_array_elements((stored -> 'items') || (given -> 'items')) as i (item)
+        cross join shop.order_parts(i.item) as p
+      ) as l
+      cross join lateral (select greatest(a.most_tax, l.tax) as tax) as t
+    )
   end
-  from compared as c cross join header as h
+  from compared as c cross join amended as a
 $$;
 comment on function shop.amend_order(jsonb, jsonb) is
   'The order that is stored and the same order as a file has it become one: null if the file says nothing new; the file''s lines if they contain the stored ones, or correct them; both if they share no product; a JSON null if that cannot be one order. `known` is how many of the file''s lines were stored.';

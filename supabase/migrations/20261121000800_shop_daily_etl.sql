@@ -1,130 +1,42 @@
 -- Daily figures: SQL functions for the three steps of the nightly run, which pass a batch's id and nothing else.
 --   shop.find_due_days     the days that are due, for a run to ask once
---   shop.extract_daily     what days consist of, materialised under the batch's id
+--   shop.open_daily_batch, shop.extract_daily   what days consist of, materialised under the batch's id
 --   shop.transform_daily   the figures of each day, from the batch alone
---   shop.load_daily        into public.daily_analytics, by date
+--   shop.load_daily        into public.daily_analytics, by day and currency
 -- Each step may run again with the same batch and ends the same. The days are arguments: nothing here asks what day it is.
--- An order belongs to the penstock.business_day of the time at which it was placed.
+-- An order belongs to the penstock.business_day of the time at which it was placed, a refund to that of its own time.
 -- `security definer`: the figures and what is staged for them are written by these functions alone.
--- No change is lost between a run and what happens meanwhile: a batch takes the marks of its days (ops.due_days) before it
--- reads the orders, and when it is loaded only those very marks go.
+-- No change is lost between a run and what happens meanwhile: a batch takes the marks of its days (ops.due_days) before
+-- the projections are brought up to date and the orders read, and when it is loaded only those very marks go.
 
-create table public.daily_analytics (
-  day date not null,
-  order_count bigint not null,
-  total_revenue numeric not null,
-  avg_order_value numeric not null,
-  new_users bigint not null,
-  top_categories jsonb not null,
-  conversion_rate numeric not null,
-  placed_count bigint not null,
-  computed_at timestamptz not null,
-  constraint daily_analytics_pkey primary key (day)
-);
-comment on table public.daily_analytics is 'The figures of each day; a day without orders is a row of zeros. Written by the daily ETL alone.';
-comment on column public.daily_analytics.day is 'The day, in penstock.business_timezone().';
-comment on column public.daily_analytics.order_count is 'Orders placed on that day whose status is `completed`.';
-comment on column public.daily_analytics.total_revenue is 'The sum of their totals.';
-comment on column public.daily_analytics.avg_order_value is 'total_revenue / order_count, to six places; 0 on a day without completed orders.';
-comment on column public.daily_analytics.new_users is 'Customers whose first completed order was placed on that day.';
-comment on column public.daily_analytics.top_categories is
-  'The five categories with the highest revenue: [{"category", "revenue", "units"}]. A line''s category is its own, else the one that its product had when the day was computed, else `uncategorized`.';
-comment on column public.daily_analytics.conversion_rate is
-  'Completed orders / placed orders of that day, to six places; 0 on a day without orders. The store knows of no visits: a shop that records them may want another base.';
-comment on column public.daily_analytics.placed_count is 'Orders placed on that day, whatever became of them.';
-comment on column public.daily_analytics.computed_at is 'When the figures were extracted from the orders.';
-alter table public.daily_analytics enable row level security;
-create policy daily_analytics_read on public.daily_analytics for select to service_role, analyst using (true);
-revoke all on public.daily_analytics from public, anon, authenticated, service_role;
-grant select on public.daily_analytics to service_role, analyst;
-
-create table staging.daily_batches (
-  batch_id uuid not null,
-  extracted_at timestamptz not null,
-  constraint daily_batches_pkey primary key (batch_id)
-);
-comment on table staging.daily_batches is 'One portion of a run of the daily ETL. Swept by a later extract, two days after.';
-alter table staging.daily_batches enable row level security;
-revoke all on staging.daily_batches from public, anon, authenticated, service_role;
-grant select on staging.daily_batches to service_role;
-
-create table staging.daily_days (
-  batch_id uuid not null,
-  day date not null,
-  mark bigint,
-  constraint daily_days_pkey primary key (batch_id, day),
-  constraint daily_days_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
-);
-comment on table staging.daily_days is 'The days of a batch, each with the mark that it bore when the batch was extracted.';
-alter table staging.daily_days enable row level security;
-revoke all on staging.daily_days from public, anon, authenticated, service_role;
-grant select on staging.daily_days to service_role;
-
-create table staging.daily_orders (
-  batch_id uuid not null,
-  order_id text not null,
-  day date not null,
-  customer_id text,
-  completed boolean not null,
-  is_first boolean not null,
-  total numeric not null,
-  placed_at timestamptz not null,
-  constraint daily_orders_pkey primary key (batch_id, order_id),
-  constraint daily_orders_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
-);
-comment on table staging.daily_orders is 'The orders of a batch''s days, as they were when it was extracted.';
-comment on column staging.daily_orders.is_first is 'Whether it is completed and its customer had no completed order before it.';
-alter table staging.daily_orders enable row level security;
-revoke all on staging.daily_orders from public, anon, authenticated, service_role;
-grant select on staging.daily_orders to service_role;
-
-create table staging.daily_sales (
-  batch_id uuid not null,
-  day date not null,
-  category text not null,
-  revenue numeric not null,
-  units bigint not null,
-  constraint daily_sales_pkey primary key (batch_id, day, category),
-  constraint daily_sales_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
-);
-comment on table staging.daily_sales is 'What the lines of a batch''s completed orders came to when it was extracted, by day and category: to copy each line would double the time of a backfill.';
-comment on column staging.daily_sales.category is 'The line''s own, else the one that its product had, else `uncategorized`.';
-alter table staging.daily_sales enable row level security;
-revoke all on staging.daily_sales from public, anon, authenticated, service_role;
-grant select on staging.daily_sales to service_role;
-
-create table staging.daily_figures (
-  batch_id uuid not null,
-  day date not null,
-  order_count bigint not null,
-  total_revenue numeric not null,
-  avg_order_value numeric not null,
-  new_users bigint not null,
-  top_categories jsonb not null,
-  conversion_rate numeric not null,
-  placed_count bigint not null,
-  constraint daily_figures_pkey primary key (batch_id, day),
-  constraint daily_figures_batch_id_fkey foreign key (batch_id) references staging.daily_batches (batch_id) on delete cascade
-);
-comment on table staging.daily_figures is 'The figures of a batch''s days, ready to be loaded.';
-alter table staging.daily_figures enable row level security;
-revoke all on staging.daily_figures from public, anon, authenticated, service_role;
-grant select on staging.daily_figures to service_role;
-
--- One extract at a time: the later its `extracted_at`, the newer are the orders that it reads.
-create function shop.open_daily_batch(batch_id uuid) returns void
-language plpgsql volatile
+-- A few index probes, however many orders there are.
+create function shop.currencies() returns setof text
+language sql stable
 set search_path = ''
+set jit = off
+set enable_seqscan = off
 as $$
-#variable_conflict use_variable
-begin
-  lock table staging.daily_batches in share row exclusive mode;
-  delete from staging.daily_batches as b
-  where b.batch_id = batch_id or b.extracted_at < clock_timestamp() - interval '2 days';
-  insert into staging.daily_batches (batch_id, extracted_at) values (batch_id, clock_timestamp());
-end $$;
-comment on function shop.open_daily_batch(uuid) is 'Begin a batch without days, in place of one of the same id.';
-revoke execute on function shop.open_daily_batch(uuid) from public, anon, authenticated;
+  with recursive sold as (
+    select (select min(o.currency) from shop.orders as o) as currency
+    union all
+    select (select min(o.currency) from shop.orders as o where o.currency > s.currency)
+    from sold as s
+    where s.currency is not null
+  ),
+  given_back as (
+    select (select min(r.currency) from shop.refunds as r) as currency
+    union all
+    select (select min(r.currency) from shop.refunds as r where r.currency > g.currency)
+    from given_back as g
+    where g.currency is not null
+  )
+  select s.currency from sold as s where s.currency is not null
+  union
+  select g.currency from given_back as g where g.currency is not null
+$$;
+comment on function shop.currencies() is 'The currencies that any order or refund has.';
+revoke execute on function shop.currencies() from public, anon, authenticated;
+grant execute on function shop.currencies() to service_role, analyst;
 
 create function shop.find_due_days(today date, overlap_days integer, marked_only boolean) returns setof date
 language sql stable
@@ -153,10 +65,35 @@ comment on function shop.find_due_days(date, integer, boolean) is
 revoke execute on function shop.find_due_days(date, integer, boolean) from public, anon, authenticated;
 grant execute on function shop.find_due_days(date, integer, boolean) to service_role;
 
--- The marks are taken in a statement before the one that reads the orders: what commits between them leaves a newer mark.
--- The orders, the sales and who is new come from one look. For each day a scan of the index of `orders`, for each order
+-- The marks are taken before the projections are brought up to date, in a transaction of its own. A projection that is
+-- at work marks by what it sees: a completed order the days of its refunds, a registration the day of the first order.
+-- What it did not see, since another projection was at work too, was marked by that one; and a run that takes that mark
+-- here reads only after both have committed.
+create function shop.open_daily_batch(batch_id uuid, days date[]) returns void
+language plpgsql volatile
+security definer
+set search_path = ''
+as $$
+#variable_conflict use_variable
+begin
+  if days is null or cardinality(days) > 36600 then
+    raise exception 'a batch must be of at most 36,600 days, not %', cardinality(days) using errcode = 'PK004';
+  end if;
+  delete from staging.daily_batches as b
+  where b.batch_id = batch_id or b.extracted_at < clock_timestamp() - interval '2 days';
+  insert into staging.daily_batches (batch_id, extracted_at) values (batch_id, clock_timestamp());
+  insert into staging.daily_days (batch_id, day, marks)
+  select batch_id, d.day, array(select m.mark from ops.due_days as m where m.day = d.day)
+  from (select distinct u.day from unnest(days) as u (day)) as d;
+end $$;
+comment on function shop.open_daily_batch(uuid, date[]) is
+  'Begin a batch of these days, in place of one of the same id, with the marks that they bear. Bring the projections up to date after it.';
+revoke execute on function shop.open_daily_batch(uuid, date[]) from public, anon, authenticated;
+grant execute on function shop.open_daily_batch(uuid, date[]) to service_role;
+
+-- Orders, sales, refunds and who is new come from one look. For each day a scan of an index, for each order
 -- a probe of its lines: few days far apart must not cost a look at all orders between them.
-create function shop.extract_daily(batch_id uuid, days date[]) returns bigint
+create function shop.extract_daily(batch_id uuid) returns bigint
 language plpgsql volatile
 security definer
 set search_path = ''
@@ -168,14 +105,15 @@ as $$
 declare
   orders bigint;
 begin
-  if days is null or cardinality(days) > 36600 then
-    raise exception 'a batch must be of at most 36,600 days, not %', cardinality(days) using errcode = 'PK004';
+  -- One extract at a time: the later its `extracted_at`, the newer are the orders that it reads.
+  lock table staging.daily_batches in share row exclusive mode;
+  update staging.daily_batches as b set extracted_at = clock_timestamp(), transformed = false where b.batch_id = batch_id;
+  if not found then
+    raise exception 'no batch % of the daily ETL has been opened', batch_id using errcode = 'PK007';
   end if;
-  perform shop.open_daily_batch(batch_id);
-  insert into staging.daily_days (batch_id, day, mark)
-  select batch_id, d.day, m.mark
-  from (select distinct u.day from unnest(days) as u (day)) as d
-  left join ops.due_days as m on m.day = d.day;
+  delete from staging.daily_orders as o where o.batch_id = batch_id;
+  delete from staging.daily_sales as s where s.batch_id = batch_id;
+  delete from staging.daily_refunds as r where r.batch_id = batch_id;
 
   with bounds as materialized (
     select d.day, penstock.day_start(d.day) as begins, penstock.day_start(d.day + 1) as ends
@@ -183,20 +121,22 @@ begin
     where d.batch_id = batch_id
   ),
   found as materialized (
-    select b.day, o.order_id, o.customer_id, o.status = 'completed' as completed, o.total, o.placed_at
+    select
+      b.day, o.order_id, o.customer_id, o.currency, o.status = 'completed' as completed, o.total, o.gross_sales,
+      o.discount, o.shipping, o.tax, o.placed_at
     from bounds as b
     cross join lateral (
       select o.* from shop.orders as o where o.placed_at >= b.begins and o.placed_at < b.ends offset 0
     ) as o
   ),
   buyers as (
-    select f.customer_id, min(f.placed_at) as first_at
+    select distinct on (f.customer_id collate "C") f.customer_id, f.order_id, f.placed_at as first_at
     from found as f
     where f.completed and f.customer_id is not null
-    group by f.customer_id
+    order by f.customer_id collate "C", f.placed_at, f.order_id collate "C"
   ),
-  newcomers as (
-    select b.customer_id, b.first_at
+  firsts as (
+    select b.order_id
     from buyers as b
     where (
       select true
@@ -205,30 +145,80 @@ begin
       limit 1
     ) is null
   ),
+  -- known from orders alone: an order that was voided is none, whatever shop.customers remembers of it
+  strangers as (
+    select s.day
+    from (
+      select f.customer_id, min(f.day) as day, min(f.placed_at) as first_at
+      from found as f
+      where f.customer_id is not null
+      group by f.customer_id
+    ) as s
+    where (
+      select true from shop.orders as o where o.customer_id = s.customer_id and o.placed_at < s.first_at limit 1
+    ) is null
+      and (
+        select true from shop.customers as c where c.customer_id = s.customer_id and c.registered_at is not null
+      ) is null
+  ),
+  registered as (
+    select b.day
+    from bounds as b
+    cross join lateral (
+      select from shop.customers as c where c.registered_at >= b.begins and c.registered_at < b.ends offset 0
+    ) as c
+  ),
+  extracted_batch as (
+    update staging.daily_batches as b
+    set currencies = coalesce((select array_agg(c.currency) from shop.currencies() as c (currency)), '{XXX}')
+    where b.batch_id = batch_id
+  ),
+  extracted_days as (
+    update staging.daily_days as d set new_users = coalesce(n.new_users, 0)
+    from bounds as b
+    left join (
+      select u.day, count(*) as new_users
+      from (select s.day from strangers as s union all select r.day from registered as r) as u
+      group by u.day
+    ) as n on n.day = b.day
+    where d.batch_id = batch_id and d.day = b.day
+  ),
   extracted_orders as (
-    insert into staging.daily_orders (batch_id, order_id, day, customer_id, completed, is_first, total, placed_at)
+    insert into staging.daily_orders
+      (batch_id, order_id, day, currency, completed, is_first, total, gross_sales, discount, shipping, tax)
     select
-      batch_id, f.order_id, f.day, f.customer_id, f.completed,
-      f.completed and n.first_at is not null and f.placed_at = n.first_at, f.total, f.placed_at
+      batch_id, f.order_id, f.day, f.currency, f.completed, n.order_id is not null, f.total, f.gross_sales, f.discount,
+      f.shipping, f.tax
     from found as f
-    left join newcomers as n on n.customer_id = f.customer_id
+    left join firsts as n on n.order_id = f.order_id
   ),
   extracted_sales as (
-    insert into staging.daily_sales (batch_id, day, category, revenue, units)
-    select batch_id, f.day, coalesce(i.category, p.category, 'uncategorized'), sum(i.amount), sum(i.quantity)
+    insert into staging.daily_sales (batch_id, day, currency, category, revenue, units)
+    select
+      batch_id, f.day, f.currency, coalesce(i.category, p.category, 'uncategorized'), sum(i.amount - i.discount),
+      sum(i.quantity)
     from found as f
     cross join lateral (select i.* from shop.order_items as i where i.order_id = f.order_id offset 0) as i
     left join shop.products as p on p.product_id = i.product_id
     where f.completed
-    group by 2, 3
+    group by 2, 3, 4
+  ),
+  extracted_refunds as (
+    insert into staging.daily_refunds (batch_id, day, currency, amount, shipping, tax)
+    select batch_id, b.day, r.currency, sum(r.amount), sum(r.shipping), sum(r.tax)
+    from bounds as b
+    cross join lateral (
+      select r.* from shop.counted_refunds as r where r.refunded_at >= b.begins and r.refunded_at < b.ends offset 0
+    ) as r
+    group by b.day, r.currency
   )
   select count(*) into orders from found;
   return orders;
 end $$;
-comment on function shop.extract_daily(uuid, date[]) is
-  'Step 1 of the daily ETL: materialise what the days consist of under the batch''s id: their orders, which of them are a customer''s first, and the sales of each category. Returns how many orders.';
-revoke execute on function shop.extract_daily(uuid, date[]) from public, anon, authenticated;
-grant execute on function shop.extract_daily(uuid, date[]) to service_role;
+comment on function shop.extract_daily(uuid) is
+  'Step 1 of the daily ETL: materialise what the days of an opened batch consist of: their orders, which of them are a customer''s first, the sales of each category, what was given back, and who was new. Returns how many orders.';
+revoke execute on function shop.extract_daily(uuid) from public, anon, authenticated;
+grant execute on function shop.extract_daily(uuid) to service_role;
 
 create function shop.transform_daily(batch_id uuid) returns bigint
 language plpgsql volatile
@@ -238,9 +228,12 @@ set jit = off
 as $$
 #variable_conflict use_variable
 declare
-  days bigint;
+  batch staging.daily_batches;
 begin
-  perform from staging.daily_batches as b where b.batch_id = batch_id for update;
+  -- one that was opened and not extracted has no currency
+  update staging.daily_batches as b set transformed = true
+  where b.batch_id = batch_id and b.currencies <> '{}'
+  returning b.* into batch;
   if not found then
     raise exception 'no batch % of the daily ETL has been extracted', batch_id using errcode = 'PK007';
   end if;
@@ -248,48 +241,55 @@ begin
 
   with totals as (
     select
-      o.day, count(*) as placed_count,
+      o.day, o.currency, count(*) as placed_count,
       count(*) filter (where o.completed) as order_count,
-      coalesce(sum(o.total) filter (where o.completed), 0) as total_revenue,
-      -- two first orders of one moment are one customer
-      count(distinct o.customer_id) filter (where o.is_first) as new_users
+      sum(o.total) filter (where o.completed) as total_revenue,
+      sum(o.gross_sales) filter (where o.completed) as gross_sales,
+      sum(o.discount) filter (where o.completed) as discounts,
+      sum(o.shipping) filter (where o.completed) as shipping,
+      sum(o.tax) filter (where o.completed) as tax,
+      count(*) filter (where o.is_first) as first_time_buyers
     from staging.daily_orders as o
     where o.batch_id = batch_id
-    group by o.day
+    group by o.day, o.currency
   ),
   ranked as (
-    select s.*, row_number() over (partition by s.day order by s.revenue desc, s.category collate "C") as place
+    select
+      s.day, s.currency,
+      jsonb_build_object('category', s.category, 'revenue', s.revenue::text, 'units', s.units) as category,
+      row_number() over (partition by s.day, s.currency order by s.units desc, s.category collate "C") as by_units,
+      row_number() over (partition by s.day, s.currency order by s.revenue desc, s.category collate "C") as by_revenue
     from staging.daily_sales as s
     where s.batch_id = batch_id
   ),
   top as (
     select
-      r.day,
-      jsonb_agg(
-        jsonb_build_object('category', r.category, 'revenue', r.revenue::text, 'units', r.units) order by r.place
-      ) as top_categories
+      r.day, r.currency,
+      jsonb_agg(r.category order by r.by_units) filter (where r.by_units <= 5) as by_units,
+      jsonb_agg(r.category order by r.by_revenue) filter (where r.by_revenue <= 5) as by_revenue
     from ranked as r
-    where r.place <= 5
-    group by r.day
+    group by r.day, r.currency
   )
   insert into staging.daily_figures (
-    batch_id, day, order_count, total_revenue, avg_order_value, new_users, top_categories, conversion_rate, placed_count
+    batch_id, day, currency, order_count, placed_count, total_revenue, gross_sales, discounts, shipping, tax,
+    refunds, refunded_shipping, refunded_tax, new_users, first_time_buyers, top_categories, top_categories_by_revenue
   )
   select
-    batch_id, d.day,
-    coalesce(t.order_count, 0), coalesce(t.total_revenue, 0),
-    coalesce(round(t.total_revenue / nullif(t.order_count, 0), 6), 0),
-    coalesce(t.new_users, 0), coalesce(top.top_categories, '[]'),
-    coalesce(round(t.order_count::numeric / t.placed_count, 6), 0), coalesce(t.placed_count, 0)
+    batch_id, d.day, c.currency,
+    coalesce(t.order_count, 0), coalesce(t.placed_count, 0), coalesce(t.total_revenue, 0), coalesce(t.gross_sales, 0),
+    coalesce(t.discounts, 0), coalesce(t.shipping, 0), coalesce(t.tax, 0),
+    coalesce(r.amount, 0), coalesce(r.shipping, 0), coalesce(r.tax, 0),
+    d.new_users, coalesce(t.first_time_buyers, 0), coalesce(top.by_units, '[]'), coalesce(top.by_revenue, '[]')
   from staging.daily_days as d
-  left join totals as t on t.day = d.day
-  left join top on top.day = d.day
+  cross join unnest(batch.currencies) as c (currency)
+  left join totals as t on t.day = d.day and t.currency = c.currency
+  left join staging.daily_refunds as r on r.batch_id = batch_id and r.day = d.day and r.currency = c.currency
+  left join top on top.day = d.day and top.currency = c.currency
   where d.batch_id = batch_id;
-  get diagnostics days = row_count;
-  return days;
+  return (select count(*) from staging.daily_days as d where d.batch_id = batch_id);
 end $$;
 comment on function shop.transform_daily(uuid) is
-  'Step 2 of the daily ETL: the figures of each day of the batch, from what was extracted alone, days without orders included. Returns how many days.';
+  'Step 2 of the daily ETL: the figures of each day of the batch in each currency, from what was extracted alone, days without orders included. Returns how many days.';
 revoke execute on function shop.transform_daily(uuid) from public, anon, authenticated;
 grant execute on function shop.transform_daily(uuid) to service_role;
 
@@ -302,47 +302,71 @@ as $$
 #variable_conflict use_variable
 declare
   batch staging.daily_batches;
-  days bigint;
+  kept text[];
 begin
   select b.* into batch from staging.daily_batches as b where b.batch_id = batch_id for update;
-  if not found or exists (
-    select from staging.daily_days as d
-    where d.batch_id = batch_id
-      and not exists (select from staging.daily_figures as f where f.batch_id = batch_id and f.day = d.day)
-  ) then
+  if not found or not batch.transformed then
     raise exception 'no batch % of the daily ETL has been transformed', batch_id using errcode = 'PK007';
   end if;
+  -- one load at a time: each leaves a row for each day and currency
+  lock table public.daily_analytics in share row exclusive mode;
+  -- which currencies there are is what the newest extract saw
+  kept := case
+    when exists (select from public.daily_analytics as a where a.computed_at > batch.extracted_at)
+      then array(select distinct a.currency from public.daily_analytics as a)
+    else batch.currencies
+  end;
 
   insert into public.daily_analytics as a (
-    day, order_count, total_revenue, avg_order_value, new_users, top_categories, conversion_rate, placed_count, computed_at
+    day, currency, order_count, placed_count, total_revenue, gross_sales, discounts, shipping, tax,
+    refunds, refunded_shipping, refunded_tax, new_users, first_time_buyers, top_categories, top_categories_by_revenue,
+    computed_at
   )
   select
-    f.day, f.order_count, f.total_revenue, f.avg_order_value, f.new_users, f.top_categories, f.conversion_rate,
-    f.placed_count, batch.extracted_at
+    f.day, f.currency, f.order_count, f.placed_count, f.total_revenue, f.gross_sales, f.discounts, f.shipping, f.tax,
+    f.refunds, f.refunded_shipping, f.refunded_tax, f.new_users, f.first_time_buyers, f.top_categories,
+    f.top_categories_by_revenue, batch.extracted_at
   from staging.daily_figures as f
-  where f.batch_id = batch_id
-  order by f.day
+  where f.batch_id = batch_id and f.currency = any (kept)
+  order by f.day, f.currency
   on conflict on constraint daily_analytics_pkey do update set
-    order_count = excluded.order_count, total_revenue = excluded.total_revenue,
-    avg_order_value = excluded.avg_order_value, new_users = excluded.new_users,
-    top_categories = excluded.top_categories, conversion_rate = excluded.conversion_rate,
-    placed_count = excluded.placed_count, computed_at = excluded.computed_at
+    order_count = excluded.order_count, placed_count = excluded.placed_count, total_revenue = excluded.total_revenue,
+    gross_sales = excluded.gross_sales, discounts = excluded.discounts, shipping = excluded.shipping, tax = excluded.tax,
+    refunds = excluded.refunds, refunded_shipping = excluded.refunded_shipping, refunded_tax = excluded.refunded_tax,
+    new_users = excluded.new_users, first_time_buyers = excluded.first_time_buyers,
+    top_categories = excluded.top_categories, top_categories_by_revenue = excluded.top_categories_by_revenue,
+    computed_at = excluded.computed_at
   -- an old batch that is run late must not put older figures over newer ones
   where a.computed_at <= excluded.computed_at;
+  -- days that were computed before a currency was there, or by an extract that did not see it
+  insert into public.daily_analytics (day, currency, new_users, computed_at)
+  select d.day, c.currency, d.new_users, d.computed_at
+  from (
+    select distinct on (u.day) u.day, u.new_users, u.computed_at
+    from (
+      select a.day, a.new_users, a.computed_at from public.daily_analytics as a
+      union all
+      select n.day, n.new_users, batch.extracted_at from staging.daily_days as n where n.batch_id = batch_id
+    ) as u
+    order by u.day, u.computed_at desc
+  ) as d
+  cross join unnest(kept) as c (currency)
+  where not exists (select from public.daily_analytics as a where a.day = d.day and a.currency = c.currency);
+  delete from public.daily_analytics as a where a.currency <> all (kept);
+
   -- A mark that somebody holds is about to become another one: it stays, and nobody waits in a circle.
   delete from ops.due_days as m
-  where m.day in (
-    select n.day
+  where (m.day, m.cause) in (
+    select n.day, n.cause
     from ops.due_days as n
-    inner join staging.daily_days as d on d.day = n.day and d.mark = n.mark
+    inner join staging.daily_days as d on d.day = n.day and n.mark = any (d.marks)
     where d.batch_id = batch_id
     for update of n skip locked
   );
-  select count(*) into days from staging.daily_figures as f where f.batch_id = batch_id;
-  return days;
+  return (select count(*) from staging.daily_days as d where d.batch_id = batch_id);
 end $$;
 comment on function shop.load_daily(uuid) is
-  'Step 3 of the daily ETL: put the batch''s figures into public.daily_analytics, by date, and take away the marks that it has seen. Returns how many days.';
+  'Step 3 of the daily ETL: put the batch''s figures into public.daily_analytics, by day and currency, and take away the marks that it has seen. Returns how many days.';
 revoke execute on function shop.load_daily(uuid) from public, anon, authenticated;
 grant execute on function shop.load_daily(uuid) to service_role;
 
@@ -353,11 +377,19 @@ security definer
 set search_path = ''
 as $$
 begin
-  insert into ops.due_days (day) select a.day from public.daily_analytics as a order by a.day
+  insert into ops.due_days (day, cause)
+  select distinct a.day, 'timezone' from public.daily_analytics as a order by a.day
   on conflict on constraint due_days_pkey do update set mark = excluded.mark;
+  -- in the new zone they may be of days that have none; those of orders are due in any case
+  perform shop.mark_due_days('timezone', array(
+    select r.refunded_at from shop.refunds as r
+    union all
+    select c.registered_at from shop.customers as c where c.registered_at is not null
+  ));
   return null;
 end $$;
-comment on function shop.mark_all_days() is 'Mark every day that has figures: in another zone each consists of other orders.';
+comment on function shop.mark_all_days() is
+  'Mark every day that has figures, and those of refunds and registrations: in another zone each consists of others.';
 revoke execute on function shop.mark_all_days() from public, anon, authenticated;
 create trigger configuration_mark_all_days after update on penstock.configuration
 for each row when (old.timezone is distinct from new.timezone) execute function shop.mark_all_days();

@@ -199,7 +199,8 @@ def test_a_configured_proxy_does_not_stand_between_our_own_servers(folder: Path)
     nowhere = f"http://127.0.0.1:{free_port()}"
     proxies: dict[str, str | int] = {"HTTP_PROXY": nowhere, "http_proxy": nowhere, "ALL_PROXY": nowhere, "no_proxy": ""}
     up = Up(folder, {"SAMPLE": 0, **proxies}).ready()
-    order = {"order_id": "past-proxies", "items": [{"product_id": "MUG", "quantity": 1, "unit_price": "7.50"}]}
+    mug = {"product_id": "MUG", "quantity": 1, "unit_price": "7.50"}
+    order = {"order_id": "past-proxies", "currency": "EUR", "items": [mug]}
     placed = up.post("/v1/orders", order)
     assert up.get(f"/v1/orders/past-proxies?wait_for={placed['position']}")["status"] == "placed"
     assert up.signal() == 0

@@ -60,9 +60,9 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
 
 
 def test_the_figures_are_those_of_december_2010(page: Page) -> None:
-    assert page.inner_text("#figure-revenue") == "823,746.14"
+    assert page.inner_text("#figure-revenue") == "£823,746.14"
     assert page.inner_text("#figure-orders") == "1,559"
-    assert page.inner_text("#figure-average") == "528.38"
+    assert page.inner_text("#figure-average") == "£528.38"
     assert page.inner_text("#figure-customers") == "885"
     assert page.inner_text("#months tbody tr td:first-child") == "December 2010"
     assert page.inner_text("#note-days") == "1 Dec – 31 Dec 2010"
@@ -101,7 +101,7 @@ def test_after_quiet_weeks_the_last_busy_month_is_shown(browser: Browser, addres
             assert "before=2011-01-01" in route.request.url
             route.continue_()
         else:
-            quiet = {"day": "2012-03-01", "order_count": 0, "total_revenue": "0"}
+            quiet = {"day": "2012-03-01", "currency": "GBP", "order_count": 0, "total_revenue": "0"}
             route.fulfill(json={"rows": [quiet], "next": None, "refreshed_at": "2012-03-02T02:00:00Z"})
 
     with browser.new_context() as context:

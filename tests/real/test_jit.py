@@ -44,7 +44,7 @@ def settings(
     migrate(url, EVERYTHING)
     if request.param == "behind a pooler":
         monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 1593028812)
-    yield Settings(database_url=url, environment="local", storage_folder=tmp_path)
+    yield Settings(database_url=url, environment="local", currency="GBP", storage_folder=tmp_path)
     pool.close_pools()
 
 

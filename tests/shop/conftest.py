@@ -1,6 +1,7 @@
 """Tests of the sample domain: it is installed, its migrations are applied, its app runs; bare names find its tables."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -26,6 +27,12 @@ def shop_domain() -> Iterator[None]:
 def database_url() -> Iterator[str]:
     with throwaway.cloned_database(throwaway.EVERYTHING) as url:
         yield url
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """A shop that has said what its money is in."""
+    return replace(settings, currency="GBP")
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from penstock.event_store import NewEvent, append
 from penstock.ingest.files import advance_import, create_import, undo_import
 from penstock.ingest.files.parse.types import (
+    Boolean,
     Choice,
     Code,
     Email,
@@ -72,6 +73,8 @@ def extremes(kind: FieldType) -> list[str]:
         return ["eur", "USD"]
     if isinstance(kind, Choice):
         return list(kind.values)
+    if isinstance(kind, Boolean):
+        return ["true", "false"]
     assert isinstance(kind, Timestamp), f"{kind}: say what its extremes are"
     return ["2010-12-01", "2026-11-20T09:30:00.000001+02:00"]
 
@@ -101,7 +104,7 @@ def load(shop: Shop, target: Target, header: dict[str, str], found: list[dict[st
     created, _ = create_import(store_settings, target.name, text.getvalue().encode(), reject_limit=1000)
     done = advance_import(store_settings, created.id)
     assert done.state == done.loaded_state, done.error
-    assert done.loaded >= len(found) - 2, "nearly all of the rows are written: else this shows nothing"
+    assert done.loaded >= len(found) - 5, "nearly all of the rows are written: else this shows nothing"
     return connection.execute(
         "select event_type, payload from public.event_store where metadata ->> 'correlation_id' = %s order by position",
         (str(created.id),),
@@ -109,14 +112,11 @@ def load(shop: Shop, target: Target, header: dict[str, str], found: list[dict[st
 
 
 def place_orders(connection: psycopg.Connection, order_ids: set[str]) -> None:
+    line = {"product_id": "p", "quantity": 1, "unit_price": "1"}
+    said = {"currency": "EUR", "placed_at": "2026-01-01T00:00:00Z", "items": [line]}
     for order_id in order_ids:
-        append(connection, "order", order_id, "any", [NewEvent("OrderPlaced", order_of(order_id), {})])
-
-
-def order_of(order_id: str) -> dict[str, Any]:
-    line = {"product_id": "p", "quantity": 1, "unit_price": "1.000"}
-    said = {"order_id": order_id, "currency": "EUR", "placed_at": "2026-11-20T09:30:00Z", "items": [line]}
-    return OrderPlaced.model_validate(said).as_json()
+        placed = OrderPlaced.model_validate({"order_id": order_id, **said}).as_json()
+        append(connection, "order", order_id, "any", [NewEvent("OrderPlaced", placed, {})])
 
 
 def assert_fits(event_type: str, payload: dict[str, Any]) -> None:
@@ -182,8 +182,14 @@ def test_what_the_schema_refuses_of_an_import_no_figure_can_hold(shop: Shop) -> 
     """A file may claim more than any column holds: the read model parks what the model refuses."""
     store_settings, connection = shop
     (target,) = (target for target in EVENT_TARGETS if target.name == "orders")
-    header = {name: name for name in ("order_id", "product_id", "quantity", "ordered_at", "unit_price")}
-    row = {"order_id": "huge", "product_id": "p", "quantity": "1000000000", "ordered_at": "2026-01-01"}
+    header = {name: name for name in ("order_id", "product_id", "quantity", "ordered_at", "unit_price", "currency")}
+    row = {
+        "currency": "EUR",
+        "order_id": "huge",
+        "product_id": "p",
+        "quantity": "1000000000",
+        "ordered_at": "2026-01-01",
+    }
     written = load(shop, target, header, [{**row, "unit_price": "999999999999"}])
     with pytest.raises(ValidationError, match="must stay below"):
         OrderPlaced.model_validate(written[0][1])

@@ -51,6 +51,9 @@ def test_production_refuses_inngest_dev() -> None:
         ("PENSTOCK_ENV", "staging"),
         ("PENSTOCK_TIMEZONE", "Mars/Olympus"),
         ("PENSTOCK_TIMEZONE", "../etc/passwd"),
+        ("PENSTOCK_CURRENCY", "euro"),
+        ("PENSTOCK_CURRENCY", "eur"),
+        ("PENSTOCK_CURRENCY", "EUR\n"),
         ("ETL_OVERLAP_DAYS", "-1"),
         ("ETL_OVERLAP_DAYS", "two"),
         ("PENSTOCK_API_KEYS", f"till:{DIGEST}:read+root"),
@@ -113,6 +116,12 @@ def test_no_secret_shows_in_a_repr_or_an_error() -> None:
     for secret in ("hunter2", DIGEST, "whsec_c2VjcmV0", "sb_secret_1", "secret-key"):
         assert secret not in shown
         assert secret not in str(caught.value)
+
+
+def test_there_is_no_currency_unless_it_is_said() -> None:
+    assert Settings.from_env(LOCAL).currency is None
+    assert Settings.from_env({**LOCAL, "PENSTOCK_CURRENCY": ""}).currency is None
+    assert Settings.from_env({**LOCAL, "PENSTOCK_CURRENCY": "EUR"}).currency == "EUR"
 
 
 def test_a_webhook_source_may_have_two_secrets_while_one_rotates() -> None:

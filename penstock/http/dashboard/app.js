@@ -3,24 +3,25 @@
 
 import { followImports, readImports } from "./imports.js";
 import {
-  NeedsKey, css, currency, date, day, element, fill, moment, month, note, number, read, row, shortMoment, show, text, whole,
+  NeedsKey, css, date, day, element, fill, moment, money, month, note, number, read, row, shortMoment, show, showIn, text, whole,
 } from "./page.js";
 
 const HALF_A_DAY = 43_200;
 const UNCATEGORIZED = "uncategorized";
 const DAYS_SHOWN = 31;
+const MOST_CURRENCIES = 60;
 const POLL_MILLISECONDS = 15_000;
 
 function showMonths({ rows }) {
   const latest = rows[0];
-  show("figure-revenue", latest ? currency.format(latest.revenue) : "0.00");
+  show("figure-revenue", money(latest?.revenue ?? 0));
   show("figure-orders", whole.format(latest?.order_count ?? 0));
-  show("figure-average", currency.format(latest?.avg_order_value ?? 0));
+  show("figure-average", money(latest?.avg_order_value ?? 0));
   show("figure-customers", whole.format(latest?.unique_customers ?? 0));
-  show("note-month", latest ? month.format(date(latest.month)) : "no completed order yet");
+  show("note-month", latest ? `${month.format(date(latest.month))}, ${money(latest.net_revenue)} after refunds` : "no completed order yet");
   fill("months", rows.map((each) => row(
-    text(month.format(date(each.month))), number(whole.format(each.order_count)), number(currency.format(each.revenue)),
-    number(currency.format(each.avg_order_value)), number(whole.format(each.unique_customers)),
+    text(month.format(date(each.month))), number(whole.format(each.order_count)), number(money(each.revenue)),
+    number(money(each.avg_order_value)), number(whole.format(each.unique_customers)),
   )), "No month yet. Figures appear with the first completed order.");
 }
 
@@ -54,11 +55,11 @@ function bars(id, days, values, label, color, format) {
 let shownDays = [];
 
 // A shop that has been quiet, or a sample of another year: show the last month that had orders instead of zeros.
-async function lastBusyDays(days, [latest]) {
+async function lastBusyDays(days, [latest], currency) {
   if (!latest || days.rows.some((each) => each.order_count > 0)) return days;
   const next = date(latest.month);
   next.setUTCMonth(next.getUTCMonth() + 1);
-  return read(`/v1/views/daily_analytics?limit=${DAYS_SHOWN}&before=${next.toISOString().slice(0, 10)}`);
+  return read(`/v1/views/daily_analytics?limit=${DAYS_SHOWN}&before=${next.toISOString().slice(0, 10)}${only(currency)}`);
 }
 
 function showDays({ rows }) {
@@ -71,7 +72,7 @@ function drawDays() {
   const span = first ? `${day.format(first)} – ${day.format(last)} ${last.getUTCFullYear()}` : "";
   show("note-days", span);
   show("note-orders", span);
-  bars("chart-revenue", shownDays, shownDays.map((each) => Number(each.total_revenue)), "Revenue", css("--water"), (value) => currency.format(value));
+  bars("chart-revenue", shownDays, shownDays.map((each) => Number(each.total_revenue)), "Revenue", css("--water"), money);
   bars("chart-orders", shownDays, shownDays.map((each) => each.order_count), "Orders", css("--sun"), (value) => whole.format(value));
 }
 
@@ -84,7 +85,7 @@ function showProducts({ rows }) {
     meter.value = Number(each.revenue);
     const name = each.product_name ?? each.product_id;
     return row({ nodes: [name, note("sub", each.category === UNCATEGORIZED ? each.product_id : `${each.product_id} · ${each.category}`), meter] },
-      number(whole.format(each.units_sold)), number(whole.format(each.order_count)), number(currency.format(each.revenue)));
+      number(whole.format(each.units_sold)), number(whole.format(each.order_count)), number(money(each.revenue)));
   }), "No product sold yet.");
 }
 
@@ -108,17 +109,43 @@ function showFreshness(times) {
   element("freshness").classList.remove("stale");
 }
 
+const only = (currency) => (currency ? `&currency=${currency}` : "");
+
+// Nothing on the page adds two currencies: it shows one at a time. Each computed day has a row for every currency; before
+// the first night the months know those of today. First comes the one with most orders in the latest month.
+async function chooseCurrency() {
+  const [days, months] = await Promise.all([
+    read(`/v1/views/daily_analytics?limit=${MOST_CURRENCIES}`), read(`/v1/views/monthly_revenue?limit=${MOST_CURRENCIES}`),
+  ]);
+  const newest = (rows, time) => rows.filter((each) => each[time] === rows[0][time]);
+  const lately = newest(months.rows, "month").sort((one, other) => other.order_count - one.order_count);
+  const found = new Set([...lately, ...newest(days.rows, "day"), ...months.rows].map((each) => each.currency));
+  const box = element("currency");
+  const chosen = found.has(box.value) ? box.value : [...found][0];
+  box.replaceChildren(...[...found].map((each) => new Option(each, each, false, each === chosen)));
+  box.hidden = found.size < 2;
+  return chosen;
+}
+
+let turns = 0;
+
 // The figures of a shop; a project with other domains has runs and imports only.
 async function showShop(views) {
   const sells = ["monthly_revenue", "daily_analytics", "product_performance"].every((name) => views.includes(name));
   for (const section of document.getElementsByClassName("shop")) section.hidden = !sells;
   if (!sells) return show("freshness", "");
+  const turn = ++turns;
+  const currency = await chooseCurrency();
   const [months, days, products] = await Promise.all([
-    read("/v1/views/monthly_revenue?limit=12"), read(`/v1/views/daily_analytics?limit=${DAYS_SHOWN}`),
-    read("/v1/views/product_performance?limit=10"),
+    read(`/v1/views/monthly_revenue?limit=12${only(currency)}`),
+    read(`/v1/views/daily_analytics?limit=${DAYS_SHOWN}${only(currency)}`),
+    read(`/v1/views/product_performance?limit=10${only(currency)}`),
   ]);
+  const shown = await lastBusyDays(days, months.rows, currency);
+  if (turn !== turns) return; // another currency was chosen meanwhile
+  showIn(currency);
   showMonths(months);
-  showDays(await lastBusyDays(days, months.rows));
+  showDays(shown);
   showProducts(products);
   showFreshness([months.refreshed_at, products.refreshed_at]);
 }
@@ -150,6 +177,7 @@ function askForKey() {
   dialog.showModal();
 }
 
+element("currency").addEventListener("change", refresh);
 let drawing;
 addEventListener("resize", () => { clearTimeout(drawing); drawing = setTimeout(drawDays, 150); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawDays);

@@ -1,7 +1,14 @@
 // What every part of the dashboard uses: how it reads the API, formats, and writes tables. Text goes in as text, never as
 // markup: names come from files and from outside.
 
-export const currency = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const NO_CURRENCY = "XXX";
+const plain = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+let amounts = plain;
+// Whatever is shown is of one currency: each has its sign and its digits.
+export function showIn(currency) {
+  amounts = !currency || currency === NO_CURRENCY ? plain : new Intl.NumberFormat("en-GB", { style: "currency", currency });
+}
+export const money = (value) => amounts.format(value);
 export const whole = new Intl.NumberFormat("en-GB");
 export const month = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
 export const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });

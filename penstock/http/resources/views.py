@@ -31,6 +31,7 @@ class ViewPageOut(Answer):
             [
                 {
                     "month": "2010-12-01",
+                    "currency": "GBP",
                     "order_count": 1559,
                     "revenue": "823746.140",
                     "avg_order_value": "528.381103",
@@ -63,11 +64,16 @@ def read_one_view(
     name: Name,
     after: Annotated[str | None, Query(max_length=2000, description="`next` of the page before.")] = None,
     before: Annotated[date | None, Query(description="Only what is older, in views that go by time.")] = None,
+    currency: Annotated[
+        str | None,
+        Query(pattern="^[A-Z]{3}$", description="Only amounts of this currency (ISO 4217), in views that have one."),
+    ] = None,
     limit: Limit = 100,
 ) -> Json:
-    """Read a view: months, days and hours newest first, products by revenue."""
+    """Read a view: months, days and hours newest first, products by revenue. No row adds two currencies."""
     with pool.connection(settings_of(request)) as connection:
-        return Json(plain(read_view(connection, name, after=after, before=before, max_count=limit)))
+        page = read_view(connection, name, after=after, before=before, currency=currency, max_count=limit)
+        return Json(plain(page))
 
 
 @routes.post("/v1/views/{name}/refresh", responses={200: {"model": RefreshedOut}}, openapi_extra=requires("admin"))

@@ -87,12 +87,12 @@ def _described(
         with pool.connection(settings) as connection:
             reading = choose_reading(connection, target.name, file, options)
         sample = take_sample(file, reading.dialect)
-    plan, missing = _plan_of(target, sample, reading)
+    plan, missing = _plan_of(settings, target, sample, reading)
     fields = plan.fields_of_columns if plan else {}
     if plan is None or not plan.is_table:
         fields = _recognised(target, sample, reading.options)
         missing = missing or sorted(plan.required - set(fields.values()) if plan else ())
-    questions += ask_missing(sample, missing, [name for name, found in fields.items() if found])
+    questions += ask_missing(sample, target, missing, [name for name, found in fields.items() if found])
     counts = _Counts()
     if plan:
         plan, about_dates = ask_dates(sample, plan)
@@ -162,17 +162,17 @@ def _guesses(settings: Settings, sample: Sample) -> list[_Guess]:
         needed = {item.name for item in target.fields if item.required} | {
             next((each for each in choice if each in fields), choice[0]) for choice in target.one_of
         }
-        missing = sorted(needed - fields - set(target.defaults))
+        missing = sorted(needed - fields - {*target.defaults, *target.settings_defaults})
         is_known = name in remembered or target.profile_of(list(sample.columns)) is not None
         found.append(_Guess(target, len(fields), missing, is_known))
     return sorted(found, key=lambda guess: guess.score, reverse=True)
 
 
-def _plan_of(target: Target, sample: Sample, reading: Reading) -> tuple[Plan | None, Sequence[str]]:
+def _plan_of(settings: Settings, target: Target, sample: Sample, reading: Reading) -> tuple[Plan | None, Sequence[str]]:
     """The plan, or the required fields that no column is recognised as."""
     try:
         with reading.explained():
-            return make_plan(target, sample.dialect, reading.options), ()
+            return make_plan(target, sample.dialect, reading.options, from_settings=target.said_by(settings)), ()
     except InvalidInput as error:
         missing = error.details.get("missing")
         if not isinstance(missing, list):

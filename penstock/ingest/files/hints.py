@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from penstock.ingest.files.meanings import MONEY, TIME_ZONE, meaning_of, words_of
+from penstock.ingest.files.meanings import TIME_ZONE, meaning_of, words_of
 from penstock.ingest.files.parse.computed import ComputedRecords
 from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.jsonl import Records
@@ -63,8 +63,6 @@ def column_warnings(plan: Plan, mapping: Mapping[str, str | None]) -> list[str]:
         what, helps = meaning, f'--map "{column}=FIELD" reads it'
         if meaning == TIME_ZONE:
             helps = "--zone NAME says it"
-        elif meaning in MONEY:
-            helps = "no total has it"
         elif apart := _date_apart(words_of(column), times):
             what = f"the time of day of {apart!r}, which is read without it"
         found.append(

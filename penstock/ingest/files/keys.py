@@ -11,6 +11,7 @@ from penstock.ingest.files.parse.sources import columns_of
 from penstock.ingest.files.parse.stream import BadFile, blocks
 from penstock.ingest.files.parse.types import InvalidValue
 from penstock.ingest.files.plan import Plan
+from penstock.ingest.files.planning import check_unsaid
 from penstock.ingest.files.target import folded
 
 RECORDS: Final = 100
@@ -24,6 +25,25 @@ def unused_keys(file: BinaryIO, plan: Plan) -> tuple[str, ...]:
     taken = _taken(plan)
     keys = dict.fromkeys(key for suspect in _first(file, plan) for key in _keys(suspect))
     return tuple(key for key in keys if folded(key) not in taken)
+
+
+def check_keys(file: BinaryIO, plan: Plan) -> None:
+    """Raise `InvalidInput` if the settings could say a field of all records, and neither they nor a key does."""
+    if plan.is_table or not plan.required.intersection(plan.target.settings_defaults):
+        return
+    records = _first(file, plan)
+    known = {folded(key) for suspect in records for key in _keys(suspect)}
+    if records:
+        check_unsaid(plan, [name for name in plan.target.settings_defaults if _names_of(plan, name) & known])
+
+
+def _names_of(plan: Plan, field: str) -> set[str]:
+    """The keys by which a record may give the field, folded."""
+    if not plan.is_computed:
+        return {name for name, place in names_taken(plan).items() if plan.columns[place].field == field}
+    source = plan.sources.get(field, {})
+    path = source["path"].split(".")[:1] if "path" in source else ()
+    return {folded(name) for name in (*columns_of(source), *source.get("any", ()), *path)}
 
 
 def _taken(plan: Plan) -> set[str]:

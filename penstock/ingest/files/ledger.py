@@ -1,6 +1,7 @@
 """The ledger of imports: one row of `raw.imports` each, changed only together with what it counts."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from penstock.ingest.files.options import Options
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.remembered import NOT_REMEMBERED, remember
 from penstock.ingest.files.storage.stored_files import StoredFile
+from penstock.ingest.files.target import find_target
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
 
@@ -24,8 +26,8 @@ FINAL_STATES = frozenset({"completed", "completed_with_rejects", "failed", "abor
 LOADED_STATES = frozenset({"completed", "completed_with_rejects"})
 """The file was read to its end."""
 
-_COLUMNS = """id, target, mapping_id, source_name, content_sha256, size_bytes, options, plan, state, error,
-  offset_bytes, source_bytes, next_line, rows_read, loaded, skipped, rejected, held, duplicate, pending, updated,
+_COLUMNS = """id, target, mapping_id, source_name, content_sha256, size_bytes, options, from_settings, plan, state,
+  error, offset_bytes, source_bytes, next_line, rows_read, loaded, skipped, rejected, held, duplicate, pending, updated,
   staged, rejects_kept, skips_kept, rejects_kept_bytes, attempts, progress, result, reject_limit, reject_share, actor,
   created_at, updated_at, finished_at"""
 
@@ -41,6 +43,7 @@ class Import:
     content_sha256: str
     size_bytes: int
     options: Mapping[str, Any]
+    from_settings: Mapping[str, str]
     plan: Mapping[str, Any] | None
     state: str
     error: str | None
@@ -145,11 +148,13 @@ def open_import(
     actor: str,
 ) -> tuple[Import, bool]:
     """The import of this file: a new one, or the one that there is already (then True)."""
-    fingerprint = _fingerprint(settings, file, options)
+    from_settings = find_target(target).said_by(settings)
+    fingerprint = _fingerprint(settings, file, options, from_settings)
     row = connection.execute(
         """insert into raw.imports
-             (target, source_name, content_sha256, size_bytes, options, fingerprint, reject_limit, reject_share, actor)
-           values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+             (target, source_name, content_sha256, size_bytes, options, from_settings, fingerprint, reject_limit,
+              reject_share, actor)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
            on conflict (target, fingerprint) where state not in ('failed', 'aborted', 'undone') do nothing
            returning id""",
         (
@@ -158,6 +163,7 @@ def open_import(
             file.sha256,
             file.size,
             Jsonb(options.as_json()),
+            Jsonb(from_settings),
             fingerprint,
             reject_limit,
             reject_share,
@@ -191,7 +197,7 @@ def _may_come_again(connection: Connection, import_id: UUID) -> bool:
 
 def identify_upload(connection: Connection, settings: Settings, imported: Import, file: StoredFile) -> bool:
     """Note what an upload holds. If this very file was imported in this very way, the import ends with that: False."""
-    fingerprint = _fingerprint(settings, file, Options.read(imported.options))
+    fingerprint = _fingerprint(settings, file, Options.read(imported.options), imported.from_settings)
     same = connection.execute(
         """select id from raw.imports
            where target = %s and fingerprint = %s and state not in ('failed', 'aborted', 'undone')""",
@@ -204,8 +210,9 @@ def identify_upload(connection: Connection, settings: Settings, imported: Import
     return True
 
 
-def _fingerprint(settings: Settings, file: StoredFile, options: Options) -> str:
-    return hashlib.sha256(f"{file.sha256}\n{settings.timezone}\n{options.canonical()}".encode()).hexdigest()
+def _fingerprint(settings: Settings, file: StoredFile, options: Options, from_settings: Mapping[str, str]) -> str:
+    said = json.dumps(from_settings, sort_keys=True)
+    return hashlib.sha256(f"{file.sha256}\n{settings.timezone}\n{said}\n{options.canonical()}".encode()).hexdigest()
 
 
 def read_import(connection: Connection, import_id: UUID, *, lock: bool = False) -> Import:

@@ -27,8 +27,6 @@ _MONEY: Final = (
     ("shipping", re.compile(rf"^(?:order |total )?{_SHIPPING} ?{_CHARGE}?$|^{_SHIPPING} items$")),
     ("a fee", re.compile(r"\b(?:fees?|commission|tips?|gratuity|surcharge|gift ?wrap)\b")),
 )
-MONEY: Final = frozenset(meaning for meaning, _ in _MONEY)
-"""What changes what was paid, and no field takes."""
 _NO_AMOUNT: Final = re.compile(
     r"\b(?:code|name|details?|ids?|method|label|type|class|exempt|number|reason|model|party|status)$|\bid\b"
 )

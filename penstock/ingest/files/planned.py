@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from penstock.errors import InvalidInput
-from penstock.ingest.files.keys import unused_keys
+from penstock.ingest.files.keys import check_keys, unused_keys
 from penstock.ingest.files.load.joined import JoinTables
 from penstock.ingest.files.opened import open_stored
 from penstock.ingest.files.options import Options
@@ -53,10 +53,12 @@ def plan_file(
     file: BinaryIO,
     options: Options,
     import_id: UUID,
+    from_settings: Mapping[str, str],
     most: int | None = None,
 ) -> tuple[Reading, Plan]:
     """Raises `InvalidInput` or `BadFile`. Joined files are read here, once, into tables of the import.
 
+    `from_settings` is what `Target.said_by` gave when the import was asked for.
     `most`: so many values of a time column are asked how they are written, not all of them.
     """
     check_names(find_target(target), options)
@@ -64,7 +66,8 @@ def plan_file(
     joins = [each.join for each in joined]
     reading = choose_reading(connection, target, file, options, joins)
     with reading.explained():
-        plan = make_plan(find_target(target), reading.dialect, reading.options, joins)
+        plan = make_plan(find_target(target), reading.dialect, reading.options, joins, from_settings)
+        check_keys(file, plan)
         if joined:
             plan = replace(plan, joins=_fill(connection, settings, import_id, joined))
         plan = infer_date_formats(file, plan, most=most, lookup=lookup_of(connection, import_id, plan))

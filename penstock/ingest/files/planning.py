@@ -1,6 +1,6 @@
 """A plan made of a target, a file's dialect and what the caller says; what contradicts itself is refused here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,8 +37,17 @@ class _Said:
         return {*self.sources, *self.constants} | {field for field in self.mapping.values() if field}
 
 
-def make_plan(target: Target, dialect: Dialect, options: Options, joins: Sequence[Join] = ()) -> Plan:
-    """Match columns to fields; raises `InvalidInput` that names what is missing, unknown or given twice."""
+def make_plan(
+    target: Target,
+    dialect: Dialect,
+    options: Options,
+    joins: Sequence[Join] = (),
+    from_settings: Mapping[str, str] | None = None,
+) -> Plan:
+    """Match columns to fields; raises `InvalidInput` that names what is missing, unknown or given twice.
+
+    `from_settings` is what `Target.said_by` gave when the import was asked for.
+    """
     check_names(target, options)
     header = list(with_joined(dialect.header, joins))
     _check_joins(target, dialect, joins)
@@ -64,7 +73,9 @@ def make_plan(target: Target, dialect: Dialect, options: Options, joins: Sequenc
         also=options.also,
     )
     of_profile = {name: value for name, value in said.profile_constants.items() if name not in plan.fields}
-    plan = replace(plan, constants={**of_profile, **said.constants})
+    constants = {**of_profile, **said.constants}
+    last = {name: value for name, value in (from_settings or {}).items() if name not in constants}
+    plan = replace(plan, constants=constants, defaults={**last, **plan.defaults})
     _check_complete(plan, header)
     return _with_canonical_values(plan)
 
@@ -272,10 +283,34 @@ def _check_complete(plan: Plan, header: list[str]) -> None:
     missing = sorted(plan.required - set(plan.fields))
     if missing:
         raise InvalidInput(
-            f"no column is recognised as {', '.join(missing)}; the file has {_listed(header)}: say which it is",
+            f"no column is recognised as {', '.join(missing)}; the file has {_listed(header)}: say which it is"
+            + "".join(_other_ways(plan.target, missing)),
             field="mapping",
             missing=missing,
         )
+
+
+def check_unsaid(plan: Plan, given: Collection[str]) -> None:
+    """Raise `InvalidInput` for a field that the settings could say, if they do not and records give others alone."""
+    missing = sorted(name for name in plan.target.settings_defaults if name in plan.required and name not in given)
+    if missing:
+        raise InvalidInput(
+            f"no key is recognised as {', '.join(missing)}: say which it is"
+            + "".join(_other_ways(plan.target, missing)),
+            field="mapping",
+            missing=missing,
+        )
+
+
+def _other_ways(target: Target, missing: Sequence[str]) -> Iterator[str]:
+    """How else a field may be said that is the same in all rows."""
+    for name, each in target.settings_defaults.items():
+        if name in missing:
+            example = each.examples[0]
+            yield (
+                f", or one {name} for all rows with `--constant {name}={example}` (over HTTP"
+                f' `constants={{"{name}": "{example}"}}`), or for all files with {each.variable}'
+            )
 
 
 def _with_canonical_values(plan: Plan) -> Plan:

@@ -30,7 +30,7 @@ from penstock.ingest.files.parse.stream import BLOCK
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.planned import lookup_of, plan_file
 from penstock.ingest.files.rejects import shown_reject
-from penstock.ingest.files.target import EventMapping
+from penstock.ingest.files.target import EventMapping, find_target
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
@@ -78,7 +78,8 @@ def dry_run(
         connection.transaction(force_rollback=True),
     ):
         import_id = uuid4()
-        reading, plan = plan_file(connection, settings, target, file, checked, import_id, DATES_LOOKED_AT)
+        said = find_target(target).said_by(settings)
+        reading, plan = plan_file(connection, settings, target, file, checked, import_id, said, DATES_LOOKED_AT)
         look = _look_at_table if plan.is_direct else _look_at_events
         counts, outcome = look(connection, settings, plan, file, import_id)
     return {

@@ -71,18 +71,25 @@ def ask_encoding(example: bytes) -> Question:
     return Question("encoding", "The file is not UTF-8. Which of these is right?", choices)
 
 
-def ask_missing(sample: Sample, missing: Sequence[str], used: Sequence[str]) -> list[Question]:
-    """A column for each required field; those that nothing else uses first."""
+def ask_missing(sample: Sample, target: Target, missing: Sequence[str], used: Sequence[str]) -> list[Question]:
+    """A column for each required field; those that nothing else uses first. What all rows may have in common, too."""
     free = [name for name in sample.columns if name and name not in used]
     return [
         Question(
             "missing-field",
             f"Which column is the {field}?",
-            [Choice(column, {"mapping": {column: field}}) for column in free[:_MANY]],
+            [
+                *(Choice(f"{value} in all rows", {"constants": {field: value}}) for value in _in_common(target, field)),
+                *(Choice(column, {"mapping": {column: field}}) for column in free[:_MANY]),
+            ],
             field=field,
         )
         for field in missing
     ]
+
+
+def _in_common(target: Target, field: str) -> Sequence[str]:
+    return target.settings_defaults[field].examples if field in target.settings_defaults else ()
 
 
 def ask_dates(sample: Sample, plan: Plan) -> tuple[Plan, list[Question]]:

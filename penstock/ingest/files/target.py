@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, LiteralString
 
 from penstock.errors import NotFound
 from penstock.ingest.files.parse.types import FieldType
+from penstock.settings import SettingDefault, Settings
 
 Repeat = Literal["stream", "latest", "id"]
 
@@ -61,7 +62,8 @@ class EventMapping:
     The select may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the hash of the file.
     `repeat` says how an event is recognised that the store has already: by its stream, by being what the stream's
     latest event of the type says, or by its id. Lines of one event may be spread over the file, so `by` names the field
-    that they have in common.
+    that they have in common. Of `stream`, lines that cannot be one event have a null `event_type` and as `payload` the
+    reason, a JSON text: they are rejected.
 
     `amendment` and `removed` are for `stream` alone: without an amendment, a stream that says something else rejects
     the row's lines; after an event of a type in `removed` a stream says nothing, and a row begins it once more.
@@ -123,6 +125,9 @@ class Target:
     `variants` are further sorts of rows, {name: {field: its type for them}}, which the option `also` asks for; a
     profile's type for a field counts before it.
 
+    `settings_defaults` are defaults of required fields that nobody can guess: without a column, a constant and the
+    setting, a file is refused before its first line.
+
     `check` raises `ValueError` for values, by field, that do not go together. It sees the records of the slow path
     alone, which are all of a file with a column of JSON.
     """
@@ -133,12 +138,18 @@ class Target:
     profiles: tuple[Profile, ...] = ()
     one_of: tuple[tuple[str, ...], ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
+    settings_defaults: Mapping[str, SettingDefault] = field(default_factory=dict)
     check: Callable[[Mapping[str, str | None]], None] | None = None
     variants: Mapping[str, Mapping[str, FieldType]] = field(default_factory=dict)
     by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {item.name: item for item in self.fields})
+
+    def said_by(self, settings: Settings) -> dict[str, str]:
+        """{field: value} of the defaults that the settings give."""
+        found = {field: default.said_by(settings) for field, default in self.settings_defaults.items()}
+        return {field: value for field, value in found.items() if value is not None}
 
     def profile_of(self, header: list[str]) -> Profile | None:
         names = frozenset(folded(name) for name in header)

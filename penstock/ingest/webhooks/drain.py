@@ -47,7 +47,7 @@ def _work_next(settings: Settings) -> bool:
         with pool.transaction(settings) as connection:
             delivery = _next_pending(connection)
             if delivery is not None:
-                _work(connection, delivery)
+                _work(connection, settings, delivery)
     except Exception as error:
         if delivery is None:
             raise
@@ -60,11 +60,11 @@ def _next_pending(connection: Connection) -> Delivery | None:
         return cursor.execute(_NEXT).fetchone()
 
 
-def _work(connection: Connection, delivery: Delivery) -> None:
+def _work(connection: Connection, settings: Settings, delivery: Delivery) -> None:
     """Finish the delivery, or raise `Unavailable`: then nothing of it is done."""
     try:
         with translate_errors(), connection.transaction():
-            meaning = read_delivery(delivery)
+            meaning = read_delivery(delivery, settings)
             append(connection, meaning.aggregate_type, meaning.aggregate_id, ANY_VERSION, [meaning.event])
     except Unavailable:
         raise

@@ -17,6 +17,7 @@ from penstock.business_time import check_time
 from penstock.errors import InvalidInput
 from penstock.event_store import NewEvent
 from penstock.payloads import EventSchema, Payload, find_schema
+from penstock.settings import Settings
 from penstock.types import Time
 
 _NAMESPACE: Final = UUID("c1c2a0ce-0c55-5d0c-9f3b-6f0a7f9a3e10")
@@ -40,8 +41,11 @@ class MappedEvent:
     event: NewEvent
 
 
-def read_delivery(delivery: Delivery) -> MappedEvent:
-    """The event that the delivery is; its id depends on source and delivery id alone. Raises `InvalidInput`."""
+def read_delivery(delivery: Delivery, settings: Settings) -> MappedEvent:
+    """The event that the delivery is; its id depends on source and delivery id alone. Raises `InvalidInput`.
+
+    Of the settings it takes what they say where a payload does not, such as the currency.
+    """
     body = json_codec.loads(delivery.body)
     if not isinstance(body, dict):
         raise InvalidInput("not a JSON object", field="body")
@@ -52,7 +56,7 @@ def read_delivery(delivery: Delivery) -> MappedEvent:
     if not isinstance(data, dict):
         raise InvalidInput("missing, or no JSON object", field="data")
     if schema := find_schema(event_type):
-        aggregate_type, aggregate_id, payload = _domain_event(schema, data)
+        aggregate_type, aggregate_id, payload = _domain_event(schema, data, settings)
     else:
         aggregate_type, aggregate_id, payload = delivery.source, _stream_id(data, delivery), data
     event = NewEvent(event_type, payload, _metadata(delivery, body), event_id(delivery))
@@ -63,13 +67,15 @@ def event_id(delivery: Delivery) -> UUID:
     return uuid5(_NAMESPACE, f"{delivery.source}:{delivery.delivery_id}")
 
 
-def _domain_event(schema: EventSchema, data: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+def _domain_event(schema: EventSchema, data: Mapping[str, Any], settings: Settings) -> tuple[str, str, dict[str, Any]]:
     """Steps of an order do not name it in their payload: the id beside their fields says which order it is."""
     model, key = schema.payload, schema.key
     aggregate_id = data.get(key)
     if not isinstance(aggregate_id, str) or not aggregate_id:
         raise InvalidInput("missing, or no text", field=f"data.{key}")
     given = data if key in model.model_fields else {name: value for name, value in data.items() if name != key}
+    unsaid = {name: each for name, each in schema.settings_defaults.items() if given.get(name) is None}
+    given = {**given, **{name: each.required(settings, f"data.{name}") for name, each in unsaid.items()}}
     return schema.aggregate_type, aggregate_id, _payload(model, given).as_json()
 
 

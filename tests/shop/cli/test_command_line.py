@@ -70,6 +70,24 @@ def test_a_file_goes_in_and_its_figures_come_out(
     assert all(run["status"] == "completed" for run in runs)
 
 
+def test_a_file_in_no_currency_is_refused_in_one_line_and_the_environment_may_say_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.csv").write_text("order_id,product_id,quantity,ordered_at,unit_price\nA,MUG,2,2026-01-01,7.50\n")
+    call = ["import", "own.csv", "--target", "orders"]
+    for said in ("no column is recognised as currency", "`--constant currency=EUR`", "PENSTOCK_CURRENCY"):
+        assert said in refusal(capsys, *call, "--dry-run")
+    assert main([*call, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["state"] == "failed"
+    monkeypatch.setenv("PENSTOCK_CURRENCY", "EUR")
+    looked = answer(capsys, *call, "--dry-run")
+    assert isinstance(looked, dict)
+    assert looked["plan"]["defaults"] == {"currency": "EUR"}
+    loaded = answer(capsys, *call)
+    assert isinstance(loaded, dict)
+    assert (loaded["state"], loaded["loaded"]) == ("completed", 1)
+
+
 def test_etl_without_days_computes_those_that_are_due(capsys: pytest.CaptureFixture[str]) -> None:
     computed = answer(capsys, "etl")
     assert isinstance(computed, dict)

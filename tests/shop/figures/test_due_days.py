@@ -35,11 +35,11 @@ def _closed_pools() -> Iterator[None]:
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Without overlap: what is due is due because it changed."""
-    return Settings(database_url=settings.database_url, environment="local", etl_overlap_days=0)
+    return Settings(database_url=settings.database_url, environment="local", currency="GBP", etl_overlap_days=0)
 
 
 def due(connection: psycopg.Connection) -> list[str]:
-    return [day for (day,) in connection.execute("select day::text from ops.due_days order by day").fetchall()]
+    return [day for (day,) in connection.execute("select distinct day::text from ops.due_days order by day").fetchall()]
 
 
 def compute(settings: Settings, today: date = TODAY) -> int:
@@ -62,7 +62,9 @@ def test_an_amended_order_marks_its_day_though_its_total_stays(
     sell(connection, "a", "2024-03-01T10:00:00Z", items=[], total="10.00")
     compute(settings)
     line = {"product_id": "p1", "category": "Food", "quantity": 1, "unit_price": "10.00"}
-    put(connection, "order/a", "OrderAmended", {"placed_at": "2024-03-01T10:00:00Z", "items": [line]})
+    put(
+        connection, "order/a", "OrderAmended", {"currency": "GBP", "placed_at": "2024-03-01T10:00:00Z", "items": [line]}
+    )
     assert project(settings, connection) == ["2024-03-01"]
     compute(settings)
     assert [row for row in figures(connection, "top_categories") if row[1]] == [
@@ -79,7 +81,7 @@ def test_an_order_that_is_voided_leaves_the_figures_of_its_day(
     put(connection, "order/a", "OrderVoided", {})
     assert project(settings, connection) == ["2024-03-01", "2024-03-02"]
     compute(settings)
-    assert figures(connection, "placed_count", "order_count", "new_users")[:2] == [
+    assert figures(connection, "placed_count", "order_count", "first_time_buyers")[:2] == [
         ("2024-03-01", 0, 0, 0),
         ("2024-03-02", 1, 1, 1),
     ]
@@ -125,7 +127,7 @@ def test_a_cancelled_first_order_makes_the_next_one_the_first(
     put(connection, "order/a", "OrderCancelled", {})
     assert project(settings, connection)[:2] == ["2024-03-01", "2024-03-05"]
     compute(settings)
-    newcomers = {day: number for day, number in figures(connection, "new_users") if number}
+    newcomers = {day: number for day, number in figures(connection, "first_time_buyers") if number}
     assert newcomers == {"2024-03-05": 1}
 
 
@@ -140,7 +142,7 @@ def test_earlier_first_orders_take_the_newcomer_from_a_later_day(
     sell(connection, "c", f"{other}T10:00:00Z", customer_id="c1")
     assert project(settings, connection) == sorted(["2024-03-01", "2024-03-05", other])
     compute(settings)
-    assert [row for row in figures(connection, "new_users") if row[1]] == [("2024-03-01", 1)]
+    assert [row for row in figures(connection, "first_time_buyers") if row[1]] == [("2024-03-01", 1)]
 
 
 def test_an_order_after_the_first_marks_its_own_day_alone(settings: Settings, connection: psycopg.Connection) -> None:
@@ -203,7 +205,7 @@ def test_changes_by_hand_mark_their_days(settings: Settings, connection: psycopg
 
 def test_marks_of_a_transaction_that_is_rolled_back_are_none(connection: psycopg.Connection) -> None:
     with connection.transaction(force_rollback=True):
-        connection.execute("select shop.mark_due_days(array['2024-03-01'::timestamptz], array[null])")
+        connection.execute("select shop.mark_due_days('orders', array['2024-03-01'::timestamptz])")
         assert due(connection) == ["2024-03-01"]
     assert due(connection) == []
 
@@ -233,7 +235,7 @@ def test_a_change_while_a_run_computes_its_day_is_computed_by_the_next(
     assert figures(connection, "order_count")[0] == ("2024-03-01", 1)
     assert due(connection) == ["2024-03-01"]
     compute(settings)
-    assert figures(connection, "order_count", "new_users")[0] == ("2024-03-01", 2, 2)
+    assert figures(connection, "order_count", "first_time_buyers")[0] == ("2024-03-01", 2, 2)
 
 
 def test_a_change_that_commits_after_the_extract_is_not_lost(
@@ -357,7 +359,7 @@ def test_days_equal_months_and_a_computation_of_all_days_after_random_histories(
     if half:
         finish(settings, half)
     compute(settings)
-    columns = ("order_count", "total_revenue", "new_users", "conversion_rate", "placed_count", "top_categories")
+    columns = ("order_count", "total_revenue", "first_time_buyers", "completion_rate", "placed_count", "top_categories")
     kept = figures(connection, *columns)
     assert due(connection) == []
     compare_with_months(connection)

@@ -44,7 +44,7 @@ def test_each_view_is_of_its_kind_and_its_keys_are_unique(connection: psycopg.Co
             (key.type, f"public.{view.name}", key.column),
         ).fetchone()
         assert column == (True,), f"{view.name}.{key.column} is not of type {key.type}"
-    if view.kind == "view":  # it has no index: `day` is unique since both sides of its join are grouped by it
+    if view.kind == "view":  # it has no index: it is read from a table that is unique by day and currency
         return
     unique = connection.execute(
         "select array_agg(a.attname::text) from pg_catalog.pg_index as i"

@@ -14,6 +14,7 @@ from penstock import errors, views
 from penstock.postgres.pool import close_pools, connect
 from penstock.projections import advance_all
 from penstock.settings import Settings
+from penstock.views import registry
 from shop import DOMAIN
 from tests.shop.projections.store import put
 from tests.shop.registry import MATERIALIZED
@@ -30,12 +31,12 @@ def shop(settings: Settings, connection: psycopg.Connection) -> Iterator[psycopg
         placed_at = f"{2008 + month // 12}-{month % 12 + 1:02}-01T10:30:00Z"
         price = {23: "7.50", 24: "2.500"}.get(month, "5")
         items = [{"product_id": f"p{month:02}", "quantity": 1, "unit_price": price}]
-        placed = {"placed_at": placed_at, "items": items, "customer_id": f"c{month % 7}"}
+        placed = {"placed_at": placed_at, "items": items, "customer_id": f"c{month % 7}", "currency": "GBP"}
         put(connection, f"order/{month}", "OrderPlaced", placed)
         put(connection, f"order/{month}", "OrderCompleted", {})
     advance_all(settings)
     connection.execute(
-        "insert into daily_analytics select d::date, 0, 0, 0, 0, '[]', 0, 0, '2024-01-01' "
+        "insert into daily_analytics (day, currency, new_users, computed_at) select d::date, 'GBP', 0, '2024-01-01' "
         "from generate_series('2008-01-01'::timestamp, '2008-01-25', '1 day') as d"
     )
     for name in MATERIALIZED:
@@ -76,6 +77,47 @@ def test_before_leaves_out_what_is_not_older(shop: psycopg.Connection, name: str
 def test_before_is_refused_where_time_is_not_the_order(connection: psycopg.Connection) -> None:
     with pytest.raises(errors.InvalidInput, match="before"):
         views.read_view(connection, "product_performance", before=date(2008, 1, 3))
+
+
+def test_a_page_of_one_currency_leaves_out_the_others(settings: Settings, shop: psycopg.Connection) -> None:
+    """Also in the middle of a page, and the next one goes on with it."""
+    for number, currency in enumerate(("EUR", "JPY", "GBP") * 3):
+        items = [{"product_id": f"p{number}", "quantity": 1, "unit_price": "5000"}]
+        placed = {"placed_at": "2009-06-01T10:30:00Z", "items": items, "customer_id": "c0", "currency": currency}
+        put(shop, f"order/more{number}", "OrderPlaced", placed)
+        put(shop, f"order/more{number}", "OrderCompleted", {})
+    advance_all(settings)
+    shop.execute(
+        "insert into daily_analytics (day, currency, new_users, computed_at) select day, c, 0, computed_at"
+        " from daily_analytics, unnest('{EUR,JPY}'::text[]) as c"
+    )
+    for name in MATERIALIZED:
+        views.refresh_view(shop, name)
+    for name in NAMES:
+        whole = views.read_view(shop, name, max_count=1000).rows
+        assert {row["currency"] for row in whole} == {"EUR", "GBP", "JPY"}, name
+        for currency in ("EUR", "GBP", "JPY"):
+            mine = [row for row in whole if row["currency"] == currency]
+            first = views.read_view(shop, name, currency=currency, max_count=1)
+            rest = (
+                views.read_view(shop, name, currency=currency, after=first.next, max_count=1000) if first.next else None
+            )
+            assert first.rows + (rest.rows if rest else []) == mine, name
+        assert views.read_view(shop, name, currency="USD").rows == []
+
+
+@pytest.mark.parametrize("currency", ["", "eur", "EURO", "E\x00R", "EUR\n", "' or", "ÉUR"])
+def test_what_is_no_currency_is_refused(connection: psycopg.Connection, currency: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="currency"):
+        views.read_view(connection, "monthly_revenue", currency=currency)
+
+
+def test_a_currency_is_refused_where_there_is_none(connection: psycopg.Connection) -> None:
+    view = views.View("no_currency", "view", (views.Key("day", "date"),), fresh_by="select now()")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry._registry, view.name, view)
+        with pytest.raises(errors.InvalidInput, match="not by currency"):
+            views.read_view(connection, view.name, currency="EUR")
 
 
 def test_products_come_by_revenue_and_months_newest_first(shop: psycopg.Connection) -> None:
@@ -130,7 +172,7 @@ def test_a_foreign_cursor_is_refused(shop: psycopg.Connection, after: str) -> No
 def test_a_forged_cursor_is_refused(shop: psycopg.Connection, value: str) -> None:
     from penstock.views import pages
 
-    forged = pages._encode(views.find_view("monthly_revenue"), {"month": value})
+    forged = pages._encode(views.find_view("monthly_revenue"), {"month": value, "currency": "GBP"})
     with pytest.raises(errors.InvalidInput, match="after"):
         views.read_view(shop, "monthly_revenue", after=forged)
 

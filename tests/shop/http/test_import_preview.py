@@ -218,15 +218,19 @@ def test_a_preview_by_a_profile_shows_what_each_column_is(api: Api) -> None:
     rows: list[dict[str, object]] = [
         {"Name": "#1", "Email": "ann@example.com", "Financial Status": "paid", "Currency": "EUR", "Total": "9.00",
          "Created at": "2026-03-02 14:05:06 +0100", "Lineitem quantity": 1, "Lineitem name": "Mug",
-         "Lineitem price": "7.00", "Lineitem sku": "MUG", "Taxes": "2.00"},
+         "Lineitem price": "7.00", "Lineitem sku": "MUG", "Taxes": "2.00", "Tax 1 Value": "2.00"},
         {"Name": "#2", "Financial Status": "voided", "Lineitem quantity": 1, "Lineitem name": "Mug"},
     ]  # fmt: skip
     found = look(api, written(SHOPIFY_ORDERS, rows))
     assert (found["read"], found["accepted"], found["skipped"], found["rejected"]) == (2, 1, 1, 0)
     by_name = {column["name"]: column["field"] for column in found["columns"]}
-    assert (by_name["Lineitem sku"], by_name["Created at"], by_name["Taxes"]) == ("product_id", "ordered_at", None)
+    assert (by_name["Lineitem sku"], by_name["Created at"], by_name["Taxes"]) == (
+        "product_id",
+        "ordered_at",
+        "order_tax",
+    )
     asked = [question["column"] for question in found["questions"]]
-    assert "Taxes" in asked
+    assert "Refunded Amount" not in asked
     assert not {"Created at", "Financial Status", "Cancelled at", "Currency"} & set(asked)
 
 

@@ -16,12 +16,16 @@ _FIGURES = {
     "orders": """select order_id, customer_id, status, currency, country, total, placed_at, completed_at is null
       from shop.orders""",
     "items": "select order_id, product_id, name, category, quantity, unit_price, amount from shop.order_items",
-    "hours": "select * from public.revenue_by_hour where placed_count > 0",
-    "days": """select day, order_count, total_revenue, new_users, top_categories, conversion_rate, placed_count
+    "hours": """select hour, placed_count, order_count, revenue, currency
+      from public.revenue_by_hour where placed_count > 0""",
+    "days": """select day, order_count, total_revenue, new_users, currency, first_time_buyers, gross_sales, refunds,
+      net_sales, top_categories, top_categories_by_revenue, placed_count
       from public.daily_analytics where placed_count > 0""",
-    "months": "select * from public.monthly_revenue",
+    "months": """select month, order_count, revenue, currency, unique_customers, gross_sales, refunds, net_sales
+      from public.monthly_revenue where order_count > 0""",
     "cohorts": "select * from public.user_cohorts",
-    "products": "select product_id, units_sold, revenue, order_count, last_sold_at from public.product_performance",
+    "products": """select product_id, units_sold, revenue, order_count, last_sold_at, currency, gross_sales,
+      units_refunded, refunds from public.product_performance""",
     "customers": "select customer_id, name, email, country, registered_at from shop.customers where name is not null",
     "catalogue": """select product_id, name, category, unit_price, listed_at from shop.products
       where listed_at is not null""",

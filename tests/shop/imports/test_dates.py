@@ -1,5 +1,6 @@
 """Dates that are not ISO 8601: declared, found out from the whole column, or refused as ambiguous."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,7 @@ from penstock.settings import Settings
 
 @pytest.fixture
 def settings(settings: Settings, tmp_path: Path) -> Settings:
-    return Settings(
-        database_url=settings.database_url, environment="local", storage_folder=tmp_path, timezone="Europe/Paris"
-    )
+    return replace(settings, storage_folder=tmp_path, timezone="Europe/Paris")
 
 
 def load(settings: Settings, values: list[str], delimiter: str = ",", **options: Any) -> Import:

@@ -54,7 +54,8 @@ FILES: dict[str, Lines] = {
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A store of many streams. To the planner the default collation is none of bytes, whatever the database's is."""
     with throwaway.cloned_database(throwaway.EVERYTHING) as url:
-        settings = Settings(database_url=url, environment="local", storage_folder=tmp_path_factory.mktemp("uploads"))
+        folder = tmp_path_factory.mktemp("uploads")
+        settings = Settings(database_url=url, environment="local", currency="GBP", storage_folder=folder)
         for target, lines in FILES.items():
             assert load(settings, target, lines(range(STORED))).loaded == STORED
         yield settings

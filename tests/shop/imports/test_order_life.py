@@ -47,8 +47,8 @@ def line(order: str, status: str = "", cancelled: str = "", refund: str = "", re
 
 
 def net_by_day(connection: psycopg.Connection) -> dict[str, tuple[Decimal, Decimal, Decimal]]:
-    rows = read_view(connection, "net_revenue_by_day", max_count=1000).rows
-    return {str(row["day"]): (row["gross_revenue"], row["refunds"], row["net_revenue"]) for row in rows}
+    rows = read_view(connection, "daily_analytics", max_count=1000).rows
+    return {str(row["day"]): (row["total_revenue"], row["refunds"], row["net_revenue"]) for row in rows}
 
 
 def status_of(connection: psycopg.Connection, order_id: str) -> str | None:

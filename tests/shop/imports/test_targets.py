@@ -90,7 +90,7 @@ def test_the_amount_of_a_line_counts_exactly(settings: Settings, connection: psy
     assert placed["total"] == "1.000"
     assert placed["items"][0]["unit_price"] == "0.333333"
     assert placed["items"][0]["amount"] == "1.00"
-    assert placed["currency"] == "USD"
+    assert placed["currency"] == "GBP", "as the settings say"
 
 
 def test_customers_register_once(settings: Settings, connection: psycopg.Connection) -> None:

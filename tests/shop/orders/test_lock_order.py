@@ -52,7 +52,7 @@ def at_work(
 
 @pytest.fixture
 def settings(database_url: str) -> Iterator[Settings]:
-    yield Settings(database_url=database_url, environment="local")
+    yield Settings(database_url=database_url, environment="local", currency="GBP")
     pool.close_pools()
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Barrier
 from typing import Any
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 
 from penstock.commands import CommandContext
-from penstock.errors import EventIdReused, ImpossibleStep, InsufficientStock, NotFound, PenstockError
+from penstock.errors import EventIdReused, ImpossibleStep, InsufficientStock, InvalidInput, NotFound, PenstockError
 from penstock.event_store import load_any, read_events, read_stream
 from penstock.postgres import pool as database
 from penstock.projections import advance_all
@@ -72,6 +73,25 @@ def race(number: int, call: Callable[[int], Any]) -> list[Any]:
 
     with ThreadPoolExecutor(number) as pool:
         return list(pool.map(run, range(number)))
+
+
+def test_an_order_is_in_the_currency_that_it_names_or_in_that_of_the_settings(settings: Settings) -> None:
+    nobody = replace(settings, currency=None)
+    assert place(settings, ("MUG", 1), currency="EUR").state.currency == "EUR"
+    assert place(settings, ("MUG", 1)).state.currency == "GBP"
+    assert place(nobody, ("MUG", 1), currency="EUR").state.currency == "EUR"
+    with pytest.raises(InvalidInput, match=r"^currency: missing, and PENSTOCK_CURRENCY is not set: [^:]*$") as refused:
+        place(nobody, ("MUG", 1), order_id="A-1")
+    assert [fault["field"] for fault in refused.value.details["errors"]] == ["currency"]
+    with pytest.raises(NotFound):
+        step(settings, "A-1", "pay")
+
+
+def test_a_repeat_is_answered_in_the_currency_of_the_first_call(settings: Settings) -> None:
+    first = place(settings, ("MUG", 1), order_id="A-1", key="k")
+    for now in ("USD", None):
+        again = place(replace(settings, currency=now), ("MUG", 1), order_id="A-1", key="k")
+        assert (again.duplicate, again.state.currency, again.position) == (True, "GBP", first.position)
 
 
 def test_racing_orders_never_sell_more_than_there_is(settings: Settings) -> None:

@@ -15,13 +15,15 @@ from penstock.ingest.files.planning import make_plan
 from penstock.ingest.files.questions import ask_unmapped
 from penstock.ingest.files.sample import Sample, take_sample
 from penstock.ingest.files.target import find_target
+from penstock.settings import Settings
 
+IN_POUNDS = Settings("postgresql://", currency="GBP")
 HEADER = "order_id,product_id,quantity,ordered_at,unit_price"
 
 
 def warnings(text: str, target: str = "orders", **options: Any) -> list[str]:
     file, read = BytesIO(text.encode("utf-8", "surrogateescape")), Options.read(options)
-    plan = make_plan(find_target(target), sniff(file, read), read)
+    plan = make_plan(find_target(target), sniff(file, read), read, from_settings=find_target(target).said_by(IN_POUNDS))
     plan = replace(plan, unused_keys=unused_keys(file, plan))
     batches = list(read_batches(file, plan, plan.dialect.body, plan.dialect.first_line))
     faults = [Fault(each.reject.field, each.reject.reason, each.reject.content) for each in batches if each.reject]
@@ -86,7 +88,8 @@ def test_a_key_of_json_that_looks_like_something_is_not_left_out_in_silence(text
 
 def test_an_array_that_breaks_off_shows_its_keys() -> None:
     file = BytesIO(f'[{{{ITEM},"deliveryStatus":"x"}}, 1, {{"late":'.encode())
-    assert unused_keys(file, make_plan(find_target("orders"), sniff(file, Options()), Options())) == ("deliveryStatus",)
+    plan = make_plan(find_target("orders"), sniff(file, Options()), Options(), from_settings={"currency": "GBP"})
+    assert unused_keys(file, plan) == ("deliveryStatus",)
 
 
 def test_a_key_that_a_field_takes_is_not_named() -> None:
@@ -105,13 +108,13 @@ def test_a_key_that_a_field_takes_is_not_named() -> None:
     [
         ("VAT", "a tax"), ("Taxes", "a tax"), ("shipping-tax", "a tax"), ("Discount Amount", "a discount"),
         ("retail_disc", "a discount"), ("Shipping", "shipping"), ("freight_value", "shipping"), ("fee_total", "a fee"),
-        ("item-promotion-discount", "a discount"), ("Order Shipping", "shipping"), ("Commission", "a fee"),
+        ("item-promotion-discount", "a discount"), ("Shipping cost", "shipping"), ("Commission", "a fee"),
     ],
 )  # fmt: skip
-def test_money_that_no_total_has_is_named(column: str, looks_like: str) -> None:
+def test_money_that_no_field_has_is_named(column: str, looks_like: str) -> None:
     text = f"{HEADER},{column}\n1,P,1,2026-01-01,1,0.10\n"
     assert warnings(text) == [
-        f"column {column!r} is left out, and looks like {looks_like}: no total has it,"
+        f"column {column!r} is left out, and looks like {looks_like}: --map \"{column}=FIELD\" reads it,"
         f" --map \"{column}=\" leaves it out on purpose"
     ]  # fmt: skip
     assert warnings(text, mapping={column: None}) == []

@@ -150,7 +150,7 @@ def test_a_placed_order_from_outside_must_add_up() -> None:
 
 def test_the_whole_total_is_paid() -> None:
     state = evolved(placed())
-    assert order.step(state, "A-1", "pay", {}).as_json() == {"amount": "7.650", "method": None}
+    assert order.step(state, "A-1", "pay", {}).as_json() == {"amount": "7.650", "method": None, "currency": "GBP"}
     assert order.step(state, "A-1", "pay", {"amount": Decimal("7.65")}).as_json()["amount"] == "7.65"
     with pytest.raises(InvalidInput, match="amount"):
         order.step(state, "A-1", "pay", {"amount": Decimal("7.64")})

@@ -7,6 +7,7 @@ import pytest
 
 from penstock.errors import InvalidInput
 from penstock.ingest.webhooks.mapping import Delivery, MappedEvent, read_delivery
+from penstock.settings import Settings
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 ORDER = {
@@ -16,9 +17,9 @@ ORDER = {
 }
 
 
-def read(body: object, id: str = "msg_1", source: str = "shop") -> MappedEvent:
+def read(body: object, id: str = "msg_1", source: str = "shop", currency: str | None = "GBP") -> MappedEvent:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_delivery(Delivery(source, id, raw, NOW))
+    return read_delivery(Delivery(source, id, raw, NOW), Settings("postgresql://", currency=currency))
 
 
 def test_a_domain_event_goes_to_its_own_stream_with_its_payload_completed() -> None:
@@ -26,6 +27,17 @@ def test_a_domain_event_goes_to_its_own_stream_with_its_payload_completed() -> N
     assert (meaning.aggregate_type, meaning.aggregate_id, meaning.event.event_type) == ("order", "A-1", "OrderPlaced")
     assert meaning.event.payload["total"] == "15.00"
     assert meaning.event.payload["placed_at"] == "2026-11-20T09:00:00Z"
+
+
+def test_the_payload_names_the_currency_or_the_settings_do() -> None:
+    for said, expected in ((ORDER | {"currency": "EUR"}, "EUR"), (ORDER, "GBP"), (ORDER | {"currency": None}, "GBP")):
+        assert read({"type": "OrderPlaced", "data": said}).event.payload["currency"] == expected
+    unsaid = r"^data\.currency: missing, and PENSTOCK_CURRENCY is not set: [^:]*$"
+    with pytest.raises(InvalidInput, match=unsaid):
+        read({"type": "OrderPlaced", "data": ORDER}, currency=None)
+    # an order that is there has a currency already, and that need not be what the settings say
+    with pytest.raises(InvalidInput, match=r"data\.currency"):
+        read({"type": "OrderAmended", "data": ORDER})
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ _APPEND = """select lines_loaded, lines_duplicate, lines_in_conflict, facts_load
 
 _RECORD: Final = "', record ' || f.first_ord"
 """Items of a JSON array may share a line; what an event is recognised by must be its own."""
-_ANOTHER_CONTENT: Final = "concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with other content')"
+_ANOTHER_CONTENT: Final = """case when c.event_type is null then c.payload #>> '{}'
+  else concat(c.aggregate_type, ' ', c.aggregate_id, ' is stored already with other content') end"""
 _ID_TAKEN: Final = "concat('its id ', c.id, ' belongs to another event')"
 _ORPHAN: Final = (
     "concat('there is no ', c.aggregate_type, ' ', c.aggregate_id, ' yet: load it, then this file once more')"
@@ -311,7 +312,9 @@ class Staging:
         row = connection.execute(_APPEND, values).fetchone()
         assert row is not None
         counts = dict(zip(("loaded", "duplicate", "conflict", "facts", "events"), map(int, row), strict=True))
-        kept = self._reject_conflicts(connection, imported, mapping, after, upto) if counts["conflict"] else 0
+        # lines that a loaded import releases are listed already
+        listed = counts["conflict"] and not imported.is_final
+        kept = self._reject_conflicts(connection, imported, mapping, after, upto) if listed else 0
         early = self._count_early(connection, after, upto) if counts["conflict"] and mapping.needs else 0
         return {**counts, "rejects_kept": kept, "early": early}
 
@@ -339,7 +342,7 @@ class Staging:
                 runs=self.runs,
                 events=self.events,
                 rows=self.rows,
-                reason=sql.SQL(f"case c.outcome when 'orphan' then {_ORPHAN} else {other} end"),
+                reason=sql.SQL(f"case when c.outcome = 'orphan' then {_ORPHAN} else {other} end"),
                 match=sql.SQL(match).format(by=sql.Identifier(mapping.by)),
                 alone=sql.SQL(alone),
             )

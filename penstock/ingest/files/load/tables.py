@@ -20,7 +20,7 @@ from penstock.ingest.files.load.batches import LoadBatch
 from penstock.ingest.files.load.staging import column_names, copy_records, open_copy_session
 from penstock.ingest.files.parse.fast_path import build_patterns
 from penstock.ingest.files.parse.slow_path import KEPT, RejectedRecord
-from penstock.ingest.files.parse.types import FieldType, Integer, Number, Timestamp
+from penstock.ingest.files.parse.types import Day, FieldType, Integer, Number, Timestamp
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import Table, Target
 from penstock.postgres.pool import Connection
@@ -367,6 +367,8 @@ def _fits(field_type: FieldType, type_: str) -> bool:
         return bool(match) and (match is not None and (match[1] is None or int(match[1]) >= field_type.places))
     if isinstance(field_type, Integer):
         return bool(re.fullmatch(r"smallint|integer|bigint|numeric", type_))
+    if isinstance(field_type, Day):
+        return type_ == "date"
     if isinstance(field_type, Timestamp):
         return type_ == "timestamp with time zone"
     return (

@@ -20,6 +20,7 @@ _ZONE = rb"(?:Z|[+-](?:0\d|1[0-3]):?[0-5]\d)"
 
 _DIGITS = re.compile(r"%([dm])([/.-])%([dm])\2%Y( %H:%M(:%S)?)?")
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{0,20})?")
+_MIDNIGHT = re.compile(r"([0-9-]{10}) 00:00:00(?:Z|[+-].*)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SERIAL_ZERO = datetime(1899, 12, 30)  # noqa: DTZ001  a spreadsheet's times have no zone
 _TIME = re.compile(
@@ -158,6 +159,28 @@ class Timestamp(FieldType):
             check_time(moment)
         except (ValueError, OverflowError) as error:
             raise InvalidValue(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Day(Timestamp):
+    """A day. A time of day is refused, but for midnight, which a spreadsheet or a database may write behind it."""
+
+    @property
+    def sql_type(self) -> str:
+        return "date"
+
+    @property
+    def core(self) -> bytes:
+        if not self.format:
+            return _DAY
+        match = _DIGITS.fullmatch(self.format)
+        return NEVER if match and match[4] else super().core
+
+    def read(self, text: str) -> str:
+        match = _MIDNIGHT.fullmatch(super().read(text))
+        if not match:
+            raise InvalidValue("a time of day, not a day alone")
+        return match[1]
 
 
 def _moment(text: str, format_: str) -> datetime | None:

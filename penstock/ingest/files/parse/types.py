@@ -15,7 +15,7 @@ from penstock.ingest.files.parse.field_type import (
     UnwantedValue,
 )
 from penstock.ingest.files.parse.numbers import Integer, Number
-from penstock.ingest.files.parse.times import Timestamp, is_iso
+from penstock.ingest.files.parse.times import Day, Timestamp, is_iso
 
 __all__ = [
     "BLANKS",
@@ -24,6 +24,7 @@ __all__ = [
     "Boolean",
     "Choice",
     "Code",
+    "Day",
     "Email",
     "FieldType",
     "Identifier",

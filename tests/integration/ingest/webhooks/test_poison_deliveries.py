@@ -84,10 +84,10 @@ def test_an_unforeseen_error_parks_its_delivery_alone(
 ) -> None:
     read = module.read_delivery
 
-    def fails(delivery):
+    def fails(delivery, settings):
         if delivery.delivery_id == "bad":
             raise kind("broken \ud800\x00" * 1000)
-        return read(delivery)
+        return read(delivery, settings)
 
     monkeypatch.setattr(module, "read_delivery", fails)
     deliver(shop, BAD, id="bad")

@@ -18,6 +18,7 @@ from penstock.ingest.files.parse.types import (
     Boolean,
     Choice,
     Code,
+    Day,
     Email,
     FieldType,
     Identifier,
@@ -45,6 +46,8 @@ KINDS: list[tuple[FieldType, bytes]] = [
     (Code(), b"EUR"),
     (Timestamp(), b"2010-12-01T08:26:00.123456+01:00"),
     (Timestamp("%d/%m/%Y %H:%M", "DMY"), b"11/12/2010 08:26"),
+    (Day(), b"2010-12-01"),
+    (Day("%d.%m.%Y", "DMY"), b"11.12.2010"),
     (Boolean(), b"true"),
     (Json(), b"{}"),
 ]

@@ -1,8 +1,11 @@
 """Values as files write them: money, and times in many formats. What can be read in two ways is refused."""
 
+import re
+from datetime import datetime
+
 import pytest
 
-from penstock.ingest.files.parse.types import InvalidValue, Number, Timestamp
+from penstock.ingest.files.parse.types import Day, InvalidValue, Number, Timestamp
 
 UNSAID, POINT, COMMA = Number(signed=True), Number(signed=True, point=True), Number(signed=True, comma=True)
 
@@ -78,6 +81,41 @@ def test_formats_are_tried_in_their_order() -> None:
     ]
     with pytest.raises(InvalidValue, match="not a time written as %d/%m/%Y or %m/%d/%Y or iso or excel"):
         days_first.read("25/25/2010")
+
+
+@pytest.mark.parametrize(
+    ("format_", "text", "day"),
+    [
+        (None, "2026-02-28", "2026-02-28"),
+        (None, " 2026-02-28 00:00:00 ", "2026-02-28"),
+        (None, "2026-02-28T00:00:00.000+13:00", "2026-02-28"),
+        (None, "2026-02-28T00:00:00Z", "2026-02-28"),
+        ("%d.%m.%Y", "01.02.2026", "2026-02-01"),
+        ("excel", "40513", "2010-12-01"),
+        ("epoch", "1700006400", "2023-11-15"),
+    ],
+)
+def test_a_day_has_no_time_of_day_but_midnight(format_: str | None, text: str, day: str) -> None:
+    assert Day(format_).read(text) == day
+    assert Day(format_).sql_type == "date"
+
+
+@pytest.mark.parametrize(
+    ("format_", "text"),
+    [(None, "2026-02-28 00:00:01"), (None, "2026-02-29"), (None, "2026-02"), (None, "now"), ("excel", "40513.5")],
+)
+def test_what_is_no_day_is_refused(format_: str | None, text: str) -> None:
+    with pytest.raises(InvalidValue):
+        Day(format_).read(text)
+
+
+@pytest.mark.parametrize("day", [Day(), Day("%d/%m/%Y", "DMY"), Day("%d/%m/%Y %H:%M", "DMY"), Day("%d %B %Y", "DMY")])
+def test_the_fast_path_takes_only_days_that_the_slow_path_reads_alike(day: Day) -> None:
+    texts = ["2026-02-28", "2026-02-29", "28/02/2026", "31/04/2026", "28/02/2026 00:00", "2026-02-28 00:00", "1/2/2026"]
+    fast = [text for text in texts if re.fullmatch(day.core, text.encode())]
+    assert fast == {None: ["2026-02-28"], "%d/%m/%Y": ["28/02/2026", "1/2/2026"]}.get(day.format, [])
+    for text in fast:
+        assert day.read(text) == (datetime.strptime(text, day.format or "%Y-%m-%d").date().isoformat())  # noqa: DTZ007
 
 
 def test_only_one_format_in_digits_is_left_to_copy() -> None:

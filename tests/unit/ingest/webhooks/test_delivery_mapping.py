@@ -9,6 +9,7 @@ import pytest
 from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.ingest.webhooks.mapping import Delivery, MappedEvent, read_delivery
+from penstock.settings import Settings
 from tests.domains import installed
 from tests.tickets import DOMAIN
 
@@ -25,7 +26,7 @@ def tickets() -> Iterator[None]:
 
 def read(body: object, id: str = "msg_1", source: str = "desk") -> MappedEvent:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_delivery(Delivery(source, id, raw, NOW))
+    return read_delivery(Delivery(source, id, raw, NOW), Settings("postgresql://"))
 
 
 def test_a_domain_event_goes_to_its_own_stream_with_its_payload_completed() -> None:
