@@ -16,6 +16,8 @@ from tests.waiting import PATIENCE_SECONDS
 
 STORED = 12_000
 """More than a range, and enough that reading all of it would show."""
+PAID = 3_000
+"""Orders from this number on are paid, so that those before have the events of their own file alone."""
 Lines = Callable[[range], str]
 OTHERS = """select count(*) from pg_stat_activity
 where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'"""
@@ -48,7 +50,7 @@ FILES: dict[str, Lines] = {
     "orders": table("order_id,product_id,quantity,ordered_at,unit_price", "O{0},P{0},1,2026-01-01,2.5"),
     "payments": lambda numbers: (
         "payment_id,order_id,amount,paid_at,refunded_amount\n"
-        + "".join(f"ch_{n},O{n % STORED},2.5,2026-01-01,{n % 2}\n" for n in numbers)
+        + "".join(f"ch_{n},O{PAID + n % (STORED - PAID)},2.5,2026-01-01,{n % 2}\n" for n in numbers)
     ),
     "events": events,
 }
