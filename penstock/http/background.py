@@ -1,4 +1,4 @@
-"""Say that something was stored, so that what follows from it starts at once instead of at the next cron."""
+"""Say that something was stored, so that what follows from it starts at once instead of at the next sweep."""
 
 import logging
 import os
@@ -54,7 +54,7 @@ def relay_after(request: Request, response: R) -> R:
 def send_after(
     request: Request, response: R, name: str, id: str, data: Mapping[str, str], *, stored: bool = False
 ) -> R:
-    """The response, and after it an event; first the relay, if something was `stored`. Cron makes up for a lost one."""
+    """The response, and after it an event; first the relay, if something was `stored`. The sweep makes up for lost ones."""
     notifiers: Notifiers = request.app.state.notifiers
 
     def send() -> None:
@@ -63,7 +63,7 @@ def send_after(
                 notifiers.now()
             notifiers.send([OutgoingEvent.of(name, id, data)])
         except PenstockError as error:
-            log.warning("%s was not sent, cron finds what it was about: %s", name, error)
+            log.warning("%s was not sent, the sweep finds what it was about: %s", name, error)
 
     response.background = BackgroundTask(send)
     return response
