@@ -54,7 +54,7 @@ def relay_after(request: Request, response: R) -> R:
 def send_after(
     request: Request, response: R, name: str, id: str, data: Mapping[str, str], *, stored: bool = False
 ) -> R:
-    """The response, and after it an event; first the relay, if something was `stored`. The sweep makes up for lost ones."""
+    """The response, then the relay if something was `stored`, then an event. The sweep makes up for lost ones."""
     notifiers: Notifiers = request.app.state.notifiers
 
     def send() -> None:
