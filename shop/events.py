@@ -137,7 +137,7 @@ class OrderVoided(Payload):
 
 
 class PaymentReceived(Payload):
-    """`transaction_id` is the payment's id with whoever took it; `currency` that of the order."""
+    """`transaction_id` is the payment's id at the payment provider; `currency` that of the order."""
 
     amount: MoneySum
     method: Text | None = None

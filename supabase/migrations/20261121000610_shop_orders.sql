@@ -57,7 +57,7 @@ comment on column shop.orders.gross_sales is 'What the lines cost before discoun
 comment on column shop.orders.items_count is 'Pieces ordered, over all lines.';
 comment on column shop.orders.shipping_address is 'Where it goes, as one text.';
 comment on column shop.orders.payment_method is 'As the latest payment that says one.';
-comment on column shop.orders.transaction_id is 'The payment''s id with whoever took it, as the latest payment that says one.';
+comment on column shop.orders.transaction_id is 'The payment''s id at the payment provider, as the latest payment that says one.';
 comment on column shop.orders.carrier is 'As the latest shipping that says one.';
 comment on column shop.orders.tracking is 'As the latest shipping that says one.';
 comment on column shop.orders.warehouse is 'Where it was shipped from, as the latest shipping that says one.';

@@ -92,7 +92,8 @@ revoke execute on function shop.open_daily_batch(uuid, date[]) from public, anon
 grant execute on function shop.open_daily_batch(uuid, date[]) to service_role;
 
 -- Orders, sales, refunds and who is new come from one look. For each day a scan of an index, for each order
--- a probe of its lines: few days far apart must not cost a look at all orders between them.
+-- a probe of its lines: few days far apart must not cost a look at all orders between them. What was found is ranked,
+-- not joined with itself: the planner takes it for a handful of rows.
 create function shop.extract_daily(batch_id uuid) returns bigint
 language plpgsql volatile
 security definer
@@ -114,6 +115,7 @@ begin
   delete from staging.daily_orders as o where o.batch_id = batch_id;
   delete from staging.daily_sales as s where s.batch_id = batch_id;
   delete from staging.daily_refunds as r where r.batch_id = batch_id;
+  update staging.daily_days as d set new_users = 0 where d.batch_id = batch_id;
 
   with bounds as materialized (
     select d.day, penstock.day_start(d.day) as begins, penstock.day_start(d.day + 1) as ends
@@ -129,21 +131,13 @@ begin
       select o.* from shop.orders as o where o.placed_at >= b.begins and o.placed_at < b.ends offset 0
     ) as o
   ),
-  buyers as (
-    select distinct on (f.customer_id collate "C") f.customer_id, f.order_id, f.placed_at as first_at
+  ranked as (
+    select
+      f.*,
+      row_number() over (
+        partition by f.customer_id, f.completed order by f.placed_at, f.order_id collate "C"
+      ) as place
     from found as f
-    where f.completed and f.customer_id is not null
-    order by f.customer_id collate "C", f.placed_at, f.order_id collate "C"
-  ),
-  firsts as (
-    select b.order_id
-    from buyers as b
-    where (
-      select true
-      from shop.orders as o
-      where o.customer_id = b.customer_id and o.status = 'completed' and o.placed_at < b.first_at
-      limit 1
-    ) is null
   ),
   -- known from orders alone: an order that was voided is none, whatever shop.customers remembers of it
   strangers as (
@@ -174,23 +168,27 @@ begin
     where b.batch_id = batch_id
   ),
   extracted_days as (
-    update staging.daily_days as d set new_users = coalesce(n.new_users, 0)
-    from bounds as b
-    left join (
+    update staging.daily_days as d set new_users = n.new_users
+    from (
       select u.day, count(*) as new_users
       from (select s.day from strangers as s union all select r.day from registered as r) as u
       group by u.day
-    ) as n on n.day = b.day
-    where d.batch_id = batch_id and d.day = b.day
+    ) as n
+    where d.batch_id = batch_id and d.day = n.day
   ),
   extracted_orders as (
     insert into staging.daily_orders
       (batch_id, order_id, day, currency, completed, is_first, total, gross_sales, discount, shipping, tax)
     select
-      batch_id, f.order_id, f.day, f.currency, f.completed, n.order_id is not null, f.total, f.gross_sales, f.discount,
-      f.shipping, f.tax
-    from found as f
-    left join firsts as n on n.order_id = f.order_id
+      batch_id, r.order_id, r.day, r.currency, r.completed,
+      r.completed and r.customer_id is not null and r.place = 1 and (
+        select true
+        from shop.orders as o
+        where o.customer_id = r.customer_id and o.status = 'completed' and o.placed_at < r.placed_at
+        limit 1
+      ) is null,
+      r.total, r.gross_sales, r.discount, r.shipping, r.tax
+    from ranked as r
   ),
   extracted_sales as (
     insert into staging.daily_sales (batch_id, day, currency, category, revenue, units)

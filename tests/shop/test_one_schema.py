@@ -112,11 +112,14 @@ def load(shop: Shop, target: Target, header: dict[str, str], found: list[dict[st
 
 
 def place_orders(connection: psycopg.Connection, order_ids: set[str]) -> None:
-    line = {"product_id": "p", "quantity": 1, "unit_price": "1"}
-    said = {"currency": "EUR", "placed_at": "2026-01-01T00:00:00Z", "items": [line]}
     for order_id in order_ids:
-        placed = OrderPlaced.model_validate({"order_id": order_id, **said}).as_json()
-        append(connection, "order", order_id, "any", [NewEvent("OrderPlaced", placed, {})])
+        append(connection, "order", order_id, "any", [NewEvent("OrderPlaced", order_of(order_id), {})])
+
+
+def order_of(order_id: str) -> dict[str, Any]:
+    line = {"product_id": "p", "quantity": 1, "unit_price": "1.000"}
+    said = {"order_id": order_id, "currency": "EUR", "placed_at": "2026-11-20T09:30:00Z", "items": [line]}
+    return OrderPlaced.model_validate(said).as_json()
 
 
 def assert_fits(event_type: str, payload: dict[str, Any]) -> None:

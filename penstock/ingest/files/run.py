@@ -135,10 +135,8 @@ class _Runner:
             self.take_upload(connection, imported)
             return
         with open_contents(self.settings, imported) as file:
-            options = Options.read(imported.options_given)
-            reading, plan = plan_file(
-                connection, self.settings, imported.target, file, options, imported.id, imported.from_settings
-            )
+            options, said = Options.read(imported.options_given), imported.from_settings
+            reading, plan = plan_file(connection, self.settings, imported.target, file, options, imported.id, said)
         with connection.transaction():
             if ledger.read_import(connection, imported.id, lock=True).state != "waiting":
                 return

@@ -61,9 +61,9 @@ class EventMapping:
     `unless`, after the last one of the type `since` if it names one. Null: an empty payload, the same moment, assumed.
     The select may use `{begun_at}`, the time at which the import was asked for, and `{content}`, the hash of the file.
     `repeat` says how an event is recognised that the store has already: by its stream, by being what the stream's
-    latest event of the type says, or by its id. Lines of one event may be spread over the file, so `by` names the field
-    that they have in common. Of `stream`, lines that cannot be one event have a null `event_type` and as `payload` the
-    reason, a JSON text: they are rejected.
+    latest event of the type says, or by its id. Lines of one event may be spread over the file, so `by` names the
+    field that they have in common. Of `stream`, lines that cannot be one event have a null `event_type` and as
+    `payload` the reason, a JSON text: they are rejected.
 
     `amendment` and `removed` are for `stream` alone: without an amendment, a stream that says something else rejects
     the row's lines; after an event of a type in `removed` a stream says nothing, and a row begins it once more.
@@ -122,11 +122,11 @@ class Profile:
 class Target:
     """`one_of`: of each group of fields one must be there; an earlier one counts before a later one.
 
-    `variants` are further sorts of rows, {name: {field: its type for them}}, which the option `also` asks for; a
-    profile's type for a field counts before it.
-
     `settings_defaults` are defaults of required fields that nobody can guess: without a column, a constant and the
     setting, a file is refused before its first line.
+
+    `variants` are further sorts of rows, {name: {field: its type for them}}, which the option `also` asks for; a
+    profile's type for a field counts before it.
 
     `check` raises `ValueError` for values, by field, that do not go together. It sees the records of the slow path
     alone, which are all of a file with a column of JSON.

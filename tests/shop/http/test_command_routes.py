@@ -27,7 +27,7 @@ def test_an_order_goes_all_the_way_and_is_read_back(api: Api) -> None:
     assert read.status_code == 200, read.text
     order = read.json()
     assert (order["status"], order["total"], order["customer_id"]) == ("completed", "15.00", "C-7")
-    assert order["items"] == [{"line": 1, "category": None, "amount": "15.00", **MUGS}]
+    assert order["items"] == [{"line": 1, "category": None, "amount": "15.00", "discount": "0", "tax": None, **MUGS}]
     assert order["position"] >= answer.json()["position"]
 
 

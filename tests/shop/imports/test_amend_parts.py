@@ -6,8 +6,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from penstock.ingest.files import undo_import
 from penstock.projections import advance_all
 from penstock.settings import Settings
+from shop.orders.fold import load_order
 from tests.shop.imports.figures import account, load, types_of
 from tests.shop.orders.test_orders import place
 
@@ -89,6 +91,17 @@ def test_an_order_whose_lines_come_in_two_files_has_its_parts_once(
     load(settings, file(FULL))
     assert account(load(settings, file(second))) == (1, 0, 0)
     assert read(settings, connection) == expected
+
+
+def test_taking_a_file_back_gives_the_order_its_parts_again(settings: Settings, connection: psycopg.Connection) -> None:
+    load(settings, file(FULL))
+    before, lines = read(settings, connection), connection.execute(LINES).fetchall()
+    state = load_order(connection, "A-1").state
+    later = load(settings, file(row("A", "", "", "2.00", "3.00", "0.75", "true"), row("B", "")))
+    assert read(settings, connection) != before
+    undo_import(settings, later.id)
+    assert (read(settings, connection), connection.execute(LINES).fetchall()) == (before, lines)
+    assert load_order(connection, "A-1").state == state
 
 
 @pytest.mark.parametrize("order_total", ["", "13.40"])

@@ -151,13 +151,13 @@ def test_cancellations_and_refunds_have_times_of_their_own(settings: Settings, c
         """select event_type, metadata ->> 'occurred_at', payload from public.event_store
            where event_type in ('OrderCancelled', 'OrderRefunded') order by position"""
     ).fetchall()
-    refund = {"refund_id": "o2", "refunded_at": "2025-03-09T09:00:00Z", "amount": "2.500", "currency": "USD"}
+    refund = {"refund_id": "o2", "refunded_at": "2025-03-09T09:00:00Z", "amount": "2.500", "currency": "GBP"}
     assert stored == [
         ("OrderCancelled", "2025-03-02T08:00:00Z", {}),
         ("OrderRefunded", "2025-03-09T09:00:00Z", refund),
     ]
     read_figures(settings, connection)
-    assert refunds(connection) == [("o2", "o2", "c1", "USD", Decimal("2.5"), "2025-03-09")]
+    assert refunds(connection) == [("o2", "o2", "c1", "GBP", Decimal("2.5"), "2025-03-09")]
     found = net_by_day(connection)
     assert found["2025-03-01"] == (20, 0, 20)
     assert found["2025-03-09"] == (0, Decimal("2.5"), Decimal("-2.5"))

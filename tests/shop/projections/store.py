@@ -22,7 +22,7 @@ def store() -> Iterator[tuple[Settings, psycopg.Connection]]:
     with throwaway.cloned_database(throwaway.EVERYTHING) as url:
         with connect(url) as connection:
             connection.execute("set search_path = shop, public")
-            yield Settings(database_url=url, environment="local"), connection
+            yield Settings(database_url=url, environment="local", currency="GBP"), connection
         close_pools()
 
 
