@@ -19,9 +19,14 @@ begin
          row_number() over (partition by f.id, f.more_details order by f.n) = 1 as is_first
        from %1$s as f
        left join lateral (
-         select e.event_type from public.current_events as e
-         where e.aggregate_id = f.aggregate_id collate "default" and e.aggregate_type = f.aggregate_type collate "default"
-           and (e.event_type = $3 or e.event_type = any ($4))
+         select e.event_type
+         from (
+           select c.event_type, c.version from public.current_events as c
+           where c.aggregate_id = f.aggregate_id collate "default"
+             and c.aggregate_type = f.aggregate_type collate "default"
+           offset 0
+         ) as e
+         where e.event_type = $3 or e.event_type = any ($4)
          order by e.version desc
          limit 1
        ) as b on true
