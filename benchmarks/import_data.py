@@ -224,7 +224,7 @@ def empty_store(bench: Bench) -> None:
 
 def worker(url: str, folder: str, target: str, path: str) -> None:
     register(TARGET)
-    settings = Settings(database_url=url, environment="local", storage_folder=Path(folder))
+    settings = Settings(database_url=url, environment="local", currency="GBP", storage_folder=Path(folder))
     created, _ = create_import(settings, target, Path(path), options={"decimal": ".", "delimiter": ","})
     advance_import(settings, created.id)
     pool.close_pools()

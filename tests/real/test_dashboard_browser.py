@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
@@ -112,6 +113,44 @@ def test_after_quiet_weeks_the_last_busy_month_is_shown(browser: Browser, addres
         page.wait_for_function("document.getElementById('note-days').textContent === '1 Dec – 31 Dec 2010'")
 
 
+def in_currency(currency: str, orders: int, amount: str) -> dict[str, dict[str, object]]:
+    """A row of each view."""
+    sums = {"currency": currency, "order_count": orders, "revenue": amount, "net_revenue": amount}
+    return {
+        "monthly_revenue": {**sums, "month": "2026-03-01", "avg_order_value": amount, "unique_customers": 1},
+        "daily_analytics": {**sums, "day": "2026-03-02", "total_revenue": amount},
+        "product_performance": {
+            **sums, "product_id": currency, "product_name": currency, "category": "Home", "units_sold": 1
+        },
+    }  # fmt: skip
+
+
+def test_one_currency_at_a_time_is_shown_the_one_with_most_orders_first(browser: Browser, address: str) -> None:
+    shop = [in_currency("GBP", 3, "10.5"), in_currency("JPY", 5, "7000")]
+
+    def answer(route: Route) -> None:
+        url = urlsplit(route.request.url)
+        (wanted,) = parse_qs(url.query).get("currency", [""])
+        rows = [each[url.path.rpartition("/")[2]] for each in shop]
+        rows = [row for row in rows if wanted in ("", row["currency"])]
+        route.fulfill(json={"rows": rows, "next": None, "refreshed_at": "2026-03-03T02:00:00Z"})
+
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/v1/views/*", answer)
+        page.goto(address)
+        page.wait_for_selector("#currency:visible")
+        assert page.eval_on_selector_all("#currency option", "all => all.map((each) => each.value)") == ["JPY", "GBP"]
+        for currency, shown in (("JPY", "JP¥7,000"), ("GBP", "£10.50")):
+            page.select_option("#currency", currency)
+            page.wait_for_function(
+                "shown => document.getElementById('figure-revenue').textContent === shown", arg=shown
+            )
+            assert page.inner_text("#products tbody").startswith(currency)
+            assert shown in page.inner_text("#months tbody")
+            assert page.input_value("#currency") == currency
+
+
 def importing(state: str, read: int, pending: int, share: float = 1.0) -> dict[str, object]:
     counts = {
         "read": read,
@@ -148,7 +187,9 @@ def test_a_running_import_moves_every_second_and_its_end_brings_new_figures(
         page = context.new_page()
         page.route("**/v1/imports*", answer)
         figures: list[str] = []
-        page.on("request", lambda request: figures.append(request.url) if "monthly_revenue" in request.url else None)
+        page.on(
+            "request", lambda request: figures.append(request.url) if "product_performance" in request.url else None
+        )
         page.goto(address)
         page.wait_for_selector("#imports >> text=26.4 of 52.7 MB · 100,000 lines read")
         assert bar_of(page) == (50, 0)
