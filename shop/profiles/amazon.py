@@ -35,11 +35,11 @@ ORDERS: Final = Profile(
         "product_name": {"first": ["product-name", "item-name"]},
         "quantity": {"column": "quantity-purchased"},
         "amount": {"column": "item-price"},
-        **_PARTS,
         "ordered_at": {"column": "purchase-date"},
         "customer_id": {"column": "buyer-email"},
         "country": {"column": "ship-country"},
         "currency": {"column": "currency"},
+        **_PARTS,
     },
     rows=[{"column": "sku", "empty": False}],
 )  # fmt: skip

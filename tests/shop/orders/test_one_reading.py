@@ -97,18 +97,18 @@ MONEY = st.one_of(
     st.floats(0, 1e9).map(lambda value: round(value, 4)),
     ODD.filter(lambda value: value not in ("0x1F", "1_0")),  # numbers for Postgres 16 and later, not for earlier ones
 )
-PARTS = st.one_of(
-    st.sampled_from(["-3.1", "2.250", 4, 0.1, "0", None]), st.decimals(0, 10**6, places=3).map(str), MONEY
-)
+# nearly always good: an order with a bad value is parked, and shows nothing
+GOOD = st.sampled_from(["2.250", 4, 0.1, "0", "10", "-3.1", None])
+PARTS = st.integers(0, 29).flatmap(lambda number: MONEY if number == 29 else GOOD)
 ITEM = st.fixed_dictionaries(
-    {"product_id": st.just("p1"), "quantity": st.one_of(st.integers(1, 9), CHANGES), "unit_price": MONEY},
-    optional={"amount": MONEY, "discount": PARTS, "tax": PARTS},
+    {"product_id": st.just("p1"), "quantity": st.integers(1, 9) | st.sampled_from([2.0, "3"]), "unit_price": PARTS},
+    optional={"amount": PARTS, "discount": PARTS, "tax": PARTS},
 )
 TEXTS = st.sampled_from(["VISA", "x-1", "", None, 5, True, [], {"a": 1}])
 PLACED = st.fixed_dictionaries(
     {},
     optional={
-        "total": MONEY,
+        "total": PARTS,
         "discount": PARTS,
         "shipping": PARTS,
         "tax": PARTS,
@@ -154,6 +154,9 @@ def test_an_order_and_its_read_model_agree(shop: Shop, events: list[tuple[str, d
     assert (*numbers, *(getattr(state, name) for name in _TEXTS), state.tax_included) == row
 
 
+LINE = {"product_id": "p", "quantity": 1, "unit_price": "10.00"}
+
+
 @pytest.mark.parametrize(
     ("payload", "total"),
     [
@@ -161,6 +164,9 @@ def test_an_order_and_its_read_model_agree(shop: Shop, events: list[tuple[str, d
         ({"total": "12.50", "items": [{"product_id": "p", "quantity": 1, "unit_price": 1}]}, "12.50"),
         ({"items": [{"product_id": "p", "quantity": "3", "unit_price": "2.550"}]}, "7.650"),
         ({"items": [{"product_id": "p", "quantity": 3, "unit_price": 1, "amount": "2.99"}]}, "2.99"),
+        ({"items": [LINE], "discount": "1.00", "shipping": "2.00", "tax": "3.00"}, "14.00"),
+        ({"items": [LINE], "discount": "1.00", "shipping": "2.00", "tax": "3.00", "tax_included": True}, "11.00"),
+        ({"items": [LINE | {"discount": "0.50", "tax": "0.25"}] * 2}, "19.50"),
     ],
 )
 def test_the_total_of_an_order_is_read_alike(shop: Shop, payload: dict[str, Any], total: str) -> None:
