@@ -185,13 +185,7 @@ EVENTS = (
     EventSchema(TicketWithdrawn, "ticket", "ticket_id"),
 )
 FUNCTIONS = (*standard.FUNCTIONS, projection_function("tickets"))
-COMPENSATION = Compensation(
-    "ticket",
-    _withdraw,
-    alone=frozenset({"TicketOpened"}),
-    begins=frozenset({"TicketOpened"}),
-    together=frozenset({"TicketClosed"}),
-)
+COMPENSATION = Compensation("ticket", _withdraw, alone=frozenset({"TicketOpened", "TicketClosed"}))
 
 DOMAIN = Domain(
     "tickets",

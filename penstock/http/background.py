@@ -51,12 +51,16 @@ def relay_after(request: Request, response: R) -> R:
     return response
 
 
-def send_after(request: Request, response: R, name: str, id: str, data: Mapping[str, str]) -> R:
-    """The response, and after it an event. If that is lost, the sweep finds what it was about."""
+def send_after(
+    request: Request, response: R, name: str, id: str, data: Mapping[str, str], *, stored: bool = False
+) -> R:
+    """The response, then the relay if something was `stored`, then an event. The sweep makes up for lost ones."""
     notifiers: Notifiers = request.app.state.notifiers
 
     def send() -> None:
         try:
+            if stored:
+                notifiers.now()
             notifiers.send([OutgoingEvent.of(name, id, data)])
         except PenstockError as error:
             log.warning("%s was not sent, the sweep finds what it was about: %s", name, error)

@@ -1,22 +1,7 @@
 """Take back what an import said of a customer."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from penstock.event_store import NewEvent, RecordedEvent
-from penstock.ingest.files.compensation import Compensation, TakenBack, said_again
+from penstock.ingest.files.compensation import states
 
-_SAID: Final = "CustomerRegistered"
-
-_REMOVED: Final = "CustomerRemoved"
-
-
-def _take_back(before: Sequence[RecordedEvent], own: Sequence[RecordedEvent]) -> TakenBack:
-    """What was said before holds again; of a customer that the import brought nothing is left."""
-    last = max((event.version for event in before if event.event_type == _REMOVED), default=0)
-    said = [said_again(event) for event in before if event.event_type == _SAID and event.version > last]
-    removed = NewEvent(_REMOVED, {"customer_id": own[0].aggregate_id})
-    return TakenBack([removed, *said], restored=bool(said))
-
-
-COMPENSATION: Final = Compensation("customer", _take_back, alone=frozenset({_SAID}))
+COMPENSATION: Final = states("customer", "CustomerRegistered", "CustomerRemoved", "customer_id")

@@ -65,13 +65,14 @@ left join lateral (
   select max(case
     when e.payload ->> 'amount' ~ '^[0-9]{{1,15}}([.][0-9]{{1,18}})?$' then (e.payload ->> 'amount')::numeric
   end) as amount
-  from public.event_store as e
-  where e.aggregate_id = p.order_id collate "default" and e.aggregate_type = 'order' and e.event_type = '<refunded>'
-    and e.payload ->> 'refund_id' = p.refund_id collate "default"
-    and e.version > coalesce((
-      select max(v.version) from public.event_store as v
-      where v.aggregate_id = p.order_id collate "default" and v.aggregate_type = 'order' and v.event_type = '<voided>'
-    ), 0)
+  from (
+    select s.event_type, s.payload, s.version, max(s.version) filter (where s.event_type = '<voided>') over () as voided
+    from public.event_store as s
+    where s.aggregate_id = p.order_id collate "default" and s.aggregate_type = 'order' and p.refunded_amount > 0
+    offset 0
+  ) as e
+  where e.event_type = '<refunded>' and e.payload ->> 'refund_id' = p.refund_id collate "default"
+    and e.version > coalesce(e.voided, 0)
 ) as stored on p.refunded_amount > 0
 left join lateral (
   select jsonb_build_object(

@@ -200,23 +200,23 @@ create function penstock.missing_steps(
 language sql stable
 set search_path = ''
 as $$
-  with since as (
-    select coalesce(max(e.version), 0) as version
+  -- The names may come from staged rows, which are collated as bytes: no index would serve them. The stream is read
+  -- first, or the planner may read all events of a type.
+  with stream as materialized (
+    select e.event_type, e.version, e.payload
     from public.event_store as e
-    where e.aggregate_id = missing_steps.aggregate_id and e.aggregate_type = missing_steps.aggregate_type
-      and e.event_type = any (removed)
+    where e.aggregate_id = missing_steps.aggregate_id collate "default"
+      and e.aggregate_type = missing_steps.aggregate_type collate "default"
+  ), since as (
+    select coalesce(max(s.version), 0) as version from stream as s where s.event_type = any (removed)
   )
   select coalesce(array_agg(m.event_type order by m.place), '{}'), array_agg(m.detail order by m.place)
   from unnest(more, more_details) with ordinality as m (event_type, detail, place)
   where m.detail ->> 'assumed' = 'false' and not exists (
-    select from public.event_store as e
-    where e.aggregate_id = missing_steps.aggregate_id and e.aggregate_type = missing_steps.aggregate_type
-      and e.event_type = m.event_type and e.version > (select s.version from since as s)
-      and e.version > coalesce(( -- what was taken back by another step may be taken again
-        select max(o.version) from public.event_store as o
-        where o.aggregate_id = missing_steps.aggregate_id and o.aggregate_type = missing_steps.aggregate_type
-          and o.event_type = m.detail ->> 'since'
-      ), 0)
+    select from stream as e
+    where e.event_type = m.event_type and e.version > (select s.version from since as s)
+      -- what was taken back by another step may be taken again
+      and e.version > coalesce((select max(o.version) from stream as o where o.event_type = m.detail ->> 'since'), 0)
       and e.payload @> coalesce(m.detail -> 'unless', '{}')
   )
 $$;

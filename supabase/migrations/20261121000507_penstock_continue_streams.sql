@@ -8,6 +8,7 @@ set search_path = ''
 set jit = off
 as $$
 begin
+  -- Streams are read by the index, so their names are compared in the store's collation, not in that of staged ones.
   -- A row of a stream that has not begun, or has ended, is an orphan: nobody would see its event. One that the store has
   -- may say steps that its stream has not; of rows that say the same of one event, the first does.
   execute format(
@@ -18,20 +19,27 @@ begin
          row_number() over (partition by f.id, f.more_details order by f.n) = 1 as is_first
        from %1$s as f
        left join lateral (
-         select e.event_type from public.current_events as e
-         where e.aggregate_id = f.aggregate_id and e.aggregate_type = f.aggregate_type
-           and (e.event_type = $3 or e.event_type = any ($4))
+         select e.event_type
+         from (
+           select c.event_type, c.version from public.current_events as c
+           where c.aggregate_id = f.aggregate_id collate "default"
+             and c.aggregate_type = f.aggregate_type collate "default"
+           offset 0
+         ) as e
+         where e.event_type = $3 or e.event_type = any ($4)
          order by e.version desc
          limit 1
        ) as b on true
        left join lateral ( -- by this very line, before a crash
          select array_agg(e.event_type order by e.version) as event_types
          from public.event_store as e
-         where e.aggregate_id = f.aggregate_id and e.aggregate_type = f.aggregate_type
-           and e.metadata ->> ''causation_id'' = f.event_metadata ->> ''causation_id''
-       ) as own on f.outcome <> ''new''
-       left join lateral penstock.missing_steps(f.aggregate_type, f.aggregate_id, f.more, f.more_details, $4) as s
-         on f.outcome = ''duplicate'' and own.event_types is null and f.more_details is not null
+         where f.outcome <> ''new'' and e.metadata ->> ''causation_id'' = f.event_metadata ->> ''causation_id''
+           and e.aggregate_id = f.aggregate_id collate "default" and e.aggregate_type = f.aggregate_type collate "default"
+       ) as own on true
+       left join lateral (
+         select m.types, m.details from penstock.missing_steps(f.aggregate_type, f.aggregate_id, f.more, f.more_details, $4) as m
+         where f.outcome = ''duplicate'' and own.event_types is null and f.more_details is not null
+       ) as s on true
        where f.n > $1 and f.n <= $2 and f.outcome <> ''conflict''
      ), stepped as (
        select d.*, d.has_begun and d.is_first and cardinality(d.types) > 0 as is_step from decided as d

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from penstock.errors import InvalidInput
 from penstock.event_store import uuid7
-from penstock.http.background import relay_after, send_after
+from penstock.http.background import send_after
 from penstock.http.file_body import FILE_BODY, REJECTS
 from penstock.http.import_options import MAX_OPTION, PLAIN, ImportOptions
 from penstock.http.parameters import Answer, Limit, Name
@@ -168,7 +168,7 @@ def undo_import(request: Request, import_id: ImportId) -> Json:
     answer = Json(imported.as_json())
     if not imported.result["undo"].get("events"):
         return answer
-    return send_after(request, answer, IMPORT_LOADED, f"undo-{import_id}-{uuid7()}", {"import_id": str(import_id)})
+    return _sent_after(request, answer, "undo", import_id)
 
 
 @routes.post("/v1/imports/{import_id}/release", responses={200: {"model": ImportOut}}, openapi_extra=requires("write"))
@@ -182,7 +182,14 @@ def release_held(
     Again changes nothing. A 404 names an order that the import does not hold; a 409 says that it is not loaded yet, or
     that another import is about to complete the order.
     """
-    return relay_after(request, Json(files.release_held(settings_of(request), import_id, key or ()).as_json()))
+    answer = Json(files.release_held(settings_of(request), import_id, key or ()).as_json())
+    return _sent_after(request, answer, "release", import_id)
+
+
+def _sent_after(request: Request, answer: Json, what: str, import_id: UUID) -> Json:
+    """The answer, and after it what brings read models and figures up to date."""
+    data = {"import_id": str(import_id)}
+    return send_after(request, answer, IMPORT_LOADED, f"{what}-{import_id}-{uuid7()}", data, stored=True)
 
 
 @routes.get(

@@ -26,13 +26,14 @@ from penstock.ingest.files.run import advance_import
 from penstock.ingest.files.storage.stored_files import is_remote
 from penstock.ingest.files.storage.uploads import end_upload, open_upload, receive_upload, send_upload
 from penstock.ingest.files.target import find_target, register, target_names
-from penstock.ingest.files.undo import undo_import
+from penstock.ingest.files.undo import continue_undo, undo_import
 
 __all__ = [
     "Import",
     "RememberedMapping",
     "advance_import",
     "change_mapping",
+    "continue_undo",
     "create_import",
     "describe_file",
     "dry_run",

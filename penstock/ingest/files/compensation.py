@@ -6,7 +6,7 @@ types that its file brought.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from penstock.event_store import NewEvent, RecordedEvent
 
@@ -33,22 +33,33 @@ class Compensation:
     """What takes back the events that an import brought to the streams of one aggregate type.
 
     `take_back(before, own)` gets the events of the stream before the import's first one, and the import's; those that
-    were taken back already are in neither. None leaves the stream alone. `alone` are the types that it can take back;
-    those of `together` only where the import brought one of `begins` to the same stream. A stream to which others
-    have appended since is left alone, unless its events are `sums`, of which each counts whatever the others say.
+    were taken back already are in neither. None leaves the stream alone. `alone` are the types that it can take back.
+    A stream to which others have appended since is left alone, unless its events are `sums`, of which each counts
+    whatever the others say.
     """
 
     aggregate_type: str
     take_back: Callable[[Sequence[RecordedEvent], Sequence[RecordedEvent]], TakenBack | None]
     alone: frozenset[str]
-    begins: frozenset[str] = frozenset()
-    together: frozenset[str] = field(default_factory=frozenset)
     sums: bool = False
 
     def first_lasting(self, event_types: Collection[str]) -> str | None:
         """The first type of those brought to one stream that nothing takes back."""
-        takes = self.alone | (self.together if self.begins & set(event_types) else frozenset())
-        return next((event_type for event_type in sorted(event_types) if event_type not in takes), None)
+        return min((event_type for event_type in event_types if event_type not in self.alone), default=None)
+
+
+def states(aggregate_type: str, said: str, removed: str, key: str) -> Compensation:
+    """For streams of states: what was said before holds again, and where nothing was, one event of type `removed`.
+
+    Its payload has the stream's id as `key`. What came before an earlier one of these is not said again.
+    """
+
+    def take_back(before: Sequence[RecordedEvent], own: Sequence[RecordedEvent]) -> TakenBack:
+        last = max((event.version for event in before if event.event_type == removed), default=0)
+        again = [said_again(event) for event in before if event.event_type == said and event.version > last]
+        return TakenBack([NewEvent(removed, {key: own[0].aggregate_id}), *again], restored=bool(again))
+
+    return Compensation(aggregate_type, take_back, alone=frozenset({said}))
 
 
 _registry: dict[str, Compensation] = {}

@@ -32,7 +32,7 @@ from penstock.ingest.files.questions import (
     ask_words,
 )
 from penstock.ingest.files.reading import Reading, choose_reading
-from penstock.ingest.files.rejects import escape_formula
+from penstock.ingest.files.rejects import shown_reject
 from penstock.ingest.files.remembered import header_key, mapped_targets
 from penstock.ingest.files.sample import ROWS, Sample, take_sample
 from penstock.ingest.files.target import Target, find_target, target_names
@@ -116,7 +116,7 @@ def _described(
         "skipped": counts.skipped,
         "rejected": counts.rejected,
         "rows": [dict(row) for row in sample.rows[:SHOWN]],
-        "rejects": [_shown(reject) for reject in counts.rejects],
+        "rejects": [shown_reject(reject) for reject in counts.rejects],
         "questions": [question.as_json() for question in questions],
     }
 
@@ -223,13 +223,4 @@ def _column(sample: Sample, name: str, found: str | None) -> dict[str, Any]:
         "type": sample.type_of(name),
         "examples": list(islice(dict.fromkeys(value[:200] for value in values), EXAMPLES)),
         "blank": len(sample.rows) - len(values),
-    }
-
-
-def _shown(reject: RejectedRecord) -> dict[str, Any]:
-    return {
-        "line": reject.line,
-        "field": reject.field,
-        "reason": reject.reason,
-        "content": escape_formula(reject.content),
     }

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import BinaryIO, Final
 
 from penstock.ingest.files.parse.fast_path import SuspectRecord
-from penstock.ingest.files.parse.jsonl import names_taken, read_object, suspect_records
+from penstock.ingest.files.parse.jsonl import bare, names_taken, read_object, suspect_records
 from penstock.ingest.files.parse.sources import columns_of
 from penstock.ingest.files.parse.stream import BadFile, blocks
 from penstock.ingest.files.parse.types import InvalidValue
@@ -60,10 +60,10 @@ def _first(file: BinaryIO, plan: Plan) -> list[SuspectRecord]:
     content = blocks(file, compressed=dialect.compressed, encoding=dialect.encoding, bom=dialect.bom)
     found: list[SuspectRecord] = []
     with suppress(BadFile):  # an error of the import itself, once it gets there
-        found.extend(islice(suspect_records(content, plan, 0, 1), RECORDS))
+        found.extend(islice(suspect_records(content, dialect, 0, 1), RECORDS))
     return found
 
 
 def _keys(suspect: SuspectRecord) -> Iterator[str]:
     with suppress(InvalidValue):  # a reject, or a blank line
-        yield from read_object(suspect.data.strip(b" \t\r\n,"))
+        yield from read_object(bare(suspect))

@@ -121,6 +121,7 @@ class Plan:
         if any("rest" in source for source in self.sources.values()):
             return []
         used = {name for source in self.sources.values() for name in columns_of(source)}
+        used |= {source["from"] for source in self.sources.values() if "from" in source}
         used |= {name for join in self.joins for name in join.on} | {wanted["column"] for wanted in self.rows}
         return [name for name in self.header if name and name not in used]
 

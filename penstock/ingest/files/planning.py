@@ -180,11 +180,30 @@ def _check_columns(said: _Said) -> None:
     for option, name in named if said.header else ():
         if name not in said.header:
             raise InvalidInput(f"the file has no column {name[:80]!r}; it has {_listed(said.header)}", field=option)
+
+
+def _with_starts(dialect: Dialect, said: _Said) -> dict[str, Source]:
+    """The sources; of a table a path begins in a column, by its name or, counted from 0, its place."""
+    found = dict(said.sources)
     for field, source in said.sources.items() if said.header else ():
         if "path" in source:
-            raise InvalidInput(
-                "a path leads into JSON objects, and this file has columns", field=f"fields.{field}.path"
-            )
+            found[field] = {**source, "from": _start_of(dialect, said, f"fields.{field}.path", source["path"])}
+    return found
+
+
+def _start_of(dialect: Dialect, said: _Said, option: str, path: str) -> str:
+    if not dialect.is_arrays:
+        raise InvalidInput("a path leads into JSON, and this file has columns", field=option)
+    start, header = path.split(".")[0], dialect.header
+    if start in said.header:
+        return start
+    if start.isascii() and start.isdigit() and int(start[:9]) < len(header):
+        place = int(start[:9])
+        return header[place] or f"column_{place + 1}"
+    raise InvalidInput(
+        f"the records have no column {start[:80]!r}; they have {_listed(header)}, or a place from 0 on",
+        field=option,
+    )
 
 
 def _fields_of(target: Target, dialect: Dialect, said: _Said, sources: Mapping[str, Source]) -> Sequence[str | None]:
@@ -223,7 +242,7 @@ def _sources_of(target: Target, dialect: Dialect, said: _Said, *, is_joined: boo
     """What each field is made of, where COPY cannot take the file's columns as they are; else nothing."""
     if not is_joined and not _needs_sources(dialect, said):
         return {}
-    found: dict[str, Source] = dict(said.sources)
+    found = _with_starts(dialect, said)
     if dialect.header:
         by_column = _by_column(target, said)
         found = {field: {"column": column} for column, field in by_column.items() if field} | found

@@ -29,7 +29,7 @@ from penstock.ingest.files.parse.slow_path import RejectedRecord
 from penstock.ingest.files.parse.stream import BLOCK
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.planned import lookup_of, plan_file
-from penstock.ingest.files.rejects import escape_formula
+from penstock.ingest.files.rejects import shown_reject
 from penstock.ingest.files.target import EventMapping, find_target
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
@@ -96,7 +96,7 @@ def dry_run(
             *column_warnings(plan, reading.options.mapping),
             *reject_warnings(plan, counts.faults, counts.rejected, counts.read - counts.skipped),
         ],
-        "rejects": [_shown(reject) for reject in counts.rejects],
+        "rejects": [shown_reject(reject) for reject in counts.rejects],
     }
 
 
@@ -157,16 +157,6 @@ def _now(connection: Connection) -> Any:
     row = connection.execute("select now()").fetchone()
     assert row is not None
     return row[0]
-
-
-def _shown(reject: RejectedRecord) -> dict[str, Any]:
-    return {
-        "line": reject.line,
-        "outcome": reject.outcome,
-        "field": reject.field,
-        "reason": reject.reason,
-        "content": escape_formula(reject.content),
-    }
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 import csv
 import io
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from penstock.ingest.files import kept_rejects, ledger
 from penstock.ingest.files.ledger import Import
 from penstock.ingest.files.parse.reader import read_batches
-from penstock.ingest.files.parse.slow_path import KEPT
+from penstock.ingest.files.parse.slow_path import KEPT, RejectedRecord
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.settings import Settings
@@ -120,6 +120,17 @@ def _page(
                from raw.import_rejects where import_id = %s and (line, id) > (%s, %s) order by line, id limit %s""",
             (import_id, *after, PAGE),
         ).fetchall()
+
+
+def shown_reject(reject: RejectedRecord) -> dict[str, Any]:
+    """As a dry run and a preview show it."""
+    return {
+        "line": reject.line,
+        "outcome": reject.outcome,
+        "field": reject.field,
+        "reason": reject.reason,
+        "content": escape_formula(reject.content),
+    }
 
 
 def escape_formula(cell: object) -> object:

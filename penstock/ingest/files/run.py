@@ -2,8 +2,8 @@
 
 `waiting` → (planned) → `loading` → `forming` → `appending` → `completed`, or `completed_with_rejects` if a larger share
 than asked for was refused; or `failed` (the file cannot be read), `aborted` (more rejects than asked for) or, later,
-`undone`. Every step is a transaction that changes the counts
-together with the rows, so a run that is killed goes on where the last step ended.
+`undone`. Every step is a transaction that changes the counts together with the rows, so a run that is killed goes on
+where the last step ended.
 """
 
 import logging
@@ -378,13 +378,9 @@ class _Runner:
         connection: Connection, imported: Import, counts: dict[str, int], progress: dict[str, int]
     ) -> None:
         lines = counts["loaded"] + counts["duplicate"] + counts["conflict"]
-        result = {
-            **imported.result,
-            "facts": imported.result.get("facts", 0) + counts["facts"],
-            "events": imported.result.get("events", 0) + counts["events"],
-        }
-        if counts["early"]:
-            result["early"] = imported.result.get("early", 0) + counts["early"]
+        result = dict(imported.result)
+        for name in ("facts", "events", *(["early"] if counts["early"] else [])):
+            result[name] = result.get(name, 0) + counts[name]
         ledger.update_import(
             connection,
             imported.id,

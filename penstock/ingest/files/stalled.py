@@ -1,4 +1,4 @@
-"""Find imports that nobody works on: whose start event was lost, or whose worker died."""
+"""Find imports that nobody works on: whose start event was lost, whose worker died, or whose undo was cut off."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -12,7 +12,7 @@ SILENT = timedelta(minutes=15)
 
 _FIND = """
 select id from raw.imports
-where state in ('waiting', 'loading', 'forming', 'appending')
+where state in ('waiting', 'loading', 'forming', 'appending', 'undoing')
   and updated_at < now() - case state when 'waiting' then %(not_begun)s else %(silent)s end
 order by created_at limit 100
 """

@@ -6,7 +6,6 @@ declares is appended (`undo_events.py`). What somebody has changed since is left
 
 import time
 from collections.abc import Iterator
-from typing import BinaryIO
 from uuid import UUID
 
 import psycopg
@@ -18,8 +17,8 @@ from penstock.ingest.files.load.held import lock
 from penstock.ingest.files.load.staging import Staging
 from penstock.ingest.files.load.tables import TableWriter
 from penstock.ingest.files.opened import open_contents
+from penstock.ingest.files.parse.batch import ParsedBatch
 from penstock.ingest.files.parse.reader import read_batches
-from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.undo_events import begin_undo, undo_step
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
@@ -33,7 +32,6 @@ def undo_import(settings: Settings, import_id: UUID, *, seconds: float | None = 
     same after a crash, and calls at once share the work. Raises `Conflict` for an import that is still running or
     undone already, for events that nothing takes back, and when other rows refer to a row that would have to go.
     """
-    deadline = None if seconds is None else time.monotonic() + seconds
     with pool.connection(settings) as connection:
         if _is_of_table(ledger.read_import(connection, import_id)):
             return _undo_table(settings, import_id)
@@ -42,6 +40,13 @@ def undo_import(settings: Settings, import_id: UUID, *, seconds: float | None = 
             if imported.state != "undoing":
                 _check(imported)
                 begin_undo(connection, imported)
+    return continue_undo(settings, import_id, seconds=seconds)
+
+
+def continue_undo(settings: Settings, import_id: UUID, *, seconds: float | None = None) -> Import:
+    """Go on with an undo that has begun, as `undo_import` does; changes nothing of an import in another state."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    with pool.connection(settings) as connection:
         while True:
             with connection.transaction():
                 imported = _locked(connection, import_id)
@@ -95,21 +100,22 @@ def _undo(connection: Connection, settings: Settings, imported: Import) -> dict[
         (imported.id,),
     ).fetchall()
     with open_contents(settings, imported) as file:
+        # what an empty cell holds may have been said before the batch: such a file is read once, from its beginning
+        whole = read_batches(file, plan, plan.dialect.body, plan.dialect.first_line) if plan.carried else None
         for from_offset, from_line, to_offset in load_batches:
-            copied, gone = writer.remove_copied(connection, _records(file, plan, from_offset, from_line, to_offset))
+            parsed = whole or read_batches(file, plan, from_offset, from_line)
+            copied, gone = writer.remove_copied(connection, _records(parsed, from_offset, to_offset))
             removed, kept = removed + gone, kept + copied - gone
     connection.execute("delete from raw.import_changes where import_id = %s", (imported.id,))
     return {"removed": removed, "restored": restored, "kept": kept}
 
 
-def _records(file: BinaryIO, plan: Plan, offset: int, line: int, end: int) -> Iterator[bytes]:
+def _records(parsed_batches: Iterator[ParsedBatch], offset: int, end: int) -> Iterator[bytes]:
     """The records of a batch, read again. They may be cut elsewhere now, but a batch ends where a record does."""
-    # what an empty cell holds may have been said before the batch
-    begin = (plan.dialect.body, plan.dialect.first_line) if plan.carried else (offset, line)
-    for parsed in read_batches(file, plan, *begin):
-        if offset >= end:
-            return
+    for parsed in parsed_batches:
         if parsed.end <= offset:
             continue
         yield parsed.data[: end - offset] if parsed.origin is None else parsed.data
         offset = parsed.end
+        if offset >= end:  # what comes next is the next batch's
+            return

@@ -1,4 +1,4 @@
-"""Work on an import, a minute a step, until it is final: `import/file.requested` with `{"import_id"}`.
+"""Work on an import, or on its undo, a minute a step, until it is final: `import/file.requested` with `{"import_id"}`.
 
 Then the daily figures of the days that it changed are asked for.
 
@@ -49,7 +49,9 @@ def _import_id(event: inngest.Event) -> UUID:
 
 def _advance(import_id: UUID, run_id: UUID) -> dict[str, Any]:
     runs.start_run(settings(), "import_file", run_id, str(import_id))
-    imported = files.advance_import(settings(), import_id, seconds=SECONDS_A_STEP)
+    is_undo = files.import_status(settings(), import_id).state == "undoing"
+    work = files.continue_undo if is_undo else files.advance_import
+    imported = work(settings(), import_id, seconds=SECONDS_A_STEP)
     relay.run_now()
     counts = {
         "read": imported.rows_read,

@@ -182,6 +182,14 @@ def test_an_import_into_a_table_is_taken_back(api: Api, shelves: psycopg.Connect
     assert "undone already" in assert_problem(api.http.post(undo), 409)["detail"]
 
 
+def assert_figures_are_asked_for(api: Api, what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := [event for event in api.sent.events if event[0] == IMPORT_LOADED]):  # it goes after the answer
+        assert time.monotonic() < deadline, f"nobody computes the days that the {what} changed"
+        time.sleep(0.01)
+    assert found
+
+
 def test_an_import_of_events_is_taken_back_in_as_many_calls_as_it_takes(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,10 +202,7 @@ def test_an_import_of_events_is_taken_back_in_as_many_calls_as_it_takes(
         "undone",
         {"removed": 31, "restored": 0, "kept": 0, "events": 31},
     )
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while api.sent.events[-1][0] != IMPORT_LOADED and time.monotonic() < deadline:  # it goes out after the answer
-        time.sleep(0.01)
-    assert api.sent.events[-1][0] == IMPORT_LOADED, "the days that it changed are computed"
+    assert_figures_are_asked_for(api, "undo")
     assert "undone already" in assert_problem(api.http.post(undo), 409)["detail"]
 
 
@@ -219,6 +224,7 @@ def test_held_orders_are_released_over_http(api: Api) -> None:
     assert "holds no ticket 'c'" in assert_problem(api.http.post(place, params={"key": "c"}), 404)["detail"]
     first = api.http.post(place, params={"key": ["a"]}).json()
     assert (first["loaded"], first["held"], first["result"]["released"]) == (1, 1, 1)
+    assert_figures_are_asked_for(api, "release")
     assert api.http.post(place).json()["held"] == 0
     waiting = api.http.post("/v1/imports/tickets", content=ORDERS).json()
     assert_problem(api.http.post(f"/v1/imports/{waiting['import_id']}/release"), 409)

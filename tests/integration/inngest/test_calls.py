@@ -297,8 +297,15 @@ def test_an_import_of_a_file_that_cannot_be_read_ends_as_failed(
 def test_imports_that_nobody_works_on_are_requested_again(
     connection: psycopg.Connection, settings: Settings, sent: list[OutgoingEvent]
 ) -> None:
-    ages = {"lost": 3, "young": 1, "done": 60, "dead": 20, "busy": 10}
-    states = {"lost": "waiting", "young": "waiting", "done": "failed", "dead": "loading", "busy": "loading"}
+    ages = {"lost": 3, "young": 1, "done": 60, "dead": 20, "busy": 10, "undone": 16}
+    states = {
+        "lost": "waiting",
+        "young": "waiting",
+        "done": "failed",
+        "dead": "loading",
+        "busy": "loading",
+        "undone": "undoing",
+    }
     ids = {}
     for name, minutes in ages.items():
         imported, _ = files.create_import(settings, "tickets", CSV + name.encode(), name=name)
@@ -309,7 +316,7 @@ def test_imports_that_nobody_works_on_are_requested_again(
         )
     assert run("sweep", CRON).steps == {}
     requested = [event.data["import_id"] for event in sent if event.name == "import/file.requested"]
-    assert requested == [ids["lost"], ids["dead"]]
+    assert requested == [ids["lost"], ids["dead"], ids["undone"]]
 
 
 def test_stored_deliveries_become_events_whatever_told_of_them(

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
 
-from penstock.ingest.files import Import, advance_import, create_import, dry_run, register, undo_import
+from penstock.ingest.files import Import, advance_import, create_import, dry_run, register, undo, undo_import
 from penstock.ingest.files.load import batches
 from penstock.ingest.files.parse.types import Identifier, Text, Timestamp
 from penstock.ingest.files.target import Field, Table, Target, unregister
@@ -136,7 +137,10 @@ def test_a_value_from_above_outlives_a_kill(
     }[target]
     assert dict(connection.execute(stored).fetchall()) == {str(n): f"o{n - n % 10}" for n in range(100)}  # type: ignore[arg-type]
     if target == "notes":
+        reads = Mock(side_effect=undo.read_batches)
+        monkeypatch.setattr(undo, "read_batches", reads)
         undone = undo_import(notes, created.id)
+        assert reads.call_count == 1, "the file is read once, however many batches it came in"
         assert undone.result["undo"] == {"removed": 100, "restored": 0, "kept": 0}
         assert connection.execute("select count(*) from public.notes").fetchone() == (0,)
 

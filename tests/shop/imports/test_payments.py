@@ -95,6 +95,15 @@ def test_lines_of_one_payment_in_one_file_are_one_payment(settings: Settings, co
     assert types_of(connection, "order/7")[2:] == ["PaymentReceived", "OrderRefunded"]
 
 
+def test_what_is_said_twice_of_a_stored_payment_is_appended_once(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    load(settings, ORDERS + order("7", "completed"))
+    load(settings, PAYMENTS + PAID, "payments")
+    assert account(load(settings, PAYMENTS + give_back("6", 12) + give_back("6", 12), "payments")) == (1, 1, 0)
+    assert types_of(connection, "order/7")[2:] == ["PaymentReceived", "OrderRefunded"]
+
+
 def test_two_refunds_with_ids_of_their_own_are_two(settings: Settings, connection: psycopg.Connection) -> None:
     load(settings, ORDERS + order("7", "completed"))
     header = b"payment_id,order_id,amount,paid_at,refund_id,refunded_amount,refunded_at\n"

@@ -12,9 +12,10 @@ from penstock.ingest.files.parse.fast_path import SuspectRecord
 from penstock.ingest.files.parse.field_type import InvalidValue
 from penstock.ingest.files.parse.filters import compile_filter
 from penstock.ingest.files.parse.joins import Join, Lookup, key_of, shown_key
-from penstock.ingest.files.parse.jsonl import read_array, read_object
+from penstock.ingest.files.parse.jsonl import bare, read_array, read_object
 from penstock.ingest.files.parse.slow_path import KEPT, FieldRefused, RecordParser, RejectedRecord
 from penstock.ingest.files.parse.sources import Row, compile_source
+from penstock.ingest.files.parse.types import Identifier
 from penstock.ingest.files.plan import Plan
 from penstock.ingest.files.target import folded
 
@@ -54,7 +55,13 @@ class ComputedRecords:
         self._filters = [compile_filter(wanted) for wanted in plan.rows if wanted["column"] not in joined]
         self._joined_filters = [compile_filter(wanted) for wanted in plan.rows if wanted["column"] in joined]
         self._cells = {
-            name: compile_source(plan.sources[name], every=name in plan.required) for name in plan.fields if name
+            name: compile_source(
+                plan.sources[name],
+                every=name in plan.required,
+                is_key=isinstance(plan.field_type_of(name), Identifier),
+            )
+            for name in plan.fields
+            if name
         }
         self._kept = list(dict.fromkeys([*plan.carried, *filter(None, plan.carried.values())]))
         self._header = plan.dialect.header
@@ -157,7 +164,7 @@ class ComputedRecords:
 
     def content(self, suspect: SuspectRecord) -> bytes:
         """The record without what separates it from others."""
-        return self._parser.content(suspect) if self._plan.dialect.format == "csv" else suspect.data.strip(b" \t\r\n,")
+        return self._parser.content(suspect) if self._plan.dialect.format == "csv" else bare(suspect)
 
     def _columns(self, suspect: SuspectRecord, data: bytes) -> Row:
         cells = self._parser.cells(suspect, data)

@@ -10,6 +10,7 @@ from typing import Any
 
 from penstock import json_codec
 from penstock.errors import InvalidInput
+from penstock.ingest.files.parse.dialect import Dialect
 from penstock.ingest.files.parse.fast_path import Splitter, SuspectRecord, build_patterns
 from penstock.ingest.files.parse.json_items import ArrayItems
 from penstock.ingest.files.parse.slow_path import RecordParser, RejectedRecord
@@ -21,14 +22,19 @@ from penstock.ingest.files.target import folded
 _LINES = build_patterns((), b"\0", b"\n", quote=b"")
 
 
-def suspect_records(content: Iterable[bytes], plan: Plan, offset: int, line: int) -> Iterator[SuspectRecord]:
+def suspect_records(content: Iterable[bytes], dialect: Dialect, offset: int, line: int) -> Iterator[SuspectRecord]:
     """Yield every record with its place."""
-    if plan.dialect.format == "jsonl":
+    if dialect.format == "jsonl":
         for parsed in Splitter(_LINES, offset, line).split(content):
             assert isinstance(parsed, SuspectRecord), "the pattern for good records matches nothing"
             yield parsed
     else:
         yield from ArrayItems(offset, line).split(content)
+
+
+def bare(suspect: SuspectRecord) -> bytes:
+    """The record without what separates it from others; nothing of a blank line."""
+    return suspect.data.strip(b" \t\r\n,")
 
 
 def names_taken(plan: Plan) -> dict[str, int]:
@@ -53,7 +59,7 @@ class Records:
         self._width = len(plan.columns)
 
     def parse(self, suspect: SuspectRecord) -> bytes | RejectedRecord | None:
-        data = suspect.data.strip(b" \t\r\n,")
+        data = bare(suspect)
         if not data:
             return None
         cells: list[str | None] = []

@@ -49,7 +49,7 @@ def read_batches(
             yield _parsed(parsed, parser.parse) if isinstance(parsed, SuspectRecord) else _untouched(parsed)
     else:
         records = Records(plan, parser)
-        for suspect in suspect_records(content, plan, offset, line):
+        for suspect in suspect_records(content, plan.dialect, offset, line):
             yield _parsed(suspect, records.parse)
 
 
@@ -111,7 +111,7 @@ def _content(file: BinaryIO, plan: Plan, offset: int, meter: Meter | None) -> It
 def _suspects(content: Iterator[bytes], plan: Plan, offset: int, line: int) -> Iterator[SuspectRecord]:
     """Every record by itself."""
     if plan.dialect.format != "csv":
-        yield from suspect_records(content, plan, offset, line)
+        yield from suspect_records(content, plan.dialect, offset, line)
         return
     for parsed in Splitter(_patterns(plan), offset, line).split(content):
         assert isinstance(parsed, SuspectRecord), "the pattern for good records matches nothing"

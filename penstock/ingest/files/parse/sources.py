@@ -1,10 +1,10 @@
 """Where a field's value comes from, when it is more than one column as it is.
 
 A source is an object with one of `column`, `columns` (with `join`), `first` (the first of several columns in which
-there is something), `path` (of a JSON record: `repo.name`, `a.0.b`), `constant` or `rest` (all that no other field
-takes, as a JSON object), and beside it `values` (a table of values, with `else` for those that are not in it),
-`default`, and `blank: above` (an empty cell has the value of the cell above; with `within`, as long as that column says
-the same).
+there is something), `path` (of a JSON record: `repo.name`, `a.0.b`; of an array by a column or its place, `0.b`),
+`constant` or `rest` (all that no other field takes, as a JSON object), and beside it `values` (a table of values, with
+`else` for those that are not in it), `default`, and `blank: above` (an empty cell has the value of the cell above; with
+`within`, as long as that column says the same).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -134,9 +134,12 @@ def respelled(value: Any, spelled: Mapping[str, str]) -> Any:
     }
 
 
-def compile_source(source: Mapping[str, Any], *, every: bool) -> Cell:
-    """What gives the field's text for a row. `every`: of several columns none may be empty."""
-    cell = _cell(source, every)
+def compile_source(source: Mapping[str, Any], *, every: bool, is_key: bool = False) -> Cell:
+    """What gives the field's text for a row.
+
+    `every`: of several columns none may be empty. `is_key`: two records with other parts must not have one text.
+    """
+    cell = _cell(source, every, is_key)
     if "values" not in source:
         return cell
     return _Lookup(cell, source["values"], "else" in source, source.get("else"))
@@ -201,9 +204,9 @@ _CHECKS: Final[Mapping[str, Callable[[str, object], None]]] = {
 }
 
 
-def _cell(source: Mapping[str, Any], every: bool) -> Cell:
+def _cell(source: Mapping[str, Any], every: bool, is_key: bool) -> Cell:
     if "path" in source:
-        return _path(source["path"])
+        return _path(source["path"], source.get("from"))
     if "rest" in source:
         return _rest(source.get("without", ()))
     if "any" in source:
@@ -213,7 +216,7 @@ def _cell(source: Mapping[str, Any], every: bool) -> Cell:
     read = Row.text_from_above if source.get("blank") else Row.text
     if "column" in source:
         return _one(source["column"], read)
-    return _joined(source["columns"], source.get("join", "-"), read, every)
+    return _joined(source["columns"], source.get("join", "-"), read, every, is_key)
 
 
 def _one(column: str, read: Callable[[Row, str], str | None]) -> Cell:
@@ -228,22 +231,28 @@ def _first_of(columns: Sequence[str]) -> Cell:
     return cell
 
 
-def _joined(columns: Sequence[str], join: str, read: Callable[[Row, str], str | None], every: bool) -> Cell:
+def _joined(
+    columns: Sequence[str], join: str, read: Callable[[Row, str], str | None], every: bool, is_key: bool
+) -> Cell:
     def cell(row: Row) -> str | None:
         texts = {column: read(row, column) for column in columns}
         there = [text for text in texts.values() if text is not None]
         if every and there and len(there) < len(texts):
             raise InvalidValue(f"{next(name for name, text in texts.items() if text is None)} is empty")
+        # only the last part may have in it what joins them, or `a-b` and `c` would be the key of `a` and `b-c`
+        if is_key and join and (mixed := next((text for text in there[:-1] if join in text), None)):
+            raise InvalidValue(f"{mixed[:SHOWN]!r} has {join!r} in it, which joins the parts: join says something else")
         return join.join(there) or None
 
     return cell
 
 
-def _path(path: str) -> Cell:
-    steps = path.split(".")
+def _path(path: str, start: str | None) -> Cell:
+    """`start` is the column that the first step means, where records are arrays."""
+    steps = path.split(".") if start is None else path.split(".")[1:]
 
     def cell(row: Row) -> str | None:
-        value: Any = row.values
+        value: Any = row.values if start is None else row.values.get(start)
         for step in steps:
             if isinstance(value, Mapping):
                 value = value.get(step)

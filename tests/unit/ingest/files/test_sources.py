@@ -61,6 +61,16 @@ def test_a_key_of_several_columns_and_a_time_of_two() -> None:
     assert refused(content, fields=fields) == [(3, "rejected", "key", "no is empty")]
 
 
+def test_two_records_with_other_parts_never_have_one_key() -> None:
+    content = b"shop,no,type,day\nA-B,C,Sold,2010-12-01\nA,B-C,Sold,2010-12-01\nA-B,C,Sold,2010-12-01\n"
+    fields: dict[str, Any] = {"key": {"columns": ["shop", "no"]}, "at": {"column": "day"}}
+    assert [row["key"] for row in values(content, fields=fields)] == ["A-B-C"]
+    reason = "'A-B' has '-' in it, which joins the parts: join says something else"
+    assert refused(content, fields=fields) == [(2, "rejected", "key", reason), (4, "rejected", "key", reason)]
+    fields["key"]["join"] = "/"
+    assert [row["key"] for row in values(content, fields=fields)] == ["A-B/C", "A/B-C", "A-B/C"]
+
+
 def test_a_format_is_found_in_two_columns_together() -> None:
     content = b"key,type,day,clock\nA,Sold,13/12/2010,08:26\nB,Sold,1/2/2010,09:00\n"
     fields = {"at": {"columns": ["day", "clock"], "join": " "}}
@@ -203,6 +213,22 @@ def test_json_records_are_read_by_paths_and_their_rest_is_kept() -> None:
     assert row == {"key": "a/b", "kind": "Push", "at": "2010-12-01 00:00:00"}
 
 
+def test_a_path_leads_into_a_record_that_is_an_array_by_column_or_place() -> None:
+    content = json.dumps(
+        [["repo", "type", "n"], [{"name": "a", "tags": [1, 2]}, "Sold", 3], [None, "Sold", 4]]
+    ).encode()
+    for path in ("repo.name", "0.name"):
+        fields = {"key": {"path": path}, "n": {"path": "repo.tags.1"}}
+        assert [(row["key"], row["n"]) for row in values(content, fields=fields)] == [("a", "2")]
+        assert refused(content, fields=fields) == [(1, "rejected", "key", "missing")]
+    plan = planned(content, fields={"key": {"path": "repo.name"}})
+    assert plan[0].unused == []
+    assert [row["n"] for row in values(content, fields={"key": {"path": "1"}, "kind": {"path": "1"}})] == ["3", "4"]
+    for path in ("3.name", "nowhere.name"):
+        with pytest.raises(InvalidInput, match=r"the records have no column '.*'; they have repo, type, n, or a place"):
+            planned(content, fields={"key": {"path": path}})
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -295,7 +321,7 @@ def test_options_that_make_no_sense_are_named(options: dict[str, Any], place: st
         ({"fields": {"key": {"columns": ["key", "nowhere"]}}}, "fields.key", "no column 'nowhere'"),
         ({"fields": {"colour": "key"}}, "fields", "no field 'colour'"),
         ({"fields": {"key": {"rest": True}}}, "fields.key.rest", "a JSON object"),
-        ({"fields": {"n": {"path": "a.b"}}}, "fields.n.path", "JSON objects"),
+        ({"fields": {"n": {"path": "a.b"}}}, "fields.n.path", "leads into JSON, and this file has columns"),
         ({"rows": [{"column": "nowhere", "empty": True}]}, "rows.0", "no column 'nowhere'"),
         ({"mapping": {"type": None}, "fields": {"kind": "type"}}, "fields.kind", "left out by the mapping"),
     ],
