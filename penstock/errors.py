@@ -31,6 +31,8 @@ class PenstockError(Exception):
     """The root. `details` holds numbers and names that a program may act on."""
 
     slug: ClassVar[str] = "internal"
+    example: ClassVar[tuple[str, Mapping[str, object]] | None] = None
+    """Of a domain's own kind: a message and details, as the OpenAPI document shows them."""
 
     def __init__(self, message: str, **details: object) -> None:
         super().__init__(message)

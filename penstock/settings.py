@@ -13,9 +13,11 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from penstock.errors import InvalidInput, SettingsError
+from penstock.loopback import is_loopback
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
@@ -45,6 +47,8 @@ class Settings:
     storage_folder: Path = Path(".penstock/uploads")
     supabase_url: str | None = None
     supabase_secret_key: str | None = field(default=None, repr=False)
+    supabase_publishable_key: str | None = field(default=None, repr=False)
+    users_may_read: Literal["marked", "all"] | None = None
     inngest_dev: str | None = None
     inngest_serve_origin: str | None = None
     max_body_bytes: int = 4_500_000
@@ -77,6 +81,8 @@ class Settings:
             storage_folder=Path(env.get("PENSTOCK_STORAGE_FOLDER") or ".penstock/uploads"),
             supabase_url=env.get("SUPABASE_URL") or None,
             supabase_secret_key=env.get("SUPABASE_SECRET_KEY") or None,
+            supabase_publishable_key=_publishable_key(env, faults),
+            users_may_read=_users_may_read(env, faults),
             inngest_dev=env.get("INNGEST_DEV") or None,
             inngest_serve_origin=env.get("INNGEST_SERVE_ORIGIN") or None,
             max_body_bytes=_whole_number(env, "PENSTOCK_MAX_BODY_BYTES", 4_500_000, faults, at_least=1024),
@@ -235,6 +241,26 @@ def _earliest_day(env: Mapping[str, str], faults: list[str]) -> date:
         faults.append(f"PENSTOCK_EARLIEST_DAY is {text!r}, not a day from 1900-01-01 to 2099-12-31")
         return date(1990, 1, 1)
     return day
+
+
+def _publishable_key(env: Mapping[str, str], faults: list[str]) -> str | None:
+    key = env.get("SUPABASE_PUBLISHABLE_KEY") or None
+    if key and (key.startswith("sb_secret_") or key == env.get("SUPABASE_SECRET_KEY")):
+        faults.append("SUPABASE_PUBLISHABLE_KEY is a secret key: it must be the one that browsers get")
+    return key
+
+
+def _users_may_read(env: Mapping[str, str], faults: list[str]) -> Literal["marked", "all"] | None:
+    wanted = env.get("PENSTOCK_USERS_MAY_READ") or None
+    if wanted is None:
+        return None
+    if wanted not in ("marked", "all"):
+        faults.append(f"PENSTOCK_USERS_MAY_READ is {wanted!r}, not marked or all")
+        return None
+    address = urlsplit(env.get("SUPABASE_URL", ""))
+    if address.scheme != "https" and not (address.scheme == "http" and is_loopback(address.hostname or "")):
+        faults.append("PENSTOCK_USERS_MAY_READ needs SUPABASE_URL, beginning with https://: the users' keys are there")
+    return "all" if wanted == "all" else "marked"
 
 
 def _whole_number(

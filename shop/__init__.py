@@ -33,11 +33,16 @@ from shop.refunds.compensation import COMPENSATION as CREDIT_NOTES_UNDONE
 # A deployment has neither the command line nor the extra `local`, and an import of a file needs no FastAPI, which is
 # 13 MB: what needs them is imported when it is called.
 def _routes() -> Sequence[Any]:
+    from shop.customers import routes as customers
     from shop.inventory import routes as inventory
+    from shop.orders import list_routes as lists_of_orders
     from shop.orders import routes as orders
+    from shop.products import routes as products
     from shop.refunds import routes as refunds
 
-    return (orders.routes, refunds.routes, inventory.routes)
+    # a customer's orders are below the customers' addresses, so they come before
+    ordered = (orders, refunds, inventory, lists_of_orders, customers, products)
+    return tuple(each.routes for each in ordered)
 
 
 def _add_commands(commands: Any) -> None:

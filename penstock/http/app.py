@@ -18,6 +18,7 @@ from penstock.http.inngest_calls import InngestCalls
 from penstock.http.middleware import Middleware
 from penstock.http.resources import (
     aggregates,
+    api_docs,
     dashboard,
     dead_letters,
     events,
@@ -50,6 +51,7 @@ _RESOURCES: Final = tuple(
         dead_letters,
         live,
         dashboard,
+        api_docs,
     )
 )
 
@@ -65,7 +67,7 @@ def create_app(
     Without `settings` it reads the environment when it starts.
     """
     read_settings: Callable[[], Settings] = get_settings if settings is None else lambda: settings
-    app = FastAPI(lifespan=_lifespan, redirect_slashes=False, redoc_url=None)
+    app = FastAPI(lifespan=_lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.state.settings = read_settings
     app.state.notifiers = notifiers or Notifiers(relay.notify, relay.run_now, relay.send)
     app.add_middleware(Middleware, settings=read_settings, streamed=(uploads.PREFIX,))

@@ -70,8 +70,8 @@ def problem(
 ) -> Response:
     """One problem as a response. `request` is the ASGI scope, for the correlation id."""
     body: dict[str, object] = {
-        "type": TYPE_PREFIX + slug,
-        "title": slug.replace("-", " ").capitalize(),
+        "type": type_of(slug),
+        "title": title(slug),
         "status": status,
         "detail": detail,
         "correlation_id": request_ids_of(request).correlation_id,
@@ -80,9 +80,21 @@ def problem(
     return Response(json_codec.dumps(body), status, headers, MEDIA_TYPE)
 
 
+def type_of(slug: str) -> str:
+    return TYPE_PREFIX + slug
+
+
+def title(slug: str) -> str:
+    return slug.replace("-", " ").capitalize()
+
+
+def status_of(kind: type[errors.PenstockError]) -> int:
+    return next(STATUS[each] for each in kind.__mro__ if each in STATUS)
+
+
 def of_penstock(request: Mapping[str, Any], error: errors.PenstockError) -> Response:
     """The response for an error of the project's own."""
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status = status_of(type(error))
     detail = str(error)
     if isinstance(error, errors.DatabaseUnavailable):
         log.warning("%s (%s)", detail, request_ids_of(request).correlation_id)

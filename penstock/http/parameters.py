@@ -13,9 +13,11 @@ AggregateType = Annotated[str, Path(min_length=1, max_length=100, examples=["ord
 AggregateId = Annotated[str, Path(min_length=1, max_length=200, examples=["A-1"]), _Text]
 ProductId = Annotated[str, Path(min_length=1, max_length=200, examples=["MUG"]), _Text]
 OrderId = Annotated[str, Path(min_length=1, max_length=200, examples=["A-1"]), _Text]
+CustomerId = Annotated[str, Path(min_length=1, max_length=200, examples=["C-7"]), _Text]
 Name = Annotated[str, Path(min_length=1, max_length=100), _Text]
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
+After = Annotated[str | None, Query(max_length=2000, description="`next` of the page before.")]
 Position = Annotated[int, Query(ge=0, le=2**63 - 1)]
 WaitFor = Annotated[
     int | None,

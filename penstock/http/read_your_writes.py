@@ -1,6 +1,6 @@
 """What the command routes share: the context of a command, and reading a model that may have to catch up first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -30,16 +30,26 @@ def context_of(request: Request, idempotency_key: str | None) -> CommandContext:
 
 
 async def read_when_ready(
-    request: Request, projection: str, position: int | None, read: Callable[[Connection], dict[str, Any]]
+    request: Request,
+    projection: str | Sequence[str],
+    position: int | None,
+    read: Callable[[Connection], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Read once the projection has passed `position`. Calls that wait queue among themselves, not before others."""
+    """Read once the projection, or each of several, has passed `position`.
+
+    What is read has its `position`. Calls that wait queue among themselves, not before others.
+    """
+    projections = (projection,) if isinstance(projection, str) else projection
 
     def waited() -> dict[str, Any]:
         settings = settings_of(request)
         if position is not None:
-            wait_for(settings, projection, position, seconds=WAIT_SECONDS)
+            for each in projections:
+                wait_for(settings, each, position, seconds=WAIT_SECONDS)
         with pool.connection(settings) as connection:
-            return read(connection)
+            found = read(connection)
+        # a checkpoint may be behind what its projection has dealt with, as nothing of its types came since
+        return found if position is None else {**found, "position": max(found["position"], position)}
 
     waiting = limiter(request, "waiting", MAX_WAITING) if position is not None else None
     return await to_thread.run_sync(waited, limiter=waiting)

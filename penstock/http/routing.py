@@ -18,8 +18,9 @@ from starlette.responses import Response
 from penstock import json_codec
 from penstock.errors import InvalidInput
 from penstock.http.request_ids import RequestIds, request_ids_of
-from penstock.http.security import Caller, authorise
+from penstock.http.security import Caller, authorise, authorise_user, users_token
 from penstock.settings import Scope, Settings
+from penstock.supabase_project.user_tokens import UserTokens
 
 SCOPE: Final = "x-scope"
 
@@ -42,6 +43,7 @@ class Json(Response):
 LARGE: Final = 32 * 1024
 """Bytes of a body from which on the event loop does not work on it: a thread does, and the other requests go on."""
 MAX_PARSING: Final = 2
+MAX_USERS: Final = 8
 
 
 class StrictRequest(Request):
@@ -85,8 +87,7 @@ class StrictRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             if scope is not None:
-                settings = settings_of(request)
-                request.scope["penstock.caller"] = authorise(settings, request.headers.get("authorization"), scope)
+                request.scope["penstock.caller"] = await _authorised(request, scope)
             if request.scope["query_string"]:
                 _check_parameters(request, known)
             if takes_json:
@@ -99,8 +100,27 @@ class StrictRoute(APIRoute):
         return handle
 
 
+async def _authorised(request: Request, scope: Scope) -> Caller:
+    settings, authorization = settings_of(request), request.headers.get("authorization")
+    if token := users_token(settings, authorization):
+        # the project's keys may have to be fetched first; who waits for them queues among themselves
+        work = partial(authorise_user, users_of(request), token, scope)
+        return await to_thread.run_sync(work, limiter=limiter(request, "users", MAX_USERS))
+    return authorise(settings, authorization, scope)
+
+
+def users_of(request: Request) -> UserTokens:
+    """The app's verifier of users' tokens, made at first use."""
+    state = request.app.state
+    if not hasattr(state, "user_tokens"):
+        state.user_tokens = UserTokens(settings_of(request))
+    found: UserTokens = state.user_tokens
+    return found
+
+
 def router() -> APIRouter:
-    return APIRouter(route_class=StrictRoute)
+    """Each route's operation id is its function's name: stable, and what a generated client calls it by."""
+    return APIRouter(route_class=StrictRoute, generate_unique_id_function=lambda route: route.name)
 
 
 def requires(scope: Scope | None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Who may call what.
 
 In production every route that asks for a scope needs `Authorization: Bearer <key>`; the settings know keys by their
-hash only. On one machine (`PENSTOCK_ENV=local`) there are no keys; instead the request must be meant for this machine:
+hash only. Where `PENSTOCK_USERS_MAY_READ` says so, the token of a user of the Supabase project opens what asks for
+`read`. On one machine (`PENSTOCK_ENV=local`) there are no keys; instead the request must be meant for this machine:
 a page of another site can reach 127.0.0.1 through a rebound name or a form, but it cannot forge Host and Origin.
 """
 
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 from penstock.errors import Forbidden, Unauthenticated
 from penstock.loopback import host_name, is_local_origin, is_loopback
 from penstock.settings import Scope, Settings
+from penstock.supabase_project.user_tokens import UserTokens, is_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,22 @@ def authorise(settings: Settings, authorization: str | None, scope: Scope) -> Ca
     if scope not in fitting[0].scopes:
         raise Forbidden(f"the key {fitting[0].name} lacks the scope {scope}", scope=scope)
     return Caller(fitting[0].name)
+
+
+def users_token(settings: Settings, authorization: str | None) -> str | None:
+    """The token, where users of the Supabase project may read and one came in place of a key."""
+    if settings.is_local or settings.users_may_read is None:
+        return None
+    kind, _, token = (authorization or "").partition(" ")
+    token = token.strip()
+    return token if kind.lower() == "bearer" and is_token(token) else None
+
+
+def authorise_user(users: UserTokens, token: str, scope: Scope) -> Caller:
+    """The user whose token it is. Raises `Unauthenticated`, or `Forbidden`, as for every scope but `read`."""
+    if scope != "read":
+        raise Forbidden(f"a user's token lacks the scope {scope}", scope=scope)
+    return Caller(f"user:{users.reader(token)}")
 
 
 def check_origin(settings: Settings, headers: Mapping[bytes, bytes]) -> None:

@@ -1,14 +1,15 @@
 """Check that everything that Penstock depends on is there and keeps up; `penstock doctor` shows the answers."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from penstock.errors import PenstockError
 from penstock.event_store import high_water_mark
+from penstock.operations.check import Check as Check
 from penstock.operations.metrics import incomplete_imports, late_subscriptions
+from penstock.operations.supabase_check import check_supabase
 from penstock.postgres import migrations, pool
 from penstock.postgres.pool import Connection
 from penstock.redaction import error_text
@@ -17,16 +18,9 @@ from penstock.settings import Settings
 DEV_SERVER = "http://127.0.0.1:8288"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    name: str
-    ok: bool
-    message: str
-
-
 def run_checks(settings: Settings) -> list[Check]:
     """All checks, in an order in which the first that fails explains those after it."""
-    return [*_database_checks(settings), _inngest(settings)]
+    return [*_database_checks(settings), _inngest(settings), *check_supabase(settings)]
 
 
 def _database_checks(settings: Settings) -> Iterator[Check]:

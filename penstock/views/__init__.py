@@ -1,9 +1,10 @@
 """Views: the figures that people read, page by page, and how fresh they are."""
 
+from penstock.postgres.keyset import Key
 from penstock.views.freshness import Freshness, list_views, outdated_views
 from penstock.views.pages import MAX_PAGE, Page, read_view
 from penstock.views.refresh import Refreshed, refresh_view
-from penstock.views.registry import Key, View, find_view, views
+from penstock.views.registry import View, find_view, views
 
 __all__ = [
     "MAX_PAGE",

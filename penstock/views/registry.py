@@ -10,17 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from penstock.errors import NotFound
+from penstock.postgres.keyset import Key
 
 Kind = Literal["materialized", "table", "view"]
-
-
-@dataclass(frozen=True)
-class Key:
-    """One column of the order in which pages come; together the keys are unique. `type` is the column's SQL type."""
-
-    column: str
-    type: str
-    descending: bool = False
 
 
 @dataclass(frozen=True)

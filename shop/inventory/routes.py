@@ -18,10 +18,10 @@ routes = router()
 class InventoryAnswer(Answer):
     """Pass `position` as `wait_for` to read what this command did."""
 
-    product_id: str
-    on_hand: int
-    reserved: int = Field(description="Held by orders that are not shipped yet.")
-    available: int
+    product_id: str = Field(examples=["MUG"])
+    on_hand: int = Field(examples=[12])
+    reserved: int = Field(examples=[2], description="Held by orders that are not shipped yet.")
+    available: int = Field(examples=[10])
     version: int
     position: int
     duplicate: bool = Field(description="An earlier call with this Idempotency-Key did it; this repeats its answer.")
@@ -42,10 +42,10 @@ class InventoryChangeOut(Answer):
 class InventoryOut(Answer):
     """`position`: the read model knows of everything up to there."""
 
-    product_id: str
-    on_hand: int
-    reserved: int
-    available: int
+    product_id: str = Field(examples=["MUG"])
+    on_hand: int = Field(examples=[12])
+    reserved: int = Field(examples=[2])
+    available: int = Field(examples=[10])
     updated_at: str
     history: list[InventoryChangeOut] = Field(description="The latest changes, newest first, at most 4 MB.")
     position: int

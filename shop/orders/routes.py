@@ -12,8 +12,9 @@ from penstock.http.read_your_writes import context_of, read_when_ready
 from penstock.http.routing import Json, requires, router, settings_of
 from penstock.payloads import Payload
 from shop.orders import commands, inputs
+from shop.orders.answers import ListedOrderOut
 from shop.orders.order import Order, Status
-from shop.orders.queries import read_order
+from shop.orders.queries import PROJECTIONS, read_order
 
 routes = router()
 
@@ -21,10 +22,10 @@ routes = router()
 class OrderAnswer(Answer):
     """Pass `position` as `wait_for` to read what this command did."""
 
-    order_id: str
+    order_id: str = Field(examples=["A-1"])
     status: Status
-    currency: str | None
-    total: str | None = Field(examples=["15.00"])
+    currency: str | None = Field(examples=["GBP"])
+    total: str | None = Field(examples=["17.50"])
     version: int
     position: int
     duplicate: bool = Field(description="An earlier call with this Idempotency-Key did it; this repeats its answer.")
@@ -32,46 +33,38 @@ class OrderAnswer(Answer):
 
 class OrderItemOut(Answer):
     line: int
-    product_id: str
-    name: str | None
+    product_id: str = Field(examples=["MUG"])
+    name: str | None = Field(examples=["Mug"])
     category: str | None
-    quantity: int
+    quantity: int = Field(examples=[2])
     unit_price: str = Field(examples=["7.50"])
     amount: str = Field(examples=["15.00"], description="What the line cost before discounts.")
-    discount: str
+    discount: str = Field(examples=["0"])
     tax: str | None
 
 
-class OrderOut(Answer):
-    """`position`: the read model knows of everything up to there."""
+class RefundedItemOut(Answer):
+    line: int
+    product_id: str = Field(examples=["MUG"])
+    quantity: int
+    amount: str = Field(examples=["7.50"])
+    restocked: bool
 
-    order_id: str
-    customer_id: str | None
-    status: Status
-    currency: str
-    country: str | None
-    total: str = Field(examples=["15.00"])
-    gross_sales: str = Field(examples=["15.00"], description="What the lines cost before discounts.")
-    discount: str
-    shipping: str
-    tax: str
-    tax_included: bool
-    items_count: int = Field(description="Pieces ordered, over all lines.")
-    shipping_address: str | None
-    payment_method: str | None
-    transaction_id: str | None
-    carrier: str | None
-    tracking: str | None
-    warehouse: str | None
-    signature: str | None
-    placed_at: str
-    paid_at: str | None
-    shipped_at: str | None
-    delivered_at: str | None
-    completed_at: str | None
-    cancelled_at: str | None
-    version: int
+
+class OrderRefundOut(Answer):
+    refund_id: str
+    amount: str = Field(examples=["10.00"], description="All that was given back.")
+    tax: str = Field(examples=["0"], description="The tax in it.")
+    shipping: str = Field(examples=["2.50"], description="The shipping in it.")
+    refunded_at: str
+    items: list[RefundedItemOut]
+
+
+class OrderOut(ListedOrderOut):
+    """`position`: the read models know of everything up to there."""
+
     items: list[OrderItemOut]
+    refunds: list[OrderRefundOut] = Field(description="The earliest first.")
     position: int
 
 
@@ -93,7 +86,7 @@ def place_order(request: Request, body: inputs.PlaceOrder, idempotency_key: Idem
 def pay_order(
     request: Request, order_id: OrderId, body: inputs.PayOrder | None = None, idempotency_key: IdempotencyKey = None
 ) -> Json:
-    """Pay a placed order in full. 409 `impossible-step` with the present `status` if it is not `placed`."""
+    """Pay a placed order in full. 409 `impossible-step` says its status if it is not `placed`."""
     return _step(request, order_id, "pay", body or inputs.PayOrder(), idempotency_key)
 
 
@@ -141,7 +134,9 @@ def cancel_order(
 @routes.get("/v1/orders/{order_id:path}", responses={200: {"model": OrderOut}}, openapi_extra=requires("read"))
 async def read_order_model(request: Request, order_id: OrderId, wait_for: WaitFor = None) -> Json:
     """Read an order from the read model, as of its `position`."""
-    return Json(await read_when_ready(request, "orders", wait_for, lambda connection: read_order(connection, order_id)))
+    return Json(
+        await read_when_ready(request, PROJECTIONS, wait_for, lambda connection: read_order(connection, order_id))
+    )
 
 
 def _step(request: Request, order_id: str, step: str, details: Payload, idempotency_key: str | None) -> Json:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from penstock.payloads import Payload
 from penstock.types import Identifier, MoneySum, OccurredAt, Text
@@ -11,6 +11,18 @@ from shop.events import MoneyBack, RefundedLine
 
 class RefundOrder(Payload):
     """Without `amount`: what the `items` say and `shipping`; without `items` too, all that remains of the order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [{"product_id": "MUG", "quantity": 1, "amount": "7.50", "restock": True}],
+                    "shipping": "2.50",
+                    "reason": "broken",
+                }
+            ]
+        }
+    )
 
     refund_id: Identifier | None = None
     amount: MoneyBack | None = None

@@ -23,6 +23,10 @@ class RefundExceedsTotal(Conflict):
     """`remaining` is what can still be given back: of the order, or the pieces of `product_id`."""
 
     slug = "refund-exceeds-total"
+    example = (
+        "20 GBP is more than what remains of order A-1: 5.00",
+        {"order_id": "A-1", "remaining": "5.00", "currency": "GBP"},
+    )
 
 
 def decide(order: Order, order_id: str, refund_id: str, command: RefundOrder, now: datetime) -> OrderRefunded | None:

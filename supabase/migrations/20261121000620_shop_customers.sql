@@ -12,6 +12,10 @@ create table shop.customers (
   constraint customers_pkey primary key (customer_id),
   constraint customers_customer_id_check check (customer_id <> '' and length(customer_id) <= 200)
 );
+-- Ids by their bytes: the order of the lists' pages, whatever the database's collation is.
+create index customers_customer_id_idx on shop.customers (customer_id collate "C");
+create index customers_country_customer_id_idx on shop.customers (country, customer_id collate "C")
+where length(country) <= 200; -- a longer one, as a bare event may have it, is more than an index takes
 comment on table shop.customers is 'One row a customer, registered or seen on an order. Filled by the projection `customers`.';
 comment on column shop.customers.customer_id is 'The customer''s id, as orders name it.';
 comment on column shop.customers.name is 'As of the latest registration.';

@@ -12,6 +12,10 @@ create table shop.products (
   constraint products_product_id_check check (product_id <> '' and length(product_id) <= 200),
   constraint products_unit_price_check check (abs(unit_price) < 1e15 and scale(unit_price) <= 18)
 );
+-- Ids by their bytes: the order of the lists' pages, whatever the database's collation is.
+create index products_product_id_idx on shop.products (product_id collate "C");
+create index products_category_product_id_idx on shop.products (category, product_id collate "C")
+where length(category) <= 200; -- a longer one, as a bare event may have it, is more than an index takes
 comment on table shop.products is 'One row a product, listed or seen on an order line. Filled by the projection `products`.';
 comment on column shop.products.product_id is 'The product''s id, as order lines name it.';
 comment on column shop.products.name is 'As listed last, else as the latest order line names it.';

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import httpx
 import psycopg
 import pytest
 
+from penstock.operations.supabase_check import check_supabase
 from penstock.postgres.migrations import REPOSITORY, migrate
+from penstock.settings import Settings
 from tests.real.clusters import Cluster
 from tests.real.toolbox import PROJECT, deno, deno_environment, node, node_modules, run
 from tests.shop.registry import MATERIALIZED
@@ -204,6 +206,21 @@ def test_the_publishable_key_cannot_refresh_past_the_function(edge_function: Edg
     answer = httpx.post(url, json={"view_name": VIEWS[0]}, headers={"apikey": PUBLISHABLE_KEY}, trust_env=False)
     assert answer.status_code == 401
     assert answer.json()["code"] == "42501"
+
+
+def test_the_doctor_tries_both_keys(edge_function: EdgeFunction) -> None:
+    settings = Settings(
+        database_url="",
+        supabase_url=edge_function.api,
+        supabase_secret_key=SECRET_KEY,
+        supabase_publishable_key=PUBLISHABLE_KEY,
+    )
+    assert [(check.name, check.ok) for check in check_supabase(settings)] == [
+        ("supabase secret key", True),
+        ("supabase publishable key", True),
+    ]
+    exchanged = replace(settings, supabase_secret_key=PUBLISHABLE_KEY, supabase_publishable_key=SECRET_KEY)
+    assert [check.ok for check in check_supabase(exchanged)] == [False, False]
 
 
 def test_no_secret_is_logged(edge_function: EdgeFunction) -> None:

@@ -66,6 +66,9 @@ def test_production_refuses_inngest_dev() -> None:
         ("VERCEL", "1"),
         ("PENSTOCK_MAX_BODY_BYTES", "0"),
         ("RELAY_INTERVAL_MS", "soon"),
+        ("SUPABASE_PUBLISHABLE_KEY", "sb_secret_of_the_project"),
+        ("PENSTOCK_USERS_MAY_READ", "some"),
+        ("PENSTOCK_USERS_MAY_READ", "all"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: str) -> None:
@@ -131,3 +134,21 @@ def test_there_is_no_currency_unless_it_is_said() -> None:
 def test_a_webhook_source_may_have_two_secrets_while_one_rotates() -> None:
     settings = Settings.from_env({**LOCAL, "WEBHOOK_SECRETS": "shop=whsec_b25l, shop=whsec_dHdv,till=whsec_eA=="})
     assert settings.webhook_secrets == {"shop": ("whsec_b25l", "whsec_dHdv"), "till": ("whsec_eA==",)}
+
+
+@pytest.mark.parametrize(
+    ("url", "accepted"),
+    [
+        ("https://project.supabase.co", True),
+        ("http://127.0.0.1:54321", True),
+        ("http://project.supabase.co", False),
+        ("project.supabase.co", False),
+    ],
+)
+def test_users_are_known_by_keys_that_nobody_can_change_on_their_way(url: str, accepted: bool) -> None:
+    environment = {**PRODUCTION, "PENSTOCK_USERS_MAY_READ": "marked", "SUPABASE_URL": url}
+    if accepted:
+        assert Settings.from_env(environment).users_may_read == "marked"
+    else:
+        with pytest.raises(SettingsError, match="https://"):
+            Settings.from_env(environment)

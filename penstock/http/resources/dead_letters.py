@@ -71,8 +71,8 @@ def read_dead_letters(
     "/v1/dead-letters/{letter_id}/retry", responses={200: {"model": RetriedOut}}, openapi_extra=requires("admin")
 )
 def retry_dead_letter(request: Request, letter_id: LetterId) -> Json:
-    """Run it again: rebuild the projection that could not read an event, send a run's events again, or put a delivery
-    back into the inbox. 409 if it fails again or was retried or dropped before.
+    """Run a dead letter again: rebuild the projection that could not read an event, send a run's events again, or put a
+    delivery back into the inbox. 409 if it fails again or was retried or dropped before.
     """
     outcome = retry_letter(settings_of(request), letter_id, sender(request))
     return relay_after(request, Json({"id": letter_id, "resolution": "retried", "outcome": outcome}))
@@ -80,6 +80,6 @@ def retry_dead_letter(request: Request, letter_id: LetterId) -> Json:
 
 @routes.delete("/v1/dead-letters/{letter_id}", responses={200: {"model": DroppedOut}}, openapi_extra=requires("admin"))
 def drop_dead_letter(request: Request, letter_id: LetterId) -> Json:
-    """Give it up. It is kept, marked `dropped`, until the daily purge forgets it. 409 if it was retried or dropped."""
+    """Give a dead letter up. It is kept as `dropped` until the daily purge. 409 if it is resolved already."""
     dead_letters.drop(settings_of(request), letter_id)
     return Json({"id": letter_id, "resolution": "dropped"})

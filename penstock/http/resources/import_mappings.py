@@ -10,9 +10,10 @@ from anyio import to_thread
 from fastapi import Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from penstock.http.file_body import FILE_BODY
 from penstock.http.import_options import ImportOptions
 from penstock.http.parameters import Answer, Limit
-from penstock.http.resources.imports import FILE_BODY, LOOKS_AT_ONCE, sent_file
+from penstock.http.resources.imports import LOOKS_AT_ONCE, sent_file
 from penstock.http.routing import Json, caller_of, limiter, requires, router, settings_of
 from penstock.ingest import files
 
@@ -150,7 +151,7 @@ def read_mapping(request: Request, mapping_id: MappingId) -> Json:
     "/v1/imports/mappings/{mapping_id}", responses={200: {"model": MappingOut}}, openapi_extra=requires("write")
 )
 def change_mapping(request: Request, mapping_id: MappingId, asked: MappingIn) -> Json:
-    """Set its options: the next file with this header is read by them. What was imported stays as it is."""
+    """Set a remembered mapping's options: the next file with this header is read by them. What was imported stays."""
     changed = files.change_mapping(settings_of(request), mapping_id, asked.options, actor=caller_of(request).name)
     return Json(changed.as_json())
 
@@ -159,6 +160,6 @@ def change_mapping(request: Request, mapping_id: MappingId, asked: MappingIn) ->
     "/v1/imports/mappings/{mapping_id}", responses={200: {"model": MappingForgotten}}, openapi_extra=requires("write")
 )
 def forget_mapping(request: Request, mapping_id: MappingId) -> Json:
-    """Forget it: the next file with this header is read as any other. What was imported by it stays."""
+    """Forget a remembered mapping: the next file is read as any other. What was imported by it stays."""
     files.forget_mapping(settings_of(request), mapping_id)
     return Json({"mapping_id": str(mapping_id), "forgotten": True})

@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from penstock.errors import InvalidInput
 from penstock.event_store import uuid7
 from penstock.http.background import relay_after, send_after
+from penstock.http.file_body import FILE_BODY, REJECTS
 from penstock.http.import_options import MAX_OPTION, PLAIN, ImportOptions
 from penstock.http.parameters import Answer, Limit, Name
 from penstock.http.routing import Json, caller_of, ids_of, limiter, requires, router, settings_of
@@ -118,33 +119,6 @@ class _Sent:
     joined: Mapping[str, bytes] = field(default_factory=dict)
 
 
-FILE_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "description": "The file itself, or a form with the file as `file`.",
-        "content": {
-            "text/csv": {"schema": {"type": "string"}},
-            "application/json": {"schema": {}},
-            "application/x-ndjson": {"schema": {"type": "string"}},
-            "application/gzip": {"schema": {"type": "string", "format": "binary"}},
-            "application/zip": {"schema": {"type": "string", "format": "binary"}},
-            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {
-                "schema": {"type": "string", "format": "binary"}
-            },
-            "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "joined": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                    },
-                }
-            },
-        },
-    }
-}
 ImportId = Annotated[UUID, Path(description="As answered when the file came in.")]
 
 
@@ -214,7 +188,7 @@ def release_held(
 @routes.get(
     "/v1/imports/{import_id}/rejects",
     response_class=Response,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}, "example": REJECTS}}}},
     openapi_extra=requires("read"),
 )
 def read_rejects(request: Request, import_id: ImportId) -> Response:

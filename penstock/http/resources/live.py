@@ -26,6 +26,7 @@ LOOK_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 15.0
 LIFE_SECONDS: Final = 240.0
 MAX_LISTENERS: Final = 200
+_EXAMPLE: Final = 'event: changed\ndata: {"subscriptions":{"orders":42},"views":{}}\n\n'
 
 
 class Pulse(SharedLook[dict[str, Any]]):
@@ -39,11 +40,11 @@ class Pulse(SharedLook[dict[str, Any]]):
 @routes.get(
     "/v1/live",
     response_class=Response,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}}}},
     openapi_extra=requires("read"),
 )
 async def listen(request: Request) -> Response:
-    """A `changed` event at once and whenever a figure may have moved.
+    """Hear when a figure may have moved: a `changed` event at once, and then each time.
 
     Its data: `subscriptions` (name to position) and `views` (name to `refreshed_at`). It ends after some minutes.
     """

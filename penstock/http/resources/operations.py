@@ -90,11 +90,13 @@ def read_alerts(request: Request) -> Json:
 @routes.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": "penstock_events_total 42\n"}}}
+    },
     openapi_extra=requires("read"),
 )
 def read_metrics(request: Request) -> Response:
-    """The same in numbers, as Prometheus reads them."""
+    """Metrics, as Prometheus reads them."""
     with pool.connection(settings_of(request)) as connection:
         measured = metrics.measure(connection)
     return Response(exposition(measured), media_type="text/plain; version=0.0.4; charset=utf-8")

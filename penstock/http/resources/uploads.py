@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from penstock.errors import Unavailable
 from penstock.http.errors import BodyTooLarge
+from penstock.http.file_body import CSV
 from penstock.http.import_options import ImportOptions
 from penstock.http.parameters import Answer, Name
 from penstock.http.resources.imports import ImportId, started
@@ -39,7 +40,10 @@ class UploadOptions(ImportOptions):
 
 class UploadOpened(Answer):
     import_id: str
-    upload_url: str = Field(description="PUT the file there as it is. Anybody who has this address can, once.")
+    upload_url: str = Field(
+        examples=["https://project.supabase.co/storage/v1/object/upload/sign/imports/incoming/019aa1b2?token=eyJ"],
+        description="PUT the file there as it is. Anybody who has this address can, once.",
+    )
     expires_at: str = Field(examples=["2026-11-21T11:30:00Z"])
     start_url: str = Field(description="POST there when the file has arrived.")
     status_url: str
@@ -90,7 +94,12 @@ def open_upload(request: Request, target: Name, asked: Annotated[UploadOptions, 
         "requestBody": {
             "required": True,
             "description": "The file itself, of any size up to the app's own limit.",
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            "content": {
+                "application/octet-stream": {
+                    "schema": {"type": "string", "format": "binary"},
+                    "example": CSV,
+                }
+            },
         },
     },
 )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Request
 from pydantic import Field
 
-from penstock.http.parameters import Answer, Limit, Name
+from penstock.http.parameters import After, Answer, Limit, Name
 from penstock.http.routing import Json, plain, requires, router, settings_of
 from penstock.postgres import pool
 from penstock.views import list_views, read_view, refresh_view
@@ -62,7 +62,7 @@ def read_views(request: Request) -> Json:
 def read_one_view(
     request: Request,
     name: Name,
-    after: Annotated[str | None, Query(max_length=2000, description="`next` of the page before.")] = None,
+    after: After = None,
     before: Annotated[date | None, Query(description="Only what is older, in views that go by time.")] = None,
     currency: Annotated[
         str | None,

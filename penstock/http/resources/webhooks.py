@@ -32,7 +32,12 @@ _SIGNED_BODY = {
                     "timestamp": {"type": "string", "format": "date-time"},
                     "data": {"type": "object"},
                 },
-            }
+            },
+            "example": {
+                "type": "TicketOpened",
+                "timestamp": "2026-11-20T10:00:00Z",
+                "data": {"id": "T-2", "subject": "Late parcel"},
+            },
         }
     },
 }

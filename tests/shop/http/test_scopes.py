@@ -14,6 +14,12 @@ from tests.integration.http.test_security import bearer
         ("POST", "/v1/inventory/MUG/adjust", {"writer", "operator"}),
         ("GET", "/v1/orders/A-9", {"reader", "operator"}),
         ("GET", "/v1/inventory/MUG", {"reader", "operator"}),
+        ("GET", "/v1/orders", {"reader", "operator"}),
+        ("GET", "/v1/customers", {"reader", "operator"}),
+        ("GET", "/v1/customers/C-7", {"reader", "operator"}),
+        ("GET", "/v1/customers/C-7/orders", {"reader", "operator"}),
+        ("GET", "/v1/products", {"reader", "operator"}),
+        ("GET", "/v1/products/MUG", {"reader", "operator"}),
         ("POST", "/v1/views/monthly_revenue/refresh", {"operator"}),
     ],
 )

@@ -1,8 +1,12 @@
-"""Files in Supabase Storage, over its HTTP interface, streamed: the Python client would hold a whole file in memory."""
+"""Files in Supabase Storage: signed, listed, copied and removed by Supabase's client, read and written without it.
 
-from collections.abc import Iterator
+Bytes are streamed over Storage's HTTP interface, since the client would hold a whole file in memory.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
@@ -10,6 +14,7 @@ import httpx
 
 from penstock.errors import InvalidInput, NotFound, Unavailable
 from penstock.settings import Settings
+from penstock.supabase_project.client import project_client
 
 BUCKET = "imports"
 BLOCK = 1 << 20
@@ -22,11 +27,11 @@ class RemoteStore:
     """One private bucket. Keys are paths in it."""
 
     def __init__(self, settings: Settings) -> None:
-        key = settings.supabase_secret_key or ""
+        self._url, self._key = settings.supabase_url or "", settings.supabase_secret_key or ""
         # a secret key is not a JWT: the gateway wants it as apikey, and as bearer only if both are equal
         self._client = httpx.Client(
             base_url=f"{settings.supabase_url}/storage/v1",
-            headers={"apikey": key, "authorization": f"Bearer {key}"},
+            headers={"apikey": self._key, "authorization": f"Bearer {self._key}"},
             timeout=TIMEOUT,
         )
 
@@ -44,15 +49,19 @@ class RemoteStore:
         self._answer("POST", f"/object/{_path(key)}", content=_blocks(file), headers=headers)
 
     def copy(self, key: str, to: str) -> None:
-        self._answer("POST", "/object/copy", json={"bucketId": BUCKET, "sourceKey": key, "destinationKey": to})
+        with _translated():
+            self._bucket.copy(key, to)
 
-    def delete(self, key: str) -> None:
-        self._answer("DELETE", f"/object/{_path(key)}", missing_is_fine=True)
+    def delete(self, keys: Sequence[str]) -> None:
+        """Those that are not there are no error."""
+        if keys:  # an empty list is an error to Storage
+            with _translated():
+                self._bucket.remove(list(keys))
 
     def sign_upload(self, key: str) -> str:
         """A URL to which anyone may PUT one file, for two hours."""
-        answer = self._answer("POST", f"/object/upload/sign/{_path(key)}", json={})
-        return f"{str(self._client.base_url).rstrip('/')}{answer.json()['url']}"
+        with _translated():
+            return str(self._bucket.create_signed_upload_url(key)["signed_url"])
 
     def size(self, key: str) -> int:
         answer = self._answer("HEAD", f"/object/authenticated/{_path(key)}")
@@ -69,11 +78,20 @@ class RemoteStore:
 
     def _entries(self, folder: str) -> Iterator[dict[str, Any]]:
         """One level of the bucket; a folder has no id."""
-        asked = {"prefix": folder, "limit": LISTED_AT_ONCE, "sortBy": {"column": "name", "order": "asc"}}
         offset = 0
-        while entries := self._answer("POST", f"/object/list/{BUCKET}", json={**asked, "offset": offset}).json():
+        while entries := self._list(folder, offset):
             yield from entries
             offset += len(entries)
+
+    def _list(self, folder: str, offset: int) -> list[dict[str, Any]]:
+        by_name = {"column": "name", "order": "asc"}
+        with _translated():
+            asked = {"limit": LISTED_AT_ONCE, "offset": offset, "sortBy": by_name}
+            return cast(list[dict[str, Any]], self._bucket.list(folder, asked))
+
+    @cached_property
+    def _bucket(self) -> Any:
+        return project_client(self._url, self._key, self._client).storage.from_(BUCKET)
 
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
@@ -101,6 +119,29 @@ def send(url: str, file: BinaryIO, size: int) -> None:
     if answer.status_code in _REFUSALS:
         raise InvalidInput(f"Supabase Storage refuses it: {_reason(answer)}", field="file")
     _checked(answer)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What the client raises, in the project's words. Storage's own say nothing that a caller could act on."""
+    from supabase import StorageException
+
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise Unavailable(f"Supabase Storage cannot be reached: {error}", retry_after=5) from error
+    except StorageException as error:
+        raise _refused(str(getattr(error, "status", ""))) from error
+    except (ValueError, KeyError, TypeError) as error:  # an answer that is not Storage's, such as a gateway's page
+        raise Unavailable("Supabase Storage answered something else", retry_after=5) from error
+
+
+def _refused(status: str) -> NotFound | Unavailable:
+    if status in ("400", "404"):
+        return NotFound("the file is not in Supabase Storage")
+    if status in ("401", "403"):
+        return Unavailable(f"Supabase Storage refuses SUPABASE_SECRET_KEY ({status})", retry_after=60)
+    return Unavailable(f"Supabase Storage answered {status or 'without a token'}", retry_after=5)
 
 
 def _reason(answer: httpx.Response) -> str:

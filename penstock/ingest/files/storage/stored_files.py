@@ -113,7 +113,7 @@ def store_incoming(settings: Settings, import_id: UUID) -> StoredFile:
 def drop_incoming(settings: Settings, import_id: UUID) -> None:
     if is_remote(settings):
         with _remote(settings) as store:
-            store.delete(_incoming(import_id))
+            store.delete([_incoming(import_id)])
     else:
         (settings.storage_folder / _incoming(import_id)).unlink(missing_ok=True)
 
@@ -134,8 +134,7 @@ def stored_before(settings: Settings, moment: datetime) -> list[str]:
 def delete_stored(settings: Settings, keys: Sequence[str]) -> None:
     if is_remote(settings):
         with _remote(settings) as store:
-            for key in keys:
-                store.delete(key)
+            store.delete(keys)
     else:
         for key in keys:
             (settings.storage_folder / key).unlink(missing_ok=True)

@@ -68,8 +68,11 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, b"{}")
 
     def do_DELETE(self) -> None:
-        self.objects.pop(self._key("/object/"), None)
-        self._answer(200, b"{}")
+        if not self._is_known() or not self.path.endswith("/object/imports"):
+            return self._answer(400, b'{"statusCode":"403","error":"Unauthorized","message":"Invalid key"}')
+        for key in json.loads(self._body())["prefixes"]:
+            self.objects.pop(f"imports/{key}", None)
+        return self._answer(200, b"[]")
 
     def _key(self, after: str) -> str:
         return unquote(urlsplit(self.path).path.partition(after)[2])
