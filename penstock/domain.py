@@ -53,7 +53,8 @@ class Domain:
     `penstock/cli/arguments.py`). `after_import` brings figures up to date when the command line has loaded a file
     (elsewhere Inngest's event `import/file.loaded` does). `sample` loads something to look at, once, when
     everything runs on one machine. `migrations` are the files (without `.sql`) that its tables come from: a
-    deployment has no files to see which ones are missing.
+    deployment has no files to see which ones are missing. `tables` hold data beside the tables of projections and
+    import targets: `penstock reset` empties all of them.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Domain:
     after_import: Callable[[Settings], None] | None = None
     sample: Callable[[Local], None] | None = None
     migrations: Sequence[str] = ()
+    tables: Sequence[str] = ()
 
 
 _installed: dict[str, Domain] = {}
@@ -79,6 +81,16 @@ def after_import(settings: Settings) -> None:
     for domain in _installed.values():
         if domain.after_import:
             domain.after_import(settings)
+
+
+def data_tables() -> list[str]:
+    """The tables in which the installed domains keep data, each once."""
+    found: dict[str, None] = {}
+    for domain in _installed.values():
+        found |= dict.fromkeys(table for projection in domain.projections for table in projection.tables)
+        found |= dict.fromkeys(target.into.name for target in domain.targets if isinstance(target.into, targets.Table))
+        found |= dict.fromkeys(domain.tables)
+    return list(found)
 
 
 def install(*domains: Domain) -> None:
