@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from dotenv.parser import parse_stream
 
 from penstock import json_codec
 from penstock.errors import SettingsError
-from penstock.postgres import pool
+from penstock.postgres import migrations, pool
 from penstock.project import find_project
 from penstock.settings import Settings
 
@@ -47,9 +48,16 @@ def command_settings() -> Settings:
 
 
 def reachable_settings() -> Settings:
-    """The same, once the database has answered: else the reason is shown at once, not a pool's time-out later."""
+    """The same, once the database has answered and is known to have all migrations.
+
+    Else the reason is shown at once, not a pool's time-out or a missing table later.
+    """
     settings = command_settings()
-    pool.connect(settings.database_url).close()
+    with closing(pool.connect(settings.database_url)) as connection:
+        if pending := migrations.pending_migrations(connection):
+            raise SettingsError(
+                f"the database lacks {len(pending)} migrations, {pending[0]} first: `penstock migrate` applies them"
+            )
     return settings
 
 
