@@ -51,7 +51,7 @@ def run_daily_etl(ctx: inngest.ContextSync) -> dict[str, Any]:
         ctx.step.run(f"transform{name}", _transform, extracted["batch_id"])
         ctx.step.run(f"load{name}", _load, run_id, portions, asked)
     if ctx.event.name == IMPORT_LOADED:
-        # whoever has loaded a file looks at all figures, not only at days
+        # a file changes all figures, not only those by day
         ctx.step.send_event("refresh", inngest.Event(name=VIEWS_REQUESTED))
     return _sum_up(portions, asked)
 

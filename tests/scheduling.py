@@ -8,7 +8,7 @@ from typing import Final
 
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER: Final = frozenset({"tests/e2e/test_up.py"})
+TOGETHER: Final = frozenset({"tests/e2e/test_up.py", "tests/e2e/test_shell_blocks.py"})
 """Files whose tests share a module's fixture and find there what the tests before them left."""
 
 

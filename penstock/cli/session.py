@@ -74,7 +74,7 @@ def import_settings() -> Settings:
 
 
 def _env_file(path: Path) -> dict[str, str]:
-    """As python-dotenv reads it, but each value as it is written: a `$` in a password is no name of a variable."""
+    """As python-dotenv reads it, but each value as it is written: a `$` in a password stays one."""
     if not path.is_file():
         return {}
     try:

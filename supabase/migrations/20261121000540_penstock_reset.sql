@@ -1,10 +1,10 @@
 -- Start over with the data: every event, import, delivery, run, letter, checkpoint and read model goes. What stays is
 -- what somebody has set up: migrations, configuration, upcasters, registered views and remembered mappings of files;
 -- calls that Inngest signed are known until they are too old to be repeated.
--- Only the owner can do it, since only the owner may switch a trigger off: nobody else is granted the function, and
--- to whom it were granted it would fail. In one transaction: whoever reads sees all of before or nothing.
+-- Only the owner can do it, since only the owner may switch a trigger off: no other role is granted the function, and it
+-- would fail for one that was. In one transaction: a reader sees all of before or nothing.
 -- Positions are not counted from 1 again: an append that has drawn its own and waits here must not fall below a
--- checkpoint, and nobody's cursor may lie ahead of what is new.
+-- checkpoint, and no cursor may be ahead of what is new.
 
 create function penstock.reset_data(domain_tables regclass[] default '{}') returns void
 language plpgsql volatile

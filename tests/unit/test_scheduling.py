@@ -29,7 +29,7 @@ class Worker:
 
 
 def test_a_file_whose_tests_build_on_each_other_goes_to_one_worker() -> None:
-    [together] = TOGETHER
+    together = min(TOGETHER)
     tests = [f"tests/{n}.py::test" for n in range(4)] + [f"{together}::test[{n}]" for n in range(5)]
     options: dict[str, Any] = {"tx": ["popen", "popen"], "loadscopereorder": True}
     config: Any = SimpleNamespace(getvalue=options.get, option=SimpleNamespace(**options))

@@ -99,7 +99,7 @@ def _order(column: str, first_most: int, second_most: int, example: str) -> str:
     if first_most > 12 and second_most > 12:
         raise InvalidInput(
             f"column {column!r} mixes day/month and month/day: say how its times are written,"
-            ' --date FIELD=FORMAT (over HTTP: dates={"FIELD": "FORMAT"}), in a file of each kind',
+            ' --date FIELD=FORMAT (over HTTP: dates={"FIELD": "FORMAT"}), in a file of their own each',
             field="dates",
         )
     if first_most <= 12 and second_most <= 12:
