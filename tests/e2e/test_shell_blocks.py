@@ -1,7 +1,7 @@
 """Each shell block of README and docs, run in order as a reader would, beside one running `make up`.
 
 A block that cannot be run here says so in a comment above it, `<!-- not run: why -->`. `curl` fails here where an
-answer is no success, as a reader would see from the answer.
+answer is no success, as a reader would see from the answer, and asks again where it says that it is too early.
 """
 
 import os
@@ -63,7 +63,7 @@ def reader() -> Iterator[tuple[Path, Up]]:
     programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)
     _write_program(programs / "penstock", f'exec {sys.executable} -m penstock.cli "$@"')
-    _write_program(programs / "curl", f'exec {shutil.which("curl")} --fail-with-body "$@"')
+    _write_program(programs / "curl", f'exec {shutil.which("curl")} --fail-with-body --retry 5 "$@"')
     try:
         yield folder, Up(folder, {"WEBHOOK_SECRETS": SECRET}).ready()
     finally:
