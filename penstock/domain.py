@@ -53,8 +53,8 @@ class Domain:
     `penstock/cli/arguments.py`). `after_import` brings figures up to date when the command line has loaded a file
     (elsewhere Inngest's event `import/file.loaded` does). `sample` loads something to look at, once, when
     everything runs on one machine. `migrations` are the files (without `.sql`) that its tables come from: a
-    deployment has no files to see which ones are missing. `tables` hold data beside the tables of projections and
-    import targets: `penstock reset` empties all of them.
+    deployment has no files to see which ones are missing. `tables` hold data beside the tables of projections,
+    those of import targets and `staging`: `penstock reset` empties all of them.
     """
 
     name: str

@@ -78,15 +78,7 @@ DOMAIN = Domain(
         "20261121000800_shop_daily_etl",
         "20261121000810_shop_net_revenue",
     ),
-    tables=(
-        "public.daily_analytics",
-        "ops.due_days",
-        "staging.daily_batches",
-        "staging.daily_days",
-        "staging.daily_orders",
-        "staging.daily_sales",
-        "staging.daily_figures",
-    ),
+    tables=("public.daily_analytics", "ops.due_days"),
 )
 
 __all__ = ["DOMAIN"]

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import psycopg
 from psycopg import sql
 
-from penstock.errors import RebuildInProgress, Unavailable
+from penstock.errors import Conflict, RebuildInProgress, Unavailable
 from penstock.ingest.files.storage import abandoned
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
@@ -45,7 +46,8 @@ def reset_data(settings: Settings, tables: Sequence[str]) -> int:
 
     Gives how many files. All or nothing in the database; a call that was killed before the files were gone deletes them
     when it is made again. Raises `RebuildInProgress` while a read model is being rebuilt (its copy would bring rows
-    back), `Unavailable` if other transactions do not make way.
+    back), `Conflict` if a table that is not named refers to one of ours, `Unavailable` if other transactions do not
+    make way.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -63,4 +65,8 @@ def _reset(connection: Connection, tables: Sequence[str]) -> None:
         if connection.execute(_TRY_LOCK, (name,)).fetchone() != (True,):
             raise RebuildInProgress(f"{name} is being rebuilt: reset when that has ended", projection=name)
     named = [sql.Identifier(*place_of(table)).as_string(connection) for table in dict.fromkeys(tables)]
-    connection.execute("select penstock.reset_data(%s::text[]::regclass[])", (named,))
+    try:
+        connection.execute("select penstock.reset_data(%s::text[]::regclass[])", (named,))
+    except psycopg.errors.FeatureNotSupported as error:  # a foreign key of a table that nobody has named
+        detail = error.diag.message_detail or error.diag.message_primary
+        raise Conflict(f"nothing is deleted: {detail} Empty and detach that table first") from None

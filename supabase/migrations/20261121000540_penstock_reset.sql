@@ -15,10 +15,14 @@ declare
   -- in the order in which imports, projections and appends take them
   emptied constant regclass[] := array[
     'raw.imports', 'raw.import_batches', 'raw.import_changes', 'raw.import_rejects', 'raw.import_undo',
-    'raw.held_keys', 'raw.held_lines', 'raw.webhook_inbox', 'staging.events', 'ops.subscriptions',
+    'raw.held_keys', 'raw.held_lines', 'raw.webhook_inbox', 'ops.subscriptions',
     'ops.listened_types', 'penstock.streams', 'public.event_store', 'penstock.snapshots', 'penstock.undone_events',
     'ops.runs', 'ops.dead_letters'
-  ]::regclass[] || domain_tables;
+  ]::regclass[] || domain_tables || array(
+    -- all that is on its way, of domains too, but for the tables that each import has of its own
+    select c.oid::regclass from pg_catalog.pg_class as c
+    where c.relnamespace = 'staging'::regnamespace and c.relkind = 'r' and c.relname !~ '^import_[0-9a-f]{32}'
+  );
   listed constant text := (
     select string_agg(t.name::text, ', ' order by t.place) from unnest(emptied) with ordinality as t (name, place)
   );
