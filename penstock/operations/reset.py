@@ -61,6 +61,9 @@ def reset_data(settings: Settings, tables: Sequence[str]) -> int:
 
 
 def _reset(connection: Connection, tables: Sequence[str]) -> None:
+    connection.execute(
+        "select pg_advisory_xact_lock(hashtext('penstock reset'), 0)"
+    )  # two at once: one after the other
     for name in projections():
         if connection.execute(_TRY_LOCK, (name,)).fetchone() != (True,):
             raise RebuildInProgress(f"{name} is being rebuilt: reset when that has ended", projection=name)

@@ -3,6 +3,7 @@
 import io
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,15 @@ def test_a_rebuild_that_runs_is_not_disturbed(settings: Settings, connection: ps
         with pytest.raises(RebuildInProgress):
             reset.reset_data(settings, data_tables())
     assert rows(connection, "public.event_store") == 4
+
+
+def test_two_at_once_are_one_after_the_other(settings: Settings, connection: psycopg.Connection) -> None:
+    load(settings)
+    with ThreadPoolExecutor(2) as pool_of_two:
+        deleted = list(pool_of_two.map(lambda _: reset.reset_data(settings, data_tables()), range(2)))
+    assert len(deleted) == 2
+    assert [path for path in settings.storage_folder.rglob("*") if path.is_file()] == []
+    assert rows(connection, "public.event_store") == 0
 
 
 def test_it_waits_for_an_append_and_gives_up_in_time(
