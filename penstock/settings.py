@@ -50,6 +50,7 @@ class Settings:
     max_body_bytes: int = 4_500_000
     max_upload_bytes: int = 10_000_000_000
     relay_interval_ms: int = 200
+    sweep_minutes: int = 15
 
     @property
     def is_local(self) -> bool:
@@ -80,8 +81,9 @@ class Settings:
             max_body_bytes=_whole_number(env, "PENSTOCK_MAX_BODY_BYTES", 4_500_000, faults, at_least=1024),
             max_upload_bytes=_whole_number(env, "PENSTOCK_MAX_UPLOAD_BYTES", 10_000_000_000, faults, at_least=1024),
             relay_interval_ms=_whole_number(env, "RELAY_INTERVAL_MS", 200, faults, at_most=60_000),
+            sweep_minutes=_sweep_minutes(env, faults),
         )
-        _whole_number(env, "INNGEST_BATCH_SIZE", 100, faults, at_least=2, at_most=100)
+        _batch_size(env, faults)
         faults += _signing_key_faults(env)
         faults += _local_faults(env) if settings.is_local else _production_faults(settings, env)
         if faults:
@@ -105,7 +107,12 @@ def business_timezone() -> str:
 
 def batch_size() -> int:
     """How many events a listener gets in one run at most, fixed like the zone when the app is imported."""
-    return _whole_number(os.environ, "INNGEST_BATCH_SIZE", 100, [], at_least=2, at_most=100)
+    return _batch_size(os.environ, [])
+
+
+def sweep_minutes() -> int:
+    """How many minutes are between two sweeps, fixed like the zone when the app is imported."""
+    return _sweep_minutes(os.environ, [])
 
 
 def earliest_day() -> date:
@@ -207,6 +214,20 @@ def _whole_number(
         faults.append(f"{name} is {text!r}, not a whole number from {at_least} to {at_most}")
         return default
     return int(text)
+
+
+def _batch_size(env: Mapping[str, str], faults: list[str]) -> int:
+    """5 by default, the most that Inngest's free plan takes: a larger one is refused when the app registers."""
+    return _whole_number(env, "INNGEST_BATCH_SIZE", 5, faults, at_least=2, at_most=100)
+
+
+def _sweep_minutes(env: Mapping[str, str], faults: list[str]) -> int:
+    """A part of an hour, since a cron of any other number of minutes would be irregular."""
+    minutes = _whole_number(env, "PENSTOCK_SWEEP_MINUTES", 15, faults, at_least=1, at_most=60)
+    if 60 % minutes:
+        faults.append(f"PENSTOCK_SWEEP_MINUTES is {minutes}, which does not divide an hour: 1, 5, 10, 15, 30 or 60 do")
+        return 15
+    return minutes
 
 
 def _api_keys(env: Mapping[str, str], faults: list[str]) -> tuple[ApiKey, ...]:

@@ -18,11 +18,11 @@ def relay_now(settings: Settings, *, seconds: float = 20.0) -> Relayed:
 
 
 def try_relay(settings: Settings) -> None:
-    """Relay at once where Inngest can be reached; elsewhere the app's next minute does."""
+    """Relay at once where Inngest can be reached; elsewhere the app's next sweep does."""
     try:
         relay_now(settings)
     except PenstockError as error:
-        say(f"not yet published to Inngest ({error}); the relay's cron will")
+        say(f"not yet published to Inngest ({error}); the next sweep will")
 
 
 def send(settings: Settings, events: Sequence[OutgoingEvent]) -> None:

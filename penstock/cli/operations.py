@@ -33,7 +33,7 @@ _LETTER_COLUMNS = ("id", "kind", "source", "reference", "attempts", "created_at"
 
 
 def relay(options: argparse.Namespace) -> None:
-    """Publish to Inngest now, instead of within the minute; with `--from` again, from that position on."""
+    """Publish to Inngest now, instead of by the next sweep; with `--from` again, from that position on."""
     settings = reachable_settings()
     if options.from_position is not None:
         _check_position(settings, options.from_position)

@@ -21,6 +21,7 @@ from penstock.event_store.subscriptions import (
     high_water_mark,
     lock_checkpoint,
     move_checkpoint,
+    pass_over,
     read_checkpoint,
     read_events,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "load_any",
     "lock_checkpoint",
     "move_checkpoint",
+    "pass_over",
     "read_checkpoint",
     "read_events",
     "read_stream",

@@ -66,3 +66,15 @@ def move_checkpoint(connection: Connection, subscription: str, position: int) ->
             "update ops.subscriptions set position = %s, updated_at = now() where subscription = %s",
             (position, subscription),
         )
+
+
+def pass_over(connection: Connection, subscription: str, after: int, upto: int) -> None:
+    """Move the checkpoint from `after` over positions without anything for the subscription; not if it has moved."""
+    with translate_errors():
+        connection.execute(_MOVE_UNLESS_MOVED, {"subscription": subscription, "after": after, "upto": upto})
+
+
+_MOVE_UNLESS_MOVED = """
+insert into ops.subscriptions as s (subscription, position) values (%(subscription)s, %(upto)s)
+on conflict (subscription) do update set position = excluded.position, updated_at = now() where s.position = %(after)s
+"""

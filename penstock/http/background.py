@@ -1,4 +1,4 @@
-"""Say that something was stored, so that what follows from it starts at once instead of at the next cron."""
+"""Say that something was stored, so that what follows from it starts at once instead of at the next sweep."""
 
 import logging
 import os
@@ -52,14 +52,14 @@ def relay_after(request: Request, response: R) -> R:
 
 
 def send_after(request: Request, response: R, name: str, id: str, data: Mapping[str, str]) -> R:
-    """The response, and after it an event. If that is lost, cron finds what it was about."""
+    """The response, and after it an event. If that is lost, the sweep finds what it was about."""
     notifiers: Notifiers = request.app.state.notifiers
 
     def send() -> None:
         try:
             notifiers.send([OutgoingEvent.of(name, id, data)])
         except PenstockError as error:
-            log.warning("%s was not sent, cron finds what it was about: %s", name, error)
+            log.warning("%s was not sent, the sweep finds what it was about: %s", name, error)
 
     response.background = BackgroundTask(send)
     return response

@@ -1,7 +1,9 @@
 """What Inngest shall do about an error, and what it may see of errors and outputs."""
 
 import logging
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import TypeVar
 
 import inngest
 
@@ -10,6 +12,9 @@ from penstock.errors import PenstockError, SettingsError, Unavailable
 from penstock.redaction import error_text
 
 log = logging.getLogger("penstock.functions")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class FunctionFailed(Exception):
@@ -41,6 +46,19 @@ def sorted_error(error: Exception) -> Exception:
     if isinstance(error, PenstockError) and not isinstance(error, SettingsError):
         return inngest.NonRetriableError(error_text(error))
     return FunctionFailed(error_text(error)).with_traceback(error.__traceback__)
+
+
+def in_turn(items: Iterable[T], work: Callable[[T], R]) -> tuple[list[R], list[Exception]]:
+    """Do the work for each item, also after one for which it failed. The caller raises a failure when all is done."""
+    done: list[R] = []
+    failed: list[Exception] = []
+    for item in items:
+        try:
+            done.append(work(item))
+        except Exception as error:  # noqa: BLE001 - of any class: what fails for one must not keep the others
+            log.warning("goes on after a failure: %s", error_text(error))
+            failed.append(error)
+    return done, failed
 
 
 def _plain(output: object) -> object:

@@ -29,7 +29,7 @@ from penstock.local.server_user import LocalServerFailed
 from penstock.local.up_options import UpOptions, up_options
 from penstock.postgres import migrations, pool
 from penstock.project import Project
-from penstock.relay.event_names import RELAY_REQUESTED
+from penstock.relay.event_names import SWEEP_REQUESTED
 from penstock.settings import Settings
 
 READY_SECONDS = 60
@@ -173,6 +173,8 @@ def _start(run: Run, settings: Settings) -> None:
         **_local(run),
         "DATABASE_URL": settings.database_url,
         "PYTHONUNBUFFERED": "1",
+        # figures as fresh as can be: on one machine a run costs nothing
+        "PENSTOCK_SWEEP_MINUTES": run.environment.get("PENSTOCK_SWEEP_MINUTES") or "1",
         # where the app finds itself, to register again with a server that has forgotten it
         "INNGEST_SERVE_ORIGIN": run.environment.get("INNGEST_SERVE_ORIGIN") or wanted.address,
     }
@@ -229,7 +231,7 @@ def _register(wanted: UpOptions) -> bool:
 
 def _publish(wanted: UpOptions, data: Mapping[str, object]) -> None:
     """Have all readers look at the store now: for a new projection or a new listener everything in it is new."""
-    event = {"name": RELAY_REQUESTED, "data": data}
+    event = {"name": SWEEP_REQUESTED, "data": data}
     try:
         answer = httpx.post(f"{wanted.inngest.url}/e/penstock-up", json=[event], timeout=30, trust_env=False)
     except httpx.HTTPError as error:

@@ -84,8 +84,9 @@ def _timezone(connection: Connection, settings: Settings) -> Check:
 
 def _subscriptions(connection: Connection, settings: Settings) -> Check:
     safe = high_water_mark(connection)
-    late = [f"{each.subscription} is at {each.position} of {safe}" for each in late_subscriptions(connection, safe)]
-    return Check("subscriptions", not late, "; ".join(late) or f"all at or near position {safe}")
+    late = late_subscriptions(connection, settings, safe)
+    named = [f"{each.subscription} is at {each.position} of {safe}" for each in late]
+    return Check("subscriptions", not late, "; ".join(named) or f"all at or near position {safe}")
 
 
 def _dead_letters(connection: Connection, settings: Settings) -> Check:

@@ -12,18 +12,22 @@ from penstock.event_store import high_water_mark
 from penstock.postgres import migrations, pool
 from penstock.postgres.pool import Connection
 from penstock.postgres.sqlstates import translate_errors
+from penstock.projections import projections
 from penstock.settings import Settings
 from penstock.views import list_views
 
-LATE_SECONDS: Final = 300
-"""A subscription is late if an event that it has not dealt with is older."""
+GRACE_SECONDS: Final = 300
+"""A subscription is late if an event that it has not dealt with is older than a sweep's interval and this."""
 IMPORTS_NAMED: Final = 20
 """Of imports that left lines out the latest are named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """`lag` is in positions, `lag_seconds` the age of the oldest event that it has not dealt with (0 if none)."""
+    """`lag` is in positions, `lag_seconds` the age of the oldest event that it has not dealt with; 0 if there is none.
+
+    For a projection that is an event of its types.
+    """
 
     subscription: str
     position: int
@@ -56,21 +60,39 @@ def measure(connection: Connection) -> Measurements:
 def subscriptions(connection: Connection, safe: int) -> list[Subscription]:
     """Every subscription and how far behind `safe` it is."""
     with translate_errors():
-        rows = connection.execute(_SUBSCRIPTIONS, {"safe": safe}).fetchall()
-    return [Subscription(*row) for row in rows]
+        rows = connection.execute(_SUBSCRIPTIONS).fetchall()
+        return [_measured(connection, safe, *row) for row in rows]
 
 
-def late_subscriptions(connection: Connection, safe: int) -> list[Subscription]:
-    return [each for each in subscriptions(connection, safe) if each.lag_seconds > LATE_SECONDS]
+def _measured(connection: Connection, safe: int, name: str, position: int, updated_at: datetime) -> Subscription:
+    """A subscription that is not a projection of this deployment (the relay, a former one) has to do with all types."""
+    if position >= safe:
+        return Subscription(name, position, 0, 0.0, updated_at)
+    projection = projections().get(name)
+    span = {"after": position, "upto": safe, "event_types": list(projection.event_types) if projection else None}
+    # planned for these very types: of rare ones no event may be near
+    row = connection.execute(_OLDEST, span, prepare=False).fetchone()
+    lag, age = (safe - position, row[0]) if row else (0, 0.0)
+    return Subscription(name, position, lag, age, updated_at)
 
 
-def alerts(connection: Connection) -> list[dict[str, Any]]:
+def late_seconds(settings: Settings) -> int:
+    """How old an event may be that a subscription has not dealt with: a sweep finds it if no notification came."""
+    return 60 * settings.sweep_minutes + GRACE_SECONDS
+
+
+def late_subscriptions(connection: Connection, settings: Settings, safe: int) -> list[Subscription]:
+    limit = late_seconds(settings)
+    return [each for each in subscriptions(connection, safe) if each.lag_seconds > limit]
+
+
+def alerts(connection: Connection, settings: Settings) -> list[dict[str, Any]]:
     """What needs a human, the most urgent kind first.
 
     Failing pipelines, subscriptions that lag, open dead letters, imports that failed or left lines out.
     """
     safe = high_water_mark(connection)
-    late = late_subscriptions(connection, safe)
+    late = late_subscriptions(connection, settings, safe)
     with translate_errors(), connection.cursor(row_factory=dict_row) as cursor:
         failing = cursor.execute(_FAILING).fetchall()
         letters = cursor.execute(_LETTERS).fetchall()
@@ -132,14 +154,12 @@ _RUNS = """
 select pipeline, status, count(*) from ops.runs where started_at > now() - interval '1 day' group by 1, 2 order by 1, 2
 """
 _DEAD_LETTERS = "select kind, count(*) from ops.dead_letters where resolved_at is null group by 1 order by 1"
-_SUBSCRIPTIONS = """
-select s.subscription, s.position, greatest(0, %(safe)s - s.position),
-  coalesce(extract(epoch from clock_timestamp() - (
-    select e.created_at from public.event_store as e
-    where e.position > s.position and e.position <= %(safe)s order by e.position limit 1
-  )), 0)::float8,
-  s.updated_at
-from ops.subscriptions as s order by s.subscription
+_SUBSCRIPTIONS = "select subscription, position, updated_at from ops.subscriptions order by subscription"
+_OLDEST = """
+select extract(epoch from clock_timestamp() - e.created_at)::float8 from public.event_store as e
+where e.position > %(after)s and e.position <= %(upto)s
+  and (%(event_types)s::text[] is null or e.event_type = any(%(event_types)s::text[]))
+order by e.position limit 1
 """
 # Failing: the last run that ended, ended badly. How often in a row says whether it is an accident.
 _FAILING = """

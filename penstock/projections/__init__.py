@@ -9,7 +9,7 @@ from penstock.projections.projection import (
     register,
 )
 from penstock.projections.rebuilding import Rebuilt, rebuild
-from penstock.projections.runner import Advanced, advance, advance_all, wait_for
+from penstock.projections.runner import Advanced, advance, advance_all, find_behind, wait_for
 
 __all__ = [
     "Advanced",
@@ -19,6 +19,7 @@ __all__ = [
     "SqlProjection",
     "advance",
     "advance_all",
+    "find_behind",
     "find_projection",
     "projections",
     "rebuild",

@@ -2,6 +2,8 @@
 
 An event that a projection cannot read does not stop it. The range is halved until a single event is left; then it
 becomes a dead letter (kind `event`, source = the projection, reference = its position), and the checkpoint goes on.
+
+A projection is behind only if an event of its types is beyond its checkpoint: nobody has it advance for any other.
 """
 
 import time
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from penstock.errors import WaitTimedOut
-from penstock.event_store import high_water_mark, lock_checkpoint, move_checkpoint, read_checkpoint
+from penstock.event_store import high_water_mark, lock_checkpoint, move_checkpoint, pass_over, read_checkpoint
 from penstock.postgres.pool import Connection, connection, transaction
 from penstock.projections.folding import Unreadable, fold_range, prepare
 from penstock.projections.projection import Projection, find_projection, projections
@@ -50,16 +52,51 @@ def advance_all(settings: Settings, *, seconds: float = 20.0) -> Mapping[str, Ad
     return {name: advance(settings, name, seconds=seconds) for name in projections()}
 
 
+def find_behind(settings: Settings) -> list[str]:
+    """The projections that have something to do, by name; the others' checkpoints are moved over what is not theirs."""
+    return [name for name, projection in projections().items() if _is_behind(settings, projection)]
+
+
+def _is_behind(settings: Settings, projection: Projection) -> bool:
+    with connection(settings) as borrowed:
+        position, safe = read_checkpoint(borrowed, projection.name), high_water_mark(borrowed)
+        if position >= safe:
+            return False
+        if _has_events(borrowed, projection, position, safe):
+            return True
+        pass_over(borrowed, projection.name, position, safe)
+        return False
+
+
+def _has_nothing_to_do(connection: Connection, projection: Projection, after: int, upto: int) -> bool:
+    return high_water_mark(connection) >= upto and not _has_events(connection, projection, after, upto)
+
+
+def _has_events(connection: Connection, projection: Projection, after: int, upto: int) -> bool:
+    """Whether events of its types are in the range, which must not reach beyond the high-water mark."""
+    span = {"after": after, "upto": upto, "event_types": list(projection.event_types)}
+    # planned for these very types: of rare ones no event may be near
+    return connection.execute(_HAS_EVENTS, span, prepare=False).fetchone() == (True,)
+
+
+_HAS_EVENTS: Final = """
+select exists (
+  select from public.event_store as e
+  where e.position > %(after)s and e.position <= %(upto)s and e.event_type = any(%(event_types)s)
+)
+"""
+
+
 def wait_for(settings: Settings, name: str, position: int, *, seconds: float) -> None:
-    """Return once the projection has dealt with `position`; else raise `WaitTimedOut` with how far it is."""
-    find_projection(name)
+    """Return once the projection has dealt with what it folds up to `position`; else raise `WaitTimedOut`."""
+    projection = find_projection(name)
     deadline = time.monotonic() + seconds
     pause = POLL_SECONDS
     while True:
         with connection(settings) as borrowed:
             present = read_checkpoint(borrowed, name)
-        if present >= position:
-            return
+            if present >= position or _has_nothing_to_do(borrowed, projection, present, position):
+                return
         if time.monotonic() + pause > deadline:
             raise WaitTimedOut(
                 f"{name} is at position {present}, not yet at {position}",

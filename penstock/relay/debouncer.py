@@ -1,7 +1,7 @@
 """Coalesce many notifications into few runs of one piece of work.
 
 However often `notify` is called, one run is made at a time, no two begin within `interval` seconds, and a call during a
-run leads to one more: none is lost while the process lives. (What a dying process loses, cron finds.)
+run leads to one more: none is lost while the process lives. (What a dying process loses, the sweep finds.)
 A run that failed is made again, after a pause of up to five seconds; only the first failure of a series is logged.
 """
 

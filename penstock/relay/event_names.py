@@ -12,7 +12,10 @@ APPENDED: Final = "penstock/events.appended"
 EVENT_PREFIX: Final = "event/"
 """Before the type of a stored event that some function listens to."""
 
-RELAY_REQUESTED: Final = "penstock/relay.requested"
+PROJECTIONS_BEHIND: Final = "penstock/projections.behind"
+"""`projections` names those for which there is something to do: events of their types were appended."""
+
+SWEEP_REQUESTED: Final = "penstock/sweep.requested"
 PURGE_REQUESTED: Final = "penstock/purge.requested"
 VIEWS_REQUESTED: Final = "views/refresh.requested"
 
@@ -20,7 +23,11 @@ DELIVERY_RECEIVED: Final = "webhook/delivery.received"
 
 IMPORT_REQUESTED: Final = "import/file.requested"
 IMPORT_LOADED: Final = "import/file.loaded"
-RESUME_REQUESTED: Final = "import/resume.requested"
 
 FUNCTION_FAILED: Final = "inngest/function.failed"
 """Inngest's own: a run that is out of retries."""
+
+
+def projection_behind(name: str) -> str:
+    """Has one projection's own function catch up, a step at a time: it has more to do than fits into one call."""
+    return f"projection/{name}.behind"

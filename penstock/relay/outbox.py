@@ -1,7 +1,8 @@
 """The relay: the subscription `inngest`, which publishes what was appended.
 
-For each range of positions one `penstock/events.appended`, and one `event/<EventType>` for each event of a type that
-somebody listens to, its id the stored event's. Then the checkpoint moves: at least once, with stable ids. Two relays
+For each range of positions one `penstock/events.appended`, one `penstock/projections.behind` with the projections whose
+types are in the range, if there are any, and one `event/<EventType>` for each event of a type that somebody listens to,
+its id the stored event's. Then the checkpoint moves: at least once, with stable ids. Two relays
 at once take turns on the checkpoint's row. A type that nobody listened to before is published from the first event on,
 beside the new ones, in portions. Knows no Inngest: `send` is given, and raises if the events did not arrive
 (`InvalidInput` if they never will: then they are sent one by one, and the one at fault becomes a dead letter).
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import psycopg
@@ -25,7 +27,7 @@ from penstock.pipelines import dead_letters
 from penstock.postgres import pool
 from penstock.postgres.pool import Connection
 from penstock.postgres.sqlstates import translate_errors
-from penstock.relay.event_names import APPENDED, EVENT_PREFIX
+from penstock.relay.event_names import APPENDED, EVENT_PREFIX, PROJECTIONS_BEHIND
 from penstock.relay.listening import Listened, move_listening, move_listening_back, read_listening
 from penstock.settings import Settings
 
@@ -60,6 +62,8 @@ class OutgoingEvent:
 
 
 Send: TypeAlias = Callable[[Sequence[OutgoingEvent]], None]
+Projected: TypeAlias = Mapping[str, Collection[str]]
+"""The event types of each projection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,14 @@ class Relayed:
     caught_up: bool = True
 
 
-def relay(settings: Settings, send: Send, listened_types: Collection[str], *, seconds: float = 20.0) -> Relayed:
+def relay(
+    settings: Settings,
+    send: Send,
+    listened_types: Collection[str],
+    projected: Projected = MappingProxyType({}),
+    *,
+    seconds: float = 20.0,
+) -> Relayed:
     """Give `send` everything up to the high-water mark, for about `seconds`.
 
     `listened_types` are event types, or prefixes that end with `*`. What `send` raises leaves the checkpoint where it
@@ -86,7 +97,7 @@ def relay(settings: Settings, send: Send, listened_types: Collection[str], *, se
     events = sent = 0
     while True:
         with pool.transaction(settings) as connection:
-            done, behind = _relay_range(connection, send, names)
+            done, behind = _relay_range(connection, send, names, projected)
         events, sent = events + done.events, sent + done.sent
         if behind:
             with pool.transaction(settings) as connection:
@@ -138,12 +149,15 @@ order by e.position limit {MAX_EVENTS_A_SEND}
 _UPCAST = _LISTENED.format(source="public.current_events")
 _AS_STORED = _LISTENED.format(source="public.event_store")
 _RANGE = f"""
-select count(*), (array_agg(id order by position desc))[1], (array_agg(distinct event_type))[:{MAX_NAMED_TYPES}]
+select count(*), (array_agg(id order by position desc))[1], (array_agg(distinct event_type))[:{MAX_NAMED_TYPES}],
+  array_agg(distinct event_type) filter (where event_type = any(%(projected)s))
 from public.event_store where position > %(after)s and position <= %(to)s
 """  # noqa: S608
 
 
-def _relay_range(connection: Connection, send: Send, names: Collection[str]) -> tuple[Relayed, bool]:
+def _relay_range(
+    connection: Connection, send: Send, names: Collection[str], projected: Projected
+) -> tuple[Relayed, bool]:
     """Publish the next range, and say whether some type is behind it."""
     after = lock_checkpoint(connection, SUBSCRIPTION)
     listening = read_listening(connection, names, after)
@@ -154,7 +168,7 @@ def _relay_range(connection: Connection, send: Send, names: Collection[str]) -> 
     wanted = _read_listened(connection, after, to, listening.current)
     if len(wanted) == MAX_EVENTS_A_SEND:
         to = wanted[-1].position
-    appended, count = _appended(connection, after, to)
+    appended, count = _appended(connection, after, to, projected)
     for chunk in _chunks([*appended, *map(outgoing, wanted)]):
         _send(connection, send, chunk)
     move_checkpoint(connection, SUBSCRIPTION, to)
@@ -193,16 +207,25 @@ def _read_listened(connection: Connection, after: int, to: int, listened: Listen
             return cursor.execute(_AS_STORED, values).fetchall()
 
 
-def _appended(connection: Connection, after: int, to: int) -> tuple[list[OutgoingEvent], int]:
-    """The one event for the range; none if it holds gaps alone. Its id is stable: the last stored event's."""
+def _appended(connection: Connection, after: int, to: int, projected: Projected) -> tuple[list[OutgoingEvent], int]:
+    """The events for the range as a whole; none if it holds gaps alone. Their ids are stable: the last stored event's.
+
+    Which projections are behind is decided here and not by their triggers: those that hear of an event that they do
+    not fold would each be a run that finds nothing.
+    """
+    types = sorted({event_type for of_one in projected.values() for event_type in of_one})
     with translate_errors():
-        row = connection.execute(_RANGE, {"after": after, "to": to}).fetchone()
+        row = connection.execute(_RANGE, {"after": after, "to": to, "projected": types}).fetchone()
     assert row is not None
-    count, last_id, event_types = row
+    count, last_id, event_types, folded = row
     if not count:
         return [], 0
-    data = {"from": after + 1, "to": to, "count": count, "event_types": sorted(event_types)}
-    return [OutgoingEvent.of(APPENDED, f"appended-{last_id}", data)], count
+    place = {"from": after + 1, "to": to}
+    found = {**place, "count": count, "event_types": sorted(event_types)}
+    events = [OutgoingEvent.of(APPENDED, f"appended-{last_id}", found)]
+    if behind := sorted(name for name, of_one in projected.items() if not set(of_one).isdisjoint(folded or ())):
+        events.append(OutgoingEvent.of(PROJECTIONS_BEHIND, f"behind-{last_id}", {**place, "projections": behind}))
+    return events, count
 
 
 def _chunks(events: Sequence[OutgoingEvent]) -> Iterator[list[OutgoingEvent]]:

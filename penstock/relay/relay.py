@@ -1,7 +1,7 @@
 """The way of an append to the outside: notify → debounce → read the outbox → `send`, which alone is not of the core.
 
 One `Relay` serves a process. Who appends calls `notify`, which never waits, or `run_now` where the host freezes the
-process after its answer; cron and the command line call `once`.
+process after its answer; the sweep and the command line call `once`.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -10,25 +10,29 @@ from datetime import UTC, datetime
 from penstock.pipelines import runs
 from penstock.relay import outbox
 from penstock.relay.debouncer import Debouncer
-from penstock.relay.event_names import APPENDED
-from penstock.relay.outbox import OutgoingEvent, Relayed, Send
+from penstock.relay.outbox import OutgoingEvent, Projected, Relayed, Send
 from penstock.relay.recently_published import RecentlyPublished
 from penstock.settings import Settings
 
 
 class Relay:
-    """Publishes with `send` what was appended; to the listeners of `listened_types` event by event."""
+    """Publishes with `send` what was appended; to the listeners of `listened_types` event by event.
+
+    `projected`, the types of each projection, says which of them have something to do.
+    """
 
     def __init__(
         self,
         settings: Callable[[], Settings],
         send: Send,
         listened_types: Callable[[], Collection[str]],
+        projected: Callable[[], Projected],
         published: RecentlyPublished,
     ) -> None:
         self.settings = settings
         self.send = send
         self.listened_types = listened_types
+        self.projected = projected
         self.published = published
         self._debouncer = Debouncer(self._turn, lambda: self.settings().relay_interval_ms / 1000)
 
@@ -46,15 +50,11 @@ class Relay:
         if (position := self.published.again) is not None:
             outbox.go_back(self.settings(), position)
             self.published.went_back(position)
-        relayed = outbox.relay(self.settings(), self._publish, self.listened_types(), seconds=seconds)
+        names, projected = self.listened_types(), self.projected()
+        relayed = outbox.relay(self.settings(), self._publish, names, projected, seconds=seconds)
         rows = max(relayed.events, relayed.sent)  # the past of a type that is new to the listeners counts as well
         runs.record_wake(self.settings(), "relay_events", began, rows, {"position": relayed.position})
         return relayed
-
-    def notify_subscriptions(self, position: int, reason: str) -> None:
-        """Have all projections look at the store, though nothing was appended; twice for one `reason` counts once."""
-        nothing = {"from": position + 1, "to": position, "count": 0, "event_types": []}
-        self.send([OutgoingEvent.of(APPENDED, f"requested-{reason}", nothing)])
 
     def _turn(self) -> None:
         if not self.once().caught_up:
@@ -62,5 +62,5 @@ class Relay:
 
     def _publish(self, events: Sequence[OutgoingEvent]) -> None:
         self.send(events)
-        firsts = [event.data["from"] if event.name == APPENDED else event.data["position"] for event in events]
+        firsts = [event.data["from"] if "from" in event.data else event.data["position"] for event in events]
         self.published.note(min(firsts) - 1)

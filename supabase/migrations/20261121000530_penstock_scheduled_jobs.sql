@@ -1,7 +1,7 @@
 -- Jobs inside the database, where pg_cron is to be had (on Supabase it is): refresh every materialized view each 15
 -- minutes, and purge pg_cron's own log, which nobody else does. A migration that registers views of its own schedules
--- them by calling ops.schedule_jobs() again. Elsewhere nothing is scheduled, and the Inngest
--- functions, which refresh after each import and by cron, are enough. Times are GMT.
+-- them by calling ops.schedule_jobs() again. Elsewhere nothing is scheduled, and the Inngest functions, of which the sweep
+-- has the views refreshed that have changed, are enough. Times are GMT.
 
 create function ops.schedule_jobs() returns setof text
 language plpgsql volatile

@@ -72,7 +72,7 @@ def test_a_delivery_becomes_one_event_however_often_it_comes(stack: Stack) -> No
     stack.wait_for_value(count, 1)
     stack.wait_for_value(
         "select count(*) from ops.subscriptions"
-        " where position = penstock.high_water_mark() and subscription = 'orders'",
+        " where position = penstock.high_water_mark() and subscription = 'inngest'",
         1,
     )
     assert stack.value(count) == 1

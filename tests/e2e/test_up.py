@@ -185,12 +185,14 @@ def test_a_dev_server_that_was_restarted_gets_the_app_again(folder: Path) -> Non
         up = Up(folder, {"SAMPLE": 0, "INNGEST_DEV": server.url}).ready()
         mine = {f"http://127.0.0.1:{up.port}/api/inngest"}
         assert set(server.apps) == mine
-        assert "penstock/relay.requested" in server.taken
+        (functions,) = server.apps.values()
+        assert "*/1 * * * *" in [trigger.get("cron") for each in functions for trigger in each["triggers"]]
+        assert "penstock/sweep.requested" in server.taken
     wait_until(lambda: "Inngest    is away" in up.said, PATIENCE_SECONDS)
     with dev_server(port) as restarted:
         wait_until(lambda: set(restarted.apps) == mine, PATIENCE_SECONDS)
         wait_until(lambda: f"Inngest    {restarted.url} has the app again" in up.said, PATIENCE_SECONDS)
-        assert "penstock/relay.requested" in restarted.taken
+        assert "penstock/sweep.requested" in restarted.taken
     assert up.signal() == 0
     assert left_over(folder) == []
 

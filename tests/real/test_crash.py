@@ -95,13 +95,14 @@ def crash(stage: Stage, load: Load, victims: tuple[str, ...]) -> None:
 
 
 def settle(stage: Stage, client: Client) -> None:
-    """One more of each wakes what waits for cron; sending a file again goes on with its import."""
+    """One more of each, and a sweep, wake what waits for one; sending a file again goes on with its import."""
     stage.stack.wait_until_synced()
     deliver(client)
     for name in client.books.files:
         finish_import(client, name)
     wait_for(lambda: stage.column(PENDING) == [], SETTLING_SECONDS, "the inbox")
     append(client)
+    stage.stack.send("penstock/sweep.requested", {})
     wait_for(lambda: stage.column(BEHIND) == [], SETTLING_SECONDS, "the subscriptions")
     with suppress(AssertionError):
         wait_for(lambda: stage.column(UNHEARD) == [], SETTLING_SECONDS)

@@ -82,8 +82,9 @@ def read_runs(
 @routes.get("/v1/alerts", responses={200: {"model": AlertsOut}}, openapi_extra=requires("read"))
 def read_alerts(request: Request) -> Json:
     """What needs a human: failing pipelines, subscriptions that lag, dead letters, imports that left lines out."""
-    with pool.connection(settings_of(request)) as connection:
-        return Json({"alerts": metrics.alerts(connection)})
+    settings = settings_of(request)
+    with pool.connection(settings) as connection:
+        return Json({"alerts": metrics.alerts(connection, settings)})
 
 
 @routes.get(

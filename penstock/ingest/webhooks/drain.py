@@ -40,6 +40,13 @@ def append_deliveries(settings: Settings, *, limit: int = MAX_DELIVERIES) -> int
     return limit
 
 
+def seconds_until_due(settings: Settings) -> float | None:
+    """How long until a pending delivery may be worked, negative if one is due; None without any."""
+    with pool.connection(settings) as connection:
+        row = connection.execute(_UNTIL_DUE).fetchone()
+    return row[0] if row else None
+
+
 def _work_next(settings: Settings) -> bool:
     """False if no delivery is due."""
     delivery = None
@@ -107,6 +114,9 @@ def _finish(
 _NEXT = """
 select source, delivery_id, body, received_at from raw.webhook_inbox
 where status = 'pending' and due_at <= clock_timestamp() order by due_at limit 1 for update skip locked
+"""
+_UNTIL_DUE = """
+select extract(epoch from min(due_at) - clock_timestamp())::float8 from raw.webhook_inbox where status = 'pending'
 """
 _PUT_OFF = """
 update raw.webhook_inbox set attempts = attempts + 1, due_at = clock_timestamp() + %s * 2 ^ least(attempts, 10)

@@ -1,5 +1,10 @@
-"""Refresh the materialized views, every 15 minutes and on request; `views/refresh.requested` may name `views`."""
+"""Refresh materialized views: those that the sweep found changed, or all; `views/refresh.requested` may name `views`.
 
+As many as its time allows in one call, without a step each: what is left then is asked for again.
+"""
+
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import inngest
@@ -7,19 +12,38 @@ import inngest
 from penstock import views
 from penstock.errors import InvalidInput
 from penstock.inngest.client import client, correlation_of, settings
+from penstock.inngest.error_policy import in_turn
+from penstock.inngest.relay import relay
 from penstock.pipelines import runs
 from penstock.postgres import pool
 from penstock.relay.event_names import VIEWS_REQUESTED
+from penstock.relay.outbox import OutgoingEvent
+
+SECONDS_A_RUN = 20.0
 
 
 @client.create_function(
     fn_id="refresh-views",
-    trigger=[inngest.TriggerCron(cron="*/15 * * * *"), inngest.TriggerEvent(event=VIEWS_REQUESTED)],
+    trigger=inngest.TriggerEvent(event=VIEWS_REQUESTED),
     concurrency=[inngest.Concurrency(limit=1)],
 )
 def refresh_views(ctx: inngest.ContextSync) -> dict[str, Any]:
-    wanted = _wanted(ctx.event)
-    return {"views": [ctx.step.run(f"refresh-{name}", _refresh, name, correlation_of(ctx)) for name in wanted]}
+    left = _wanted(ctx.event)
+    refreshed, failed = in_turn(_in_time(left), lambda name: _refresh(name, correlation_of(ctx)))
+    if left:
+        relay.send([OutgoingEvent.of(VIEWS_REQUESTED, f"views-{ctx.run_id}", {"views": left})])
+    if failed:
+        raise failed[0]
+    return {"views": refreshed, "left": left}
+
+
+def _in_time(names: list[str]) -> Iterator[str]:
+    """Take names from the list while there is time; the first in any case."""
+    deadline = time.monotonic() + SECONDS_A_RUN
+    while names:
+        yield names.pop(0)
+        if time.monotonic() > deadline:
+            break
 
 
 def _wanted(event: inngest.Event) -> list[str]:

@@ -18,12 +18,13 @@ from penstock.event_store import ANY_VERSION, NewEvent
 from penstock.ingest import files
 from penstock.pipelines.dead_letters import list_dead_letters
 from penstock.pipelines.runs import list_runs
-from penstock.relay.event_names import APPENDED
+from penstock.relay.event_names import APPENDED, PROJECTIONS_BEHIND
 from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings
 from tests.integration.inngest.inngest_calls import RUN_ID, call, run
 
 OPENED_AT = "2010-12-01T08:26:00Z"
+CRON = {"name": "inngest/scheduled.timer"}
 
 
 TICKET = {
@@ -41,7 +42,7 @@ def open_ticket(connection: psycopg.Connection, ticket_id: str = "536365", *, cl
 
 def test_a_projection_catches_up_in_one_call(connection: psycopg.Connection) -> None:
     position = open_ticket(connection)
-    outcome = run("project-tickets", {"name": APPENDED, "data": {"from": 1, "to": position}})
+    outcome = run("project-tickets", {"name": "projection/tickets.behind"})
     assert (outcome.status, outcome.body) == (200, {"position": position, "events": 2, "caught_up": True})
     assert outcome.steps == {}
     assert connection.execute("select ticket_id, status, total from desk.tickets").fetchall() == [
@@ -57,7 +58,7 @@ def test_a_projection_far_behind_goes_on_by_steps(
     monkeypatch.setattr("penstock.projections.runner.BATCH_SIZE", 2)
     monkeypatch.setattr("penstock.inngest.projection_function.SECONDS_BEFORE_STEPS", 0.0)
     monkeypatch.setattr("penstock.inngest.projection_function.SECONDS_A_STEP", 0.0)
-    outcome = run("project-tickets", {"name": APPENDED})
+    outcome = run("project-tickets", {"name": "projection/tickets.behind"})
     assert outcome.status == 200
     assert outcome.body["caught_up"] is True
     assert list(outcome.steps) == [f"advance-{number}" for number in range(1, len(outcome.steps) + 1)]
@@ -68,26 +69,19 @@ def test_a_projection_far_behind_goes_on_by_steps(
 def test_wakes_within_a_minute_share_a_run_and_idle_ones_leave_none(connection: psycopg.Connection) -> None:
     for number in range(3):
         open_ticket(connection, f"o{number}")
-        run("project-tickets", {"name": APPENDED})
-        run("project-tickets", {"name": APPENDED})
+        run("project-tickets", {"name": "projection/tickets.behind"})
+        run("project-tickets", {"name": "projection/tickets.behind"})
     (found,) = list_runs(connection)
     assert (found.pipeline, found.status, found.rows_in, found.rows_out) == ("project_tickets", "completed", 6, 6)
     assert found.details["wakes"] == 3
 
 
-def test_the_relay_runs_from_cron(connection: psycopg.Connection, sent: list[OutgoingEvent]) -> None:
-    position = open_ticket(connection)
-    outcome = run("relay-events", {"name": "inngest/scheduled.timer"})
-    assert outcome.body == {"events": 2, "sent": 0, "position": position}
-    assert [event.name for event in sent] == [APPENDED]
-
-
-def test_views_are_refreshed_each_in_a_step(connection: psycopg.Connection) -> None:
+def test_views_are_refreshed_without_a_step(connection: psycopg.Connection) -> None:
     open_ticket(connection)
-    run("project-tickets", {"name": APPENDED})
-    outcome = run("refresh-views", {"name": "inngest/scheduled.timer"})
+    run("project-tickets", {"name": "projection/tickets.behind"})
+    outcome = run("refresh-views", {"name": "views/refresh.requested"})
     names = ["tickets_by_status"]
-    assert list(outcome.steps) == [f"refresh-{name}" for name in names]
+    assert outcome.steps == {}
     assert [view["view"] for view in outcome.body["views"]] == names
     assert connection.execute("select total from public.tickets_by_status").fetchone() == (Decimal("15.300"),)
     assert [found.details["view"] for found in list_runs(connection, pipeline="refresh_views")] == names[::-1]
@@ -95,7 +89,7 @@ def test_views_are_refreshed_each_in_a_step(connection: psycopg.Connection) -> N
 
 def test_only_the_named_views_are_refreshed() -> None:
     outcome = run("refresh-views", {"name": "views/refresh.requested", "data": {"views": ["tickets_by_status"]}})
-    assert list(outcome.steps) == ["refresh-tickets_by_status"]
+    assert [view["view"] for view in outcome.body["views"]] == ["tickets_by_status"]
 
 
 @pytest.mark.parametrize("named", [["nothing"], ["tickets_by_status", 5], "tickets_by_status", [], ["ticket_days"]])
@@ -115,7 +109,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, verb: str = "pens
 def test_a_passing_error_is_tried_again_when_the_sender_says(monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, DatabaseUnavailable("Postgres is away", retry_after=42))
     before = datetime.now(UTC)
-    outcome = run("project-tickets", {"name": APPENDED})
+    outcome = run("project-tickets", {"name": "projection/tickets.behind"})
     assert outcome.status == 500
     assert "x-inngest-no-retry" not in outcome.headers
     wait = datetime.fromisoformat(outcome.headers["retry-after"]) - before
@@ -124,7 +118,7 @@ def test_a_passing_error_is_tried_again_when_the_sender_says(monkeypatch: pytest
 
 def test_a_permanent_error_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, VersionConflict("stream is at version 3", expected=2, actual=3))
-    outcome = run("project-tickets", {"name": APPENDED})
+    outcome = run("project-tickets", {"name": "projection/tickets.behind"})
     assert outcome.headers["x-inngest-no-retry"] == "true"
     assert outcome.body["message"] == "VersionConflict: stream is at version 3"
 
@@ -136,7 +130,7 @@ def test_an_unforeseen_error_is_tried_again_and_tells_no_secret(monkeypatch: pyt
         error = RuntimeError("failed with postgresql://penstock:hunter2@db.example:5432/x and Bearer abcdefgh12345678")
         error.__cause__ = cause
     failing(monkeypatch, error)
-    outcome = run("project-tickets", {"name": APPENDED})
+    outcome = run("project-tickets", {"name": "projection/tickets.behind"})
     assert outcome.status == 500
     assert "x-inngest-no-retry" not in outcome.headers
     text = str(outcome.body)
@@ -201,29 +195,16 @@ def test_a_wished_refresh_is_correlated_with_its_wish(connection: psycopg.Connec
     assert [found.correlation_id for found in list_runs(connection)] == ["asked-2"]
 
 
-def test_a_requested_relay_has_all_readers_look_though_nothing_is_new(
-    connection: psycopg.Connection, sent: list[OutgoingEvent]
-) -> None:
-    position = open_ticket(connection)
-    run("relay-events", {"name": "inngest/scheduled.timer"})
-    del sent[:]
-    for _ in range(2):
-        run("relay-events", {"name": "penstock/relay.requested"})
-    nothing = {"from": position + 1, "to": position, "count": 0, "event_types": []}
-    assert [(event.name, event.id, event.data) for event in sent] == [(APPENDED, f"requested-{RUN_ID}", nothing)] * 2
-    run("relay-events", {"name": "inngest/scheduled.timer"})
-    assert len(sent) == 2
-
-
 def test_what_a_forgetful_server_took_lately_is_told_again(
     connection: psycopg.Connection, sent: list[OutgoingEvent]
 ) -> None:
-    position = open_ticket(connection)
-    run("relay-events", {"name": "inngest/scheduled.timer"})
+    open_ticket(connection)
+    run("sweep", CRON)
+    run("advance-projections", {"name": PROJECTIONS_BEHIND})
     del sent[:]
-    lost = {"name": "penstock/relay.requested", "data": {"forgotten": True}}
-    assert run("relay-events", lost).body == {"events": 2, "sent": 0, "position": position}
-    assert [event.data["count"] for event in sent] == [2, 0]
+    lost = {"name": "penstock/sweep.requested", "data": {"forgotten": True}}
+    assert run("sweep", lost).status == 200
+    assert [event.data["count"] for event in sent if event.name == APPENDED] == [2]
 
 
 def test_a_failed_batch_is_kept_with_all_its_events(connection: psycopg.Connection) -> None:
@@ -314,9 +295,8 @@ def test_an_import_of_a_file_that_cannot_be_read_ends_as_failed(
 
 
 def test_imports_that_nobody_works_on_are_requested_again(
-    connection: psycopg.Connection, settings: Settings, tmp_path: Path
+    connection: psycopg.Connection, settings: Settings, sent: list[OutgoingEvent]
 ) -> None:
-    settings = replace(settings, storage_folder=tmp_path)
     ages = {"lost": 3, "young": 1, "done": 60, "dead": 20, "busy": 10}
     states = {"lost": "waiting", "young": "waiting", "done": "failed", "dead": "loading", "busy": "loading"}
     ids = {}
@@ -327,11 +307,8 @@ def test_imports_that_nobody_works_on_are_requested_again(
             "update raw.imports set state = %s, updated_at = now() - make_interval(mins => %s) where id = %s",
             (states[name], minutes, imported.id),
         )
-    with respx.mock:
-        route = respx.post("http://127.0.0.1:8288/e/NO_EVENT_KEY_SET").respond(200, json={"ids": ["1", "2"]})
-        outcome = run("resume-imports", {"name": "inngest/scheduled.timer"})
-        assert outcome.body == {"resumed": 2}
-        requested = [event["data"]["import_id"] for event in json.loads(route.calls.last.request.content)]
+    assert run("sweep", CRON).steps == {}
+    requested = [event.data["import_id"] for event in sent if event.name == "import/file.requested"]
     assert requested == [ids["lost"], ids["dead"]]
 
 
@@ -345,7 +322,7 @@ def test_stored_deliveries_become_events_whatever_told_of_them(
             " values ('shop', %s, '{}', %s, now())",
             (f"d{number}", body),
         )
-    outcome = run("drain-inbox", {"name": "inngest/scheduled.timer"})
+    outcome = run("drain-inbox", {"name": "webhook/delivery.received"})
     assert outcome.body == {"deliveries": 450}
     assert connection.execute("select count(*) from public.event_store").fetchone() == (450,)
     assert sum(event.data["count"] for event in sent) == 450

@@ -90,7 +90,7 @@ async def call(key):
     signature = hmac.new(key, b"{}" + now.encode(), hashlib.sha256).hexdigest()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://t") as http:
         headers = {"x-inngest-signature": f"t={now}&s={signature}"}
-        url = "/api/inngest?fnId=penstock-relay-events&stepId=step"
+        url = "/api/inngest?fnId=penstock-sweep&stepId=step"
         return (await http.post(url, content=b"{}", headers=headers)).status_code
 print([asyncio.run(call(key)) for key in (b"", b"unset", b"None")])
 """

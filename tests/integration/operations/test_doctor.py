@@ -87,11 +87,35 @@ def test_doctor_and_alerts_mean_the_same_by_late(connection: psycopg.Connection,
     connection.execute("alter table public.event_store disable trigger all")
     age = "make_interval(secs => case position when 3 then %(late)s - 60 else %(late)s + 60 end)"
     connection.execute(
-        f"update public.event_store set created_at = now() - {age}".encode(), {"late": metrics.LATE_SECONDS}
+        f"update public.event_store set created_at = now() - {age}".encode(), {"late": metrics.late_seconds(settings)}
     )
-    late = [alert["name"] for alert in metrics.alerts(connection) if alert["kind"] == "late-subscription"]
+    late = [alert["name"] for alert in metrics.alerts(connection, settings) if alert["kind"] == "late-subscription"]
     assert late == ["behind", "stopped"]
     assert checks(settings)["subscriptions"].message == "behind is at 1 of 3; stopped is at 0 of 3"
+
+
+def test_how_late_is_late_follows_the_sweep(connection: psycopg.Connection, settings: Settings) -> None:
+    event_store.append(connection, "note", "n1", ANY_VERSION, [NewEvent("Noted", {})])
+    connection.execute("insert into ops.subscriptions (subscription) values ('behind')")
+    connection.execute("alter table public.event_store disable trigger all")
+    connection.execute("update public.event_store set created_at = now() - interval '10 minutes'")
+    assert checks(settings)["subscriptions"].ok
+    assert not checks(dataclasses.replace(settings, sweep_minutes=1))["subscriptions"].ok
+
+
+def test_a_projection_is_not_late_for_events_that_it_does_not_fold(
+    connection: psycopg.Connection, settings: Settings
+) -> None:
+    """It is not notified of them, so its checkpoint is where its own last event was, or the sweep."""
+    event_store.append(connection, "note", "n1", ANY_VERSION, [NewEvent("Noted", {}), NewEvent("Noted", {})])
+    connection.execute("insert into ops.subscriptions (subscription, position) values ('tickets', 1), ('inngest', 2)")
+    connection.execute("alter table public.event_store disable trigger all")
+    connection.execute("update public.event_store set created_at = now() - interval '1 hour'")
+    (_, found) = metrics.subscriptions(connection, 2)
+    assert (found.subscription, found.position, found.lag, found.lag_seconds) == ("tickets", 1, 0, 0.0)
+    connection.execute("update public.event_store set event_type = 'TicketClosed' where position = 2")
+    (_, found) = metrics.subscriptions(connection, 2)
+    assert (found.lag, found.lag_seconds >= 3600) == (1, True)
 
 
 def test_open_dead_letters_and_failed_runs_are_counted(connection: psycopg.Connection, settings: Settings) -> None:
@@ -123,7 +147,7 @@ def test_imports_that_left_lines_out_are_named_with_their_counts(
                  %(rejected)s, %(held)s, now() - %(age)s::interval)""",
             {"name": name, "state": state, "rejected": rejected, "held": held, "age": age},
         )
-    found = [alert for alert in metrics.alerts(connection) if alert["kind"] == "incomplete-import"]
+    found = [alert for alert in metrics.alerts(connection, settings) if alert["kind"] == "incomplete-import"]
     assert [(alert["name"], alert["count"]) for alert in found] == [("held", 1), ("faulty", 5), ("held-old", 6)]
     (row,) = connection.execute("select id from raw.imports where source_name = 'held-old'").fetchall()
     expected = f"import {row[0]} into things: of 100 lines 5 were rejected and 1 are held"

@@ -15,7 +15,7 @@ from penstock.errors import InvalidInput, Unavailable
 from penstock.event_store import ANY_VERSION, NewEvent
 from penstock.pipelines.dead_letters import list_dead_letters
 from penstock.relay import outbox as relay_module
-from penstock.relay.event_names import APPENDED
+from penstock.relay.event_names import APPENDED, PROJECTIONS_BEHIND
 from penstock.relay.outbox import OutgoingEvent, relay
 from penstock.settings import Settings
 
@@ -68,6 +68,34 @@ def test_one_coalesced_event_tells_of_a_range(connection: psycopg.Connection, se
     assert outbox.events[0].id == f"appended-{last.id}"
     assert (relayed.events, relayed.sent, relayed.position) == (5, 0, safe)
     assert checkpoint(connection) == safe
+
+
+def test_projections_are_notified_only_of_types_that_they_fold(
+    connection: psycopg.Connection, settings: Settings
+) -> None:
+    projected = {"notes": ("Noted", "Erased"), "orders": ("OrderPlaced",), "erased": ("Erased",)}
+
+    def behind() -> list[Any]:
+        outbox = Outbox()
+        relay(settings, outbox, (), projected)
+        return [(event.id, event.data["projections"]) for event in outbox.events if event.name == PROJECTIONS_BEHIND]
+
+    noted = append(connection, "Noted", 3)[-1]
+    assert behind() == [(f"behind-{noted.id}", ["notes"])]
+    last = [append(connection, event_type)[-1] for event_type in ("Erased", "Noted", "Other")][-1]
+    assert behind() == [(f"behind-{last.id}", ["erased", "notes"])]
+    append(connection, "Other")
+    assert behind() == []
+
+
+def test_more_types_than_are_named_still_notify(connection: psycopg.Connection, settings: Settings) -> None:
+    for number in range(relay_module.MAX_NAMED_TYPES + 5):
+        append(connection, f"Type{number:03}")
+    outbox = Outbox()
+    projected = {f"p{number:03}": (f"Type{number:03}",) for number in range(relay_module.MAX_NAMED_TYPES + 5)}
+    relay(settings, outbox, (), projected)
+    assert len(outbox.appended[0]["event_types"]) == relay_module.MAX_NAMED_TYPES
+    assert outbox.events[1].data["projections"] == sorted(projected)
 
 
 def test_nothing_new_sends_nothing(connection: psycopg.Connection, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from penstock import event_store
 from penstock.errors import DatabaseUnavailable, InvalidInput
 from penstock.event_store import ANY_VERSION, NewEvent
 from penstock.pipelines.runs import list_runs, run_id_of
-from penstock.relay.event_names import APPENDED, IMPORT_LOADED, VIEWS_REQUESTED
+from penstock.relay.event_names import IMPORT_LOADED, VIEWS_REQUESTED, projection_behind
 from tests.integration.inngest.inngest_calls import RUN_ID, Outcome, run
 from tests.shop.registry import MATERIALIZED
 
@@ -118,12 +118,12 @@ def test_the_etl_refuses_wrong_days_for_good(data: dict[str, Any], names: str) -
     assert outcome.body["message"].startswith(f"InvalidInput: {names}: ")
 
 
-def test_views_are_refreshed_each_in_a_step(connection: psycopg.Connection) -> None:
+def test_all_views_are_refreshed_in_one_call(connection: psycopg.Connection) -> None:
     place_order(connection)
-    run("project-orders", {"name": APPENDED})
-    outcome = run("refresh-views", {"name": "inngest/scheduled.timer"})
+    run("project-orders", {"name": projection_behind("orders")})
+    outcome = run("refresh-views", {"name": "views/refresh.requested"})
     names = list(MATERIALIZED)
-    assert list(outcome.steps) == [f"refresh-{name}" for name in names]
+    assert outcome.steps == {}
     assert [view["view"] for view in outcome.body["views"]] == names
     assert connection.execute("select revenue from public.monthly_revenue").fetchone() == (Decimal("15.300"),)
     assert [found.details["view"] for found in list_runs(connection, pipeline="refresh_views")] == names[::-1]

@@ -5,22 +5,22 @@ import pkgutil
 from typing import Any
 
 import inngest
+import pytest
 
 import functions
 import penstock.inngest.functions
-from penstock.relay.event_names import APPENDED, IMPORT_LOADED
+from penstock.relay.event_names import IMPORT_LOADED
 from shop import DOMAIN
 from tests.integration.inngest.test_registration import in_a_new_interpreter
 
-EVERY_MINUTE = "* * * * *"
 EXPECTED: dict[str, set[str]] = {
-    "relay-events": {EVERY_MINUTE, "penstock/relay.requested"},
-    **{f"project-{projection.name}": {APPENDED, "*/5 * * * *"} for projection in DOMAIN.projections},
+    "sweep": {"*/15 * * * *", "penstock/sweep.requested"},
+    "advance-projections": {"penstock/projections.behind"},
+    **{f"project-{projection.name}": {f"projection/{projection.name}.behind"} for projection in DOMAIN.projections},
     "run-daily-etl": {"TZ=UTC 0 2 * * *", "etl/daily.requested", IMPORT_LOADED},
-    "refresh-views": {"*/15 * * * *", "views/refresh.requested"},
+    "refresh-views": {"views/refresh.requested"},
     "import-file": {"import/file.requested"},
-    "resume-imports": {"*/5 * * * *", "import/resume.requested"},
-    "drain-inbox": {EVERY_MINUTE, "webhook/delivery.received"},
+    "drain-inbox": {"webhook/delivery.received"},
     "record-failure": {"inngest/function.failed"},
     "purge-history": {"30 3 * * *", "penstock/purge.requested"},
 }
@@ -61,6 +61,14 @@ def test_every_projection_has_a_function_that_runs_one_at_a_time() -> None:
 def test_failures_are_recorded_with_many_retries() -> None:
     (found,) = [config(function) for function in functions.FUNCTIONS if function.local_id == "record-failure"]
     assert found["steps"]["step"]["retries"]["attempts"] == 20
+
+
+@pytest.mark.parametrize(
+    ("minutes", "cron"), [("1", "*/1 * * * *"), ("30", "*/30 * * * *"), ("60", "0 * * * *"), ("7", "*/15 * * * *")]
+)
+def test_the_sweep_comes_as_often_as_the_setting_says(minutes: str, cron: str) -> None:
+    code = "from penstock.inngest.functions.sweep import sweep as f; print(f._triggers[0].cron)"
+    assert in_a_new_interpreter(code, PENSTOCK_SWEEP_MINUTES=minutes) == cron
 
 
 def test_the_etl_runs_in_the_business_zone() -> None:
