@@ -22,7 +22,7 @@ up: $(VENV)/local
 	@exec $(RUN) -m penstock.cli up
 
 test: $(VENV)/dev
-	@exec $(RUN) -m pytest --numprocesses auto --dist loadgroup $(ARGS)
+	@exec $(RUN) -m pytest --numprocesses auto $(ARGS)
 
 check: $(VENV)/dev
 	$(RUN) -m ruff check .

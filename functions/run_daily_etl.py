@@ -4,7 +4,7 @@ range on request.
 `etl/daily.requested` takes `{"from": "2010-12-01", "to": "2010-12-31"}`, both included; without them it computes what
 is due, as the cron does: yesterday, the days before it that may have changed, every day whose orders have changed since
 it was computed, and every day that was missed, a thousand days a portion. With `{"marked": true}`, and after an import
-(`import/file.loaded`), only those that have changed.
+(`import/file.loaded`), only those that have changed; then the views are refreshed, too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from penstock.business_time import nightly_hour
 from penstock.errors import InvalidInput
 from penstock.inngest.client import client, correlation_of, settings
 from penstock.pipelines import runs
-from penstock.relay.event_names import IMPORT_LOADED
+from penstock.relay.event_names import IMPORT_LOADED, VIEWS_REQUESTED
 from penstock.settings import business_timezone
 from shop import figures
 from shop.figures import DAILY_REQUESTED
@@ -50,6 +50,9 @@ def run_daily_etl(ctx: inngest.ContextSync) -> dict[str, Any]:
         portions.append(extracted)
         ctx.step.run(f"transform{name}", _transform, extracted["batch_id"])
         ctx.step.run(f"load{name}", _load, run_id, portions, asked)
+    if ctx.event.name == IMPORT_LOADED:
+        # a file changes all figures, not only those by day
+        ctx.step.send_event("refresh", inngest.Event(name=VIEWS_REQUESTED))
     return _sum_up(portions, asked)
 
 

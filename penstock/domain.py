@@ -56,7 +56,8 @@ class Domain:
     everything runs on one machine. `migrations` are the files (without `.sql`) that its tables come from: a
     deployment has no files to see which ones are missing; with their digests (`migrations.read_manifest`) it sees as
     well which of them the database has in another text. `public` are the names that they put into the schema `public`,
-    beside views and the tables of projections: `PENSTOCK_PUBLIC_SCHEMA` moves all of them.
+    beside views and the tables of projections: `PENSTOCK_PUBLIC_SCHEMA` moves all of them. `tables` hold data
+    beside the tables of projections, those of import targets and `staging`: `penstock reset` empties all of them.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Domain:
     sample: Callable[[Local], None] | None = None
     migrations: Sequence[str] | Mapping[str, str] = ()
     public: Sequence[str] = ()
+    tables: Sequence[str] = ()
 
 
 _installed: dict[str, Domain] = {}
@@ -83,6 +85,16 @@ def after_import(settings: Settings) -> None:
     for domain in _installed.values():
         if domain.after_import:
             domain.after_import(settings)
+
+
+def data_tables() -> list[str]:
+    """The tables in which the installed domains keep data, each once."""
+    found: dict[str, None] = {}
+    for domain in _installed.values():
+        found |= dict.fromkeys(table for projection in domain.projections for table in projection.tables)
+        found |= dict.fromkeys(target.into.name for target in domain.targets if isinstance(target.into, targets.Table))
+        found |= dict.fromkeys(domain.tables)
+    return list(found)
 
 
 def install(*domains: Domain) -> None:

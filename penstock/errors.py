@@ -17,6 +17,7 @@
     └── Unavailable              passing: try again later, `retry_after` seconds
         ├── DatabaseUnavailable  Postgres cannot be reached or broke the connection
         ├── DatabaseReadOnly     Postgres answers but takes no writes: a full disk, a standby
+        ├── NotMigrated          the database lacks what this version uses: `penstock migrate`
         ├── PositionsBehind      the sequence of positions was set back, by a failover or a restore
         └── WaitTimedOut         a read model has not reached the position in time
 
@@ -117,6 +118,10 @@ class DatabaseUnavailable(Unavailable):
 
 class DatabaseReadOnly(Unavailable):
     slug = "database-read-only"
+
+
+class NotMigrated(Unavailable):
+    slug = "not-migrated"
 
 
 class PositionsBehind(Unavailable):

@@ -21,6 +21,7 @@ from penstock.loopback import is_loopback
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
+API_KEY_NAME: Final = r"[A-Za-z0-9_.-]{1,64}"
 
 _OURS = {"raw", "staging", "ops", "penstock"}
 _SUPABASES = {"auth", "cron", "extensions", "graphql", "graphql_public", "net", "realtime", "storage", "vault"}
@@ -321,7 +322,7 @@ def _api_keys(env: Mapping[str, str], faults: list[str]) -> tuple[ApiKey, ...]:
     """`name:sha256hex:read+write,…`: names for the audit, hashes instead of keys."""
     keys = []
     for number, entry in enumerate(_entries(env.get("PENSTOCK_API_KEYS", "")), start=1):
-        match = re.fullmatch(r"([A-Za-z0-9_.-]{1,64}):([0-9a-f]{64}):([a-z+]+)", entry)
+        match = re.fullmatch(rf"({API_KEY_NAME}):([0-9a-f]{{64}}):([a-z+]+)", entry)
         scopes = frozenset(scope for scope in SCOPES if match and scope in match[3].split("+"))
         if not match or len(scopes) != len(match[3].split("+")):
             faults.append(f"PENSTOCK_API_KEYS entry {number} is not name:sha256hex:read+write+admin")

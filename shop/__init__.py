@@ -91,6 +91,7 @@ DOMAIN = Domain(
     after_import=_compute_marked_days,
     sample=_load_sample,
     migrations=read_manifest(Path(__file__).parent / "migrations.json"),  # `make manifest` writes it
+    tables=("public.daily_analytics", "ops.due_days"),
 )
 
 __all__ = ["DOMAIN"]

@@ -7,6 +7,7 @@ the sample domain install it (`tests/shop/conftest.py`).
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -31,6 +32,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         throwaway.close_session()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    from tests.scheduling import TogetherScheduling
+
+    return TogetherScheduling(config, log)
 
 
 def pytest_collection_finish() -> None:

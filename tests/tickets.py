@@ -195,4 +195,5 @@ DOMAIN = Domain(
     compensations=(COMPENSATION,),
     views=VIEWS,
     routes=(routes,),
+    tables=("public.ticket_days",),
 )

@@ -29,3 +29,15 @@ def day(text: str) -> date:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2010-12-31")
+
+
+def position(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a position")
+
+
+def count(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")

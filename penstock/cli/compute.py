@@ -2,6 +2,8 @@
 
 import argparse
 import time
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from penstock import projections, views
@@ -9,6 +11,7 @@ from penstock.cli.session import print_json, reachable_settings, say
 from penstock.pipelines import runs
 from penstock.postgres import pool
 from penstock.settings import Settings
+from penstock.views import Refreshed
 
 CATCH_UP_SECONDS = 300.0
 """So long a refresh brings the projections up to date first."""
@@ -20,20 +23,35 @@ def refresh(options: argparse.Namespace) -> None:
     A projection that has not caught up in time is named, since the views show what it had by then.
     """
     settings = reachable_settings()
-    names = options.views or [view.name for view in views.views().values() if view.kind == "materialized"]
+    names = options.views or _materialized()
     for name in names:
         views.find_view(name)
     behind = _catch_up(settings)
     done = []
+    for refreshed in _refresh_each(settings, names):
+        done.append(refreshed)
+        if not options.json:
+            print(f"{refreshed.view} refreshed in {refreshed.duration_ms} ms", flush=True)
+    if options.json:
+        print_json([{**asdict(refreshed), "behind": behind} for refreshed in done])
+
+
+def refresh_all(settings: Settings) -> None:
+    """Bring every projection and every view up to date."""
+    _catch_up(settings)
+    deque(_refresh_each(settings, _materialized()), maxlen=0)
+
+
+def _materialized() -> list[str]:
+    return [view.name for view in views.views().values() if view.kind == "materialized"]
+
+
+def _refresh_each(settings: Settings, names: Sequence[str]) -> Iterator[Refreshed]:
     for name in names:
         with runs.record_run(settings, "refresh_views") as run, pool.connection(settings) as connection:
             refreshed = views.refresh_view(connection, name)
             run.details = {"view": name, "duration_ms": refreshed.duration_ms, "coalesced": refreshed.coalesced}
-        done.append(refreshed)
-        if not options.json:
-            print(f"{name} refreshed in {refreshed.duration_ms} ms", flush=True)
-    if options.json:
-        print_json([{**asdict(refreshed), "behind": behind} for refreshed in done])
+        yield refreshed
 
 
 def _catch_up(settings: Settings) -> list[str]:

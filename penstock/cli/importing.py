@@ -11,6 +11,7 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
 from uuid import UUID
 
+from penstock.cli.compute import refresh_all
 from penstock.cli.import_arguments import reading_options
 from penstock.cli.inngest import try_relay
 from penstock.cli.progress import Progress
@@ -81,8 +82,9 @@ def _compute_figures(settings: Settings) -> None:
     """What the file has changed. Its rows are stored even if this fails."""
     try:
         after_import(settings)
+        refresh_all(settings)
     except PenstockError as error:
-        say(f"the figures are not computed yet ({error}); the next nightly run will")
+        say(f"the figures are not computed yet ({error}): `penstock refresh` and the next nightly run will")
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> Import:

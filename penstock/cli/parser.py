@@ -9,8 +9,26 @@ from collections.abc import Iterable, Sequence
 
 import psycopg
 
-from penstock.cli import append, compute, import_arguments, importing, mappings, operations, setup, up
-from penstock.cli.arguments import AddCommands, Commands, add_command, add_json
+from penstock.cli import (
+    append,
+    completion,
+    compute,
+    dsn,
+    import_arguments,
+    importing,
+    imports,
+    keys,
+    mappings,
+    operations,
+    reset,
+    setup,
+    tail,
+    targets,
+    up,
+)
+from penstock.cli.arguments import AddCommands, Commands, add_command, add_json, position
+from penstock.cli.session import read_env_file
+from penstock.cli.version import ShowVersion
 from penstock.errors import PenstockError
 from penstock.postgres.pool import close_pools
 from penstock.postgres.sqlstates import translate
@@ -20,6 +38,7 @@ from penstock.project import install_domains
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     try:
+        read_env_file()
         options = parse(arguments, install_domains().commands)
         return int(options.run(options) or 0)
     except BrokenPipeError:
@@ -40,6 +59,7 @@ def parse(arguments: Sequence[str] | None = None, more: Iterable[AddCommands] = 
         prog="penstock",
         description="Events in, figures out. Works on DATABASE_URL, or on the Postgres of a running `penstock up`.",
     )
+    parser.add_argument("--version", action=ShowVersion)
     commands = parser.add_subparsers(required=True, metavar="command")
     _running(commands)
     _facts(commands)
@@ -47,6 +67,7 @@ def parse(arguments: Sequence[str] | None = None, more: Iterable[AddCommands] = 
     _operations(commands)
     for add in more:
         add(commands)
+    completion.add_commands(commands, parser)
     options = parser.parse_args(arguments)
     if check := getattr(options, "check", None):
         check(parser, options)
@@ -68,7 +89,8 @@ def _tell(error: Exception) -> int:
 
 def _running(commands: Commands) -> None:
     add_command(commands, "up", up.up, "run everything on this machine until Ctrl-C")
-    setup.add_commands(commands)
+    for room in (setup, dsn, keys, reset):
+        room.add_commands(commands)
 
 
 def _facts(commands: Commands) -> None:
@@ -78,7 +100,8 @@ def _facts(commands: Commands) -> None:
     import_arguments.add(importing_parser)
     importing_parser.set_defaults(check=import_arguments.check)
     add_json(importing_parser)
-    mappings.add_commands(commands)
+    for room in (imports, targets, mappings, tail):
+        room.add_commands(commands)
     appending = add_command(commands, "append", append.append_event, "append one event to a stream")
     appending.add_argument("aggregate_type")
     appending.add_argument("aggregate_id")
@@ -107,7 +130,7 @@ def _operations(commands: Commands) -> None:
     relay.add_argument(
         "--from",
         dest="from_position",
-        type=_position,
+        type=position,
         metavar="POSITION",
         help="publish all events from this position on again, since Inngest lost them",
     )
@@ -122,12 +145,6 @@ def _operations(commands: Commands) -> None:
     add_json(runs)
     doctor = add_command(commands, "doctor", operations.diagnose, "check the set-up; exit code 1 if something is wrong")
     add_json(doctor)
-
-
-def _position(text: str) -> int:
-    if re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a position")
 
 
 def _expected_version(text: str) -> int | str:

@@ -4,14 +4,27 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
+
+from dotenv.parser import parse_stream
 
 from penstock import json_codec
 from penstock.errors import SettingsError
-from penstock.postgres import pool
+from penstock.postgres import migrations, pool
 from penstock.project import find_project
 from penstock.settings import Settings
+
+
+def read_env_file() -> None:
+    """Give this process what the project's file `.env` says and its environment does not.
+
+    Into the environment itself, where the zone, the earliest day and the like are read before there are settings. The
+    app never does this: on a host nothing but the host's own settings counts.
+    """
+    os.environ.update(environment())
 
 
 def environment() -> dict[str, str]:
@@ -35,9 +48,16 @@ def command_settings() -> Settings:
 
 
 def reachable_settings() -> Settings:
-    """The same, once the database has answered: else the reason is shown at once, not a pool's time-out later."""
+    """The same, once the database has answered and is known to have all migrations.
+
+    Else the reason is shown at once, not a pool's time-out or a missing table later.
+    """
     settings = command_settings()
-    pool.connect(settings.database_url).close()
+    with closing(pool.connect(settings.database_url)) as connection:
+        if pending := migrations.pending_migrations(connection):
+            raise SettingsError(
+                f"the database lacks {len(pending)} migrations, {pending[0]} first: `penstock migrate` applies them"
+            )
     return settings
 
 
@@ -54,18 +74,19 @@ def import_settings() -> Settings:
 
 
 def _env_file(path: Path) -> dict[str, str]:
-    """Lines `NAME=value`; what is empty, a comment, or quoted around is read as shells do."""
+    """As python-dotenv reads it, but each value as it is written: a `$` in a password stays one."""
     if not path.is_file():
         return {}
+    try:
+        lines = list(parse_stream(StringIO(path.read_text(encoding="utf-8"))))
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8") from None
     values = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        text = line.strip().removeprefix("export ")
-        if not text or text.startswith("#"):
-            continue
-        name, separator, value = text.partition("=")
-        if not separator or not name.strip().isidentifier():
-            raise SettingsError(f"{path}, line {number}: not NAME=value")
-        values[name.strip()] = value.strip().removeprefix('"').removesuffix('"')
+    for line in lines:
+        if line.error or (line.key is not None and line.value is None):
+            raise SettingsError(f"{path}, line {line.original.line}: not NAME=value")
+        if line.key is not None and line.value is not None:
+            values[line.key] = line.value
     return values
 
 

@@ -63,7 +63,10 @@ class InngestCalls:
         keys = [key for key in (self._client.signing_key, self._client.signing_key_fallback) if key]
         check = partial(inngest_signature.fits, signature, body, keys)
         if not await to_thread.run_sync(check, limiter=limiter(request, "verifying", MAX_VERIFYING)):
-            raise Unauthenticated("the signature does not fit: another signing key, or another body")
+            raise Unauthenticated(
+                "the signature does not fit: INNGEST_SIGNING_KEY is not the key of the environment that calls (copy it"
+                " from Inngest's dashboard), or the body was changed on its way"
+            )
         if request.method == "POST":
             await _refuse_repeated(request, signature)
         return body

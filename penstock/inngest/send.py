@@ -17,6 +17,7 @@ from penstock.relay.outbox import OutgoingEvent
 from penstock.relay.recently_published import RecentlyPublished
 
 _REFUSED: Final = (400, 413)
+_KEY_REFUSED: Final = (401, 403)
 
 published = RecentlyPublished()
 
@@ -37,6 +38,12 @@ def send(events: Sequence[OutgoingEvent]) -> None:
         raise Unavailable(f"Inngest cannot be reached: {error_text(error)}", retry_after=5) from None
     if response.status_code in _REFUSED:
         raise InvalidInput(f"Inngest refuses the event: {redact(response.text)[:500]}", field="event")
+    if response.status_code in _KEY_REFUSED:
+        raise Unavailable(
+            f"Inngest refuses INNGEST_EVENT_KEY ({response.status_code}): copy the event key of this environment from"
+            " Inngest's dashboard",
+            retry_after=60,
+        )
     if not response.is_success:
         raise Unavailable(f"Inngest answers {response.status_code}: {redact(response.text)[:500]}", retry_after=5)
 

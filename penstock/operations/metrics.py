@@ -89,7 +89,7 @@ def late_subscriptions(connection: Connection, settings: Settings, safe: int) ->
 def alerts(connection: Connection, settings: Settings) -> list[dict[str, Any]]:
     """What needs a human, the most urgent kind first.
 
-    Failing pipelines, subscriptions that lag, open dead letters, imports that left lines out.
+    Failing pipelines, subscriptions that lag, open dead letters, imports that failed or left lines out.
     """
     safe = high_water_mark(connection)
     late = late_subscriptions(connection, settings, safe)
@@ -109,12 +109,15 @@ def alerts(connection: Connection, settings: Settings) -> list[dict[str, Any]]:
             for each in late
         ),
         *({"kind": "dead-letters", "name": row.pop("source"), **row} for row in letters),
-        *({"kind": "incomplete-import", **row} for row in incomplete_imports(connection)),
+        *incomplete_imports(connection),
     ]
 
 
 def incomplete_imports(connection: Connection) -> list[dict[str, Any]]:
-    """Imports that ended with too many faults within a week, or have held orders back for more than a day."""
+    """Imports that failed or ended with too many faults within a week, or have held orders back for more than a day.
+
+    One that failed is not named any more when the same file, or another of its name, has been loaded since.
+    """
     with translate_errors(), connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_INCOMPLETE, (IMPORTS_NAMED,)).fetchall()
 
@@ -163,19 +166,37 @@ with ended as (
     sum((r.status <> 'failed')::integer) over (partition by r.pipeline order by r.started_at desc) as good_ones
   from ops.runs as r
   where r.status <> 'running' and r.started_at > now() - interval '7 days'
+    and r.pipeline <> 'import_file' -- a file that cannot be loaded is named by itself, below
 )
 select pipeline, min(started_at) as since, max(error) filter (where place = 1) as message, count(*) as count
 from ended where good_ones = 0 group by pipeline order by pipeline
 """
 # what has completed its held orders since is not counted as at fault any more
 _INCOMPLETE = """
-select i.source_name as name, i.finished_at as since, i.rejected + i.held as count, concat('import ', i.id, ' into ',
-  i.target, ': of ', i.rows_read, ' lines ', i.rejected, ' were rejected and ', i.held, ' are held') as message
+select case i.state when 'failed' then 'failed-import' else 'incomplete-import' end as kind, i.source_name as name,
+  i.finished_at as since, i.rejected + i.held as count,
+  case i.state
+    when 'failed' then concat('import ', i.id, ' into ', i.target, ' failed after ', i.rows_read, ' lines: ', i.error)
+    else concat('import ', i.id, ' into ', i.target, ': of ', i.rows_read, ' lines ', i.rejected, ' were rejected and ',
+      i.held, ' are held')
+  end as message
 from raw.imports as i
-where i.state in ('completed', 'completed_with_rejects') and (
-  i.state = 'completed_with_rejects' and i.rejected + i.held > i.reject_share * i.rows_read
-    and i.finished_at > now() - interval '7 days'
-  or i.held > 0 and i.finished_at < now() - interval '1 day')
+where i.state = 'failed' and i.finished_at > now() - interval '7 days'
+    and not starts_with(i.content_sha256, 'upload ') -- one whose file never came
+    and not exists (
+      select from raw.imports as later
+      where later.target = i.target and later.created_at >= i.created_at
+        and (
+          later.content_sha256 = i.content_sha256
+          -- `upload` is the name of all that were sent without one
+          or later.source_name = i.source_name and i.source_name <> 'upload'
+        )
+        and later.state in ('completed', 'completed_with_rejects')
+    )
+  or i.state in ('completed', 'completed_with_rejects') and (
+    i.state = 'completed_with_rejects' and i.rejected + i.held > i.reject_share * i.rows_read
+      and i.finished_at > now() - interval '7 days'
+    or i.held > 0 and i.finished_at < now() - interval '1 day')
 order by i.finished_at desc limit %s
 """
 _LETTERS = """

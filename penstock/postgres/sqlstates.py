@@ -79,6 +79,14 @@ def _read_only(error: psycopg.Error) -> errors.PenstockError:
     )
 
 
+def _not_migrated(error: psycopg.Error) -> errors.PenstockError:
+    return errors.NotMigrated(
+        f"the database lacks what this version of Penstock uses ({_message(error)}): `penstock migrate` applies its"
+        " migrations",
+        retry_after=60,
+    )
+
+
 def _positions_behind(error: psycopg.Error) -> errors.PenstockError:
     message = f"{_message(error)} (select ops.raise_positions())"
     return errors.PositionsBehind(message, retry_after=60, **_detail(error))
@@ -92,6 +100,9 @@ _BY_SQLSTATE: dict[str, Callable[[psycopg.Error], Exception]] = {
     "PK006": lambda error: errors.Conflict(_message(error)),
     "PK007": lambda error: errors.NotFound(_message(error)),
     "PK008": _positions_behind,
+    "3F000": _not_migrated,
+    "42883": _not_migrated,
+    "42P01": _not_migrated,
     "23502": _invalid,
     "23505": _repeated,
     "23514": _invalid,

@@ -22,6 +22,8 @@ PARTS = (*CODE, "pyproject.toml", "setup.py", "Makefile", "README.md")
 READY_SECONDS = 4 * PATIENCE_SECONDS
 STOP_SECONDS = 2 * PATIENCE_SECONDS
 
+_started: "list[Up]" = []
+
 
 def copy_project(target: Path) -> Path:
     ignore = shutil.ignore_patterns("__pycache__", "node_modules", ".temp")
@@ -66,6 +68,7 @@ class Up:
                 user=user,
                 extra_groups=None if user is None else [],
             )
+        _started.append(self)
 
     @property
     def said(self) -> str:
@@ -97,6 +100,12 @@ class Up:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def stop_all() -> None:
+    """End what a failed test left running: it would fail a later test, by a warning."""
+    while _started:
+        _started.pop().stop_hard()
 
 
 def left_over(folder: Path) -> list[str]:

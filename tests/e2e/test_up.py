@@ -20,13 +20,11 @@ import pytest
 
 from penstock.local.postgres import EmbeddedPostgres
 from tests import throwaway
-from tests.e2e.checkout import PROJECT, Up, children_of, copy_project, left_over, wait_until
+from tests.e2e.checkout import PROJECT, Up, children_of, copy_project, left_over, stop_all, wait_until
 from tests.e2e.dev_server import REFUSED, dev_server
 from tests.interpreters import python_of
 from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS
-
-pytestmark = pytest.mark.xdist_group("up")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +40,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def nothing_is_left(folder: Path) -> Iterator[None]:
     yield
+    stop_all()
     for pid in [] if not (folder / ".penstock" / "lock").exists() else _holders(folder):
         psutil.Process(pid).kill()
     wait_until(lambda: not [line for line in left_over(folder) if "postgres" not in line], PATIENCE_SECONDS)
@@ -99,11 +98,12 @@ def test_a_second_run_loads_nothing_twice(folder: Path) -> None:
 
 def test_after_kill_9_the_children_leave_and_a_new_run_starts(folder: Path) -> None:
     up = Up(folder, {"SAMPLE": 0}).ready()
+    assert months(up) == [1559]
     children = children_of(folder)
     up.stop_hard()
     again = Up(folder, {"SAMPLE": 0, "PORT": up.port}).ready()
     wait_until(lambda: not [pid for pid in children if psutil.pid_exists(pid)], PATIENCE_SECONDS)
-    wait_until(lambda: months(again) == [1559], PATIENCE_SECONDS)
+    assert months(again) == [1559]
     assert again.signal() == 0
     assert left_over(folder) == []
 

@@ -138,7 +138,7 @@ def run(project: Path, mutants: Sequence[Mutant], workers: int = WORKERS) -> boo
 def _all_pass(copies: "queue.Queue[Copy]", tests: Sequence[str], workers: int) -> bool:
     """A test that fails in any case would kill every mutant."""
     copy = copies.get()
-    tested = copy.test(tests, "--numprocesses", str(workers), "--dist", "loadgroup")
+    tested = copy.test(tests, "--numprocesses", str(workers))
     copies.put(copy)
     if tested.failed or tested.unjudged or not tested.passed:
         print(f"{tested.output}\nmutation: the tests do not all pass on the unchanged project", flush=True)

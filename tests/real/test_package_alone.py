@@ -15,7 +15,7 @@ import pytest
 PROJECT: Final = Path(__file__).parents[2]
 OF_THE_DEPLOYMENT: Final = re.compile(r"(shop|app|functions|tests/shop)/|supabase/migrations/[0-9]+_shop_.*\.sql$")
 SUITES: Final = ("tests/unit", "tests/integration")
-PYTEST: Final = (sys.executable, "-m", "pytest", "--numprocesses", "auto", "--dist", "loadgroup", "--quiet")
+PYTEST: Final = (sys.executable, "-m", "pytest", "--numprocesses", "auto", "--quiet")
 SECONDS: Final = 3600
 FEWEST_TESTS: Final = 2000
 

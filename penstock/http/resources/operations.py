@@ -42,7 +42,7 @@ class RunsOut(Answer):
 
 
 class AlertOut(Answer):
-    kind: Literal["failing-pipeline", "late-subscription", "dead-letters", "incomplete-import"]
+    kind: Literal["failing-pipeline", "late-subscription", "dead-letters", "failed-import", "incomplete-import"]
     name: str = Field(description="The pipeline, the subscription, the source of the dead letters, or the file.")
     since: str
     message: str | None

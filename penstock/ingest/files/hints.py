@@ -115,15 +115,15 @@ def _of_field(plan: Plan, field: str, faults: Sequence[Fault], lines: int, is_wh
     values = [value for value in _values(plan, column, faults) if value]
     if values and isinstance(column.field_type, Choice):
         return _of_words(plan, column.field_type, field, values)
-    option = _option(plan, column, values) if values else None
+    option, over_http = _option(plan, column, values) if values else (None, "")
     example = f", such as {values[0][:60]!r}" if values else ""
     if is_whole:
-        helps = f"{option} reads it" if option else f'is it another field? --map "{column.name}=FIELD"'
+        helps = f"{option} reads it{over_http}" if option else f'is it another field? --map "{column.name}=FIELD"'
         return f"the whole column {column.name!r} failed as {field} ({faults[0].reason}{example}): {helps}"
     if option:
         return (
             f"column {column.name!r} is written in two ways: {lines} values{example}, need {option}, and the others"
-            " do not; in a file of their own those lines are read"
+            f" do not; in a file of their own those lines are read{over_http}"
         )
     return None
 
@@ -159,17 +159,20 @@ def _values(plan: Plan, column: Column, faults: Sequence[Fault]) -> Iterator[str
             yield (value or "").strip()
 
 
-def _option(plan: Plan, column: Column, values: Sequence[str]) -> str | None:
-    """The option with which nearly all of the values are read."""
+def _option(plan: Plan, column: Column, values: Sequence[str]) -> tuple[str | None, str]:
+    """The option with which nearly all of the values are read, and how it is said over HTTP where that differs."""
     field_type = column.field_type
     if isinstance(field_type, Timestamp):
         formats = [written for written in _date_formats(values) if _reads(replace(field_type, format=written), values)]
         if field_type.format and all(map(is_iso, values)):
-            return f"no --date {column.field}"
-        return " or ".join(f'--date "{column.field}={written}"' for written in formats[:2]) or None
+            return f"no --date {column.field}", ""
+        if not formats:
+            return None, ""
+        said = " or ".join(f'--date "{column.field}={written}"' for written in formats[:2])
+        return said, f' (over HTTP: dates={{"{column.field}": "{formats[0]}"}})'
     if isinstance(field_type, Number) and _reads(replace(field_type, comma=not field_type.comma), values):
-        return "--decimal point" if field_type.comma else "--decimal comma"
-    return None
+        return ("--decimal point" if field_type.comma else "--decimal comma"), ""
+    return None, ""
 
 
 def _date_formats(values: Sequence[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 from penstock.cli import main
 from penstock.inngest.relay import relay
 from penstock.pipelines.dead_letters import park
+from penstock.postgres import migrations
 from penstock.relay.outbox import OutgoingEvent
 from penstock.settings import Settings
 from tests import throwaway
@@ -107,6 +108,19 @@ def test_migrate_applies_what_is_missing_and_then_nothing(
         assert "applied 20261121000100_penstock_event_store\n" in capsys.readouterr().out
         assert main(["migrate"]) == 0
         assert capsys.readouterr().out == "nothing to apply\n"
+
+
+@pytest.mark.parametrize("command", [["imports"], ["append", "ticket", "T-1", "TicketOpened"], ["tail"], ["reset"]])
+def test_a_database_without_migrations_is_one_sentence(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with throwaway.fresh_database() as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        expected = (
+            f"penstock: the database lacks {len(migrations.manifest())} migrations,"
+            " 20261121000000_penstock_roles_and_schemas first: `penstock migrate` applies them"
+        )
+        assert refusal(capsys, *command) == expected
 
 
 def test_migrate_outside_a_project_leaves_a_strangers_migrations_alone(

@@ -228,3 +228,44 @@ def test_held_orders_are_released_over_http(api: Api) -> None:
     assert api.http.post(place).json()["held"] == 0
     waiting = api.http.post("/v1/imports/tickets", content=ORDERS).json()
     assert_problem(api.http.post(f"/v1/imports/{waiting['import_id']}/release"), 409)
+
+
+def test_a_file_that_failed_is_one_sentence_in_its_import_and_one_alert_until_it_is_loaded(api: Api) -> None:
+    header = "ticket_id,part,quantity,opened_at,price\n"
+
+    def alerts() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = api.http.get("/v1/alerts").json()["alerts"]
+        return found
+
+    def send(content: str, name: str | None = None) -> dict[str, Any]:
+        sent: dict[str, Any] = {"files": {"file": (name, content)}} if name else {"content": content}
+        import_id = UUID(api.http.post("/v1/imports/tickets", **sent).json()["import_id"])
+        files.advance_import(api.settings, import_id)
+        shown: dict[str, Any] = api.http.get(f"/v1/imports/{import_id}").json()
+        return shown
+
+    failed = send("Number,Amount\n1,2\n", "june.csv")
+    reason = failed["error"]
+    assert (failed["state"], reason.count("\n")) == ("failed", 0)
+    assert "ticket_id" in reason
+    [alert] = alerts()
+    assert (alert["kind"], alert["name"]) == ("failed-import", "june.csv")
+    assert alert["message"] == f"import {failed['import_id']} into tickets failed after 0 lines: {reason}"
+    send(f"{header}J-7,MUG,1,2026-07-01,1.25\n", "july.csv")
+    assert alerts() == [alert]
+    nameless = send("Number,Total\n1,2\n")
+    send(f"{header}J-8,MUG,1,2026-07-01,1.25\n")
+    assert [each["message"].split()[1] for each in alerts()] == [nameless["import_id"], failed["import_id"]]
+    send(f"{header}J-6,MUG,1,2026-06-01,1.25\n", "june.csv")
+    assert [each["name"] for each in alerts()] == ["upload"]
+
+
+def test_a_date_that_could_be_two_days_is_asked_for_as_each_face_says_it(api: Api) -> None:
+    ambiguous = "ticket,product,qty,date,each\nT-1,mug,2,02/03/2026,7.50\n"
+    refused = assert_problem(api.http.post("/v1/imports/tickets", params={"dry_run": "true"}, content=ambiguous), 422)
+    assert "say --date FIELD=%d/%m/%Y or --date FIELD=%m/%d/%Y" in refused["detail"]
+    assert '(over HTTP: dates={"FIELD": "%d/%m/%Y"})' in refused["detail"]
+    said = json_codec.dumps({"opened_at": "%d/%m/%Y"})
+    place = "/v1/imports/tickets"
+    look = api.http.post(place, params={"dry_run": "true", "dates": said}, content=ambiguous).json()
+    assert (look["loaded"], look["rows"][0]["opened_at"][:10]) == (1, "2026-03-02")

@@ -186,6 +186,11 @@ def test_any_other_signature_is_refused(signed: Signed) -> None:
     assert signed.runs == []
 
 
+def test_another_signing_key_is_named(signed: Signed) -> None:
+    detail = assert_problem(signed.post(signature(key="signkey-prod-" + "0f" * 32)), 401)["detail"]
+    assert detail.startswith("the signature does not fit: INNGEST_SIGNING_KEY is not the key of the environment")
+
+
 def test_what_is_not_json_or_too_much_of_it_is_refused(signed: Signed) -> None:
     for body in (b"[" * 100_000, b"\xff", b"[" + b"[]," * 300_000 + b"[]]", b"[NaN]", b"[1e-99999999999999999999]"):
         assert_problem(signed.post(signature(b"{}"), body), 401)

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -15,7 +16,8 @@ from penstock.http.metrics import exposition
 from penstock.operations.metrics import Measurements
 from penstock.postgres import pool
 from penstock.settings import Settings
-from tests.integration.http.conftest import Api
+from tests import throwaway
+from tests.integration.http.conftest import Api, running
 from tests.integration.http.test_bad_input import assert_problem
 from tests.tickets import DOMAIN, FUNCTIONS
 
@@ -171,3 +173,11 @@ def test_however_many_ask_whether_it_is_ready_one_connection_answers(api: Api, m
     monkeypatch.setattr(shared_look, "MAX_AGE_SECONDS", 0.0)
     assert api.http.get("/ready").json() == {"status": "ready", "missing": []}
     assert len(opened) == 2
+
+
+def test_a_database_without_migrations_is_one_sentence(settings: Settings) -> None:
+    with throwaway.fresh_database() as url, running(replace(settings, database_url=url)) as api:
+        for path in ("/v1/imports", "/v1/streams/ticket/T-1/events", "/v1/events"):
+            detail = assert_problem(api.http.get(path), 503)["detail"]
+            assert detail.startswith("the database lacks what this version of Penstock uses (")
+            assert detail.endswith("): `penstock migrate` applies its migrations")

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from penstock import errors
 from penstock.errors import DatabaseUnavailable, Unavailable
 from penstock.postgres import append_pool, pool
 from penstock.postgres.append_pool import MAX_CONNECTIONS, Statement, fetch_value
@@ -218,7 +219,7 @@ def test_a_statement_that_cannot_be_prepared_is_refused_and_leaves_no_connection
 ) -> None:
     async def scene() -> None:
         for _ in range(3):
-            with pytest.raises(psycopg.errors.UndefinedFunction):
+            with pytest.raises(errors.NotMigrated):
                 await fetch_value(database_url, Statement("missing", "select no_such_function($1::int)"), (bytes(4),))
         await until(lambda: not open_connections(watching))
 

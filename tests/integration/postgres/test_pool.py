@@ -48,6 +48,9 @@ def test_a_transaction_rolls_back_on_any_error(settings: Settings, connection: p
         ("do $$ begin raise exception 'no' using errcode = 'PK006'; end $$", errors.Conflict),
         ("do $$ begin raise exception 'full' using errcode = '25006'; end $$", errors.DatabaseReadOnly),
         ("select no_such_column", psycopg.errors.UndefinedColumn),
+        ("select from ops.no_such_table", errors.NotMigrated),
+        ("select penstock.no_such_function()", errors.NotMigrated),
+        ("select no_such_schema.anything()", errors.NotMigrated),
     ],
 )
 def test_an_sqlstate_becomes_the_projects_error(settings: Settings, statement: str, kind: type[Exception]) -> None:

@@ -1,5 +1,6 @@
 """The daily ETL and the shop's views, driven by the real call protocol."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -7,12 +8,13 @@ from uuid import UUID
 
 import psycopg
 import pytest
+import respx
 
 from penstock import event_store
 from penstock.errors import DatabaseUnavailable, InvalidInput
 from penstock.event_store import ANY_VERSION, NewEvent
 from penstock.pipelines.runs import list_runs, run_id_of
-from penstock.relay.event_names import projection_behind
+from penstock.relay.event_names import IMPORT_LOADED, VIEWS_REQUESTED, projection_behind
 from tests.integration.inngest.inngest_calls import RUN_ID, Outcome, run
 from tests.shop.registry import MATERIALIZED
 
@@ -88,6 +90,16 @@ def test_changed_days_alone_can_be_asked_for(connection: psycopg.Connection) -> 
     assert etl(data={"marked": True}).body["days"] == 1
     outcome = etl(data={"marked": True})
     assert (outcome.body["days"], outcome.body["from"], outcome.body["to"]) == (0, None, None)
+
+
+def test_after_an_import_its_days_are_computed_and_the_views_asked_for(connection: psycopg.Connection) -> None:
+    place_order(connection)
+    with respx.mock:
+        route = respx.post("http://127.0.0.1:8288/e/NO_EVENT_KEY_SET").respond(200, json={"ids": ["1"]})
+        outcome = run("run-daily-etl", {"name": IMPORT_LOADED})
+    assert (outcome.status, outcome.body["days"]) == (200, 1)
+    assert [event["name"] for event in json.loads(route.calls.last.request.content)] == [VIEWS_REQUESTED]
+    assert etl(data={"marked": True}).status == 200, "asked for by others, nothing is sent"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What is left out or fails as a whole is named, with the option that helps."""
 
+import re
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
@@ -155,7 +156,10 @@ def test_a_whole_column_that_failed_names_its_likely_cause(
     text = rows(("%AT%", "%PRICE%")).replace(",", options.get("delimiter", ","))
     (warning,) = warnings(text.replace("%AT%", at).replace("%PRICE%", price), **options)
     assert warning.startswith("the whole column")
-    assert warning.endswith(says)
+    told, _, over_http = warning.partition(" (over HTTP: ")
+    assert told.endswith(says)
+    formats = re.findall(r'--date "ordered_at=(.*?)"', says)
+    assert over_http == (f'dates={{"ordered_at": "{formats[0]}"}})' if formats else "")
 
 
 def test_values_that_need_two_formats_are_named() -> None:

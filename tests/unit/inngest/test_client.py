@@ -124,3 +124,15 @@ def test_listened_types_come_from_the_triggers(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(module, "registered", [listening])
     assert module.listened_types() == {"OrderPlaced", "shop.*"}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@respx.mock
+def test_a_wrong_event_key_is_named(status: int) -> None:
+    respx.post(URL).respond(status, text="Event key not found")
+    with pytest.raises(Unavailable) as refused:
+        send([EVENT])
+    assert str(refused.value) == (
+        f"Inngest refuses INNGEST_EVENT_KEY ({status}): copy the event key of this environment from Inngest's dashboard"
+    )
+    assert refused.value.retry_after == 60

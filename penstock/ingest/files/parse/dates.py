@@ -98,12 +98,15 @@ def _format_of(column: str, values: Iterator[str]) -> str | None:
 def _order(column: str, first_most: int, second_most: int, example: str) -> str:
     if first_most > 12 and second_most > 12:
         raise InvalidInput(
-            f"column {column!r} mixes day/month and month/day: say dates={{field: format}}", field="dates"
+            f"column {column!r} mixes day/month and month/day: say how its times are written,"
+            ' --date FIELD=FORMAT (over HTTP: dates={"FIELD": "FORMAT"}), in a file of their own each',
+            field="dates",
         )
     if first_most <= 12 and second_most <= 12:
         raise InvalidInput(
             f"column {column!r} is ambiguous: {example} may be day/month or month/day, and no value of the column"
-            " decides it; say dates={field: format}, such as %d/%m/%Y or %m/%d/%Y",
+            " decides it; say --date FIELD=%d/%m/%Y or --date FIELD=%m/%d/%Y"
+            ' (over HTTP: dates={"FIELD": "%d/%m/%Y"})',
             field="dates",
         )
     return "%d/%m/%Y" if first_most > 12 else "%m/%d/%Y"
