@@ -91,8 +91,8 @@ def _home(schema: str) -> str:
 
 def _types(arguments: str) -> tuple[str, ...]:
     """`a text, b integer default 3` → text, integer."""
-    bare = re.sub(r"'[^']*'", "''", arguments)  # a default may have commas
-    parts = (part.split() for part in re.split(r",(?![^(]*\))", bare) if part.strip())
+    bare = re.sub(r"\([^()]*\)", "", re.sub(r"'[^']*'", "''", arguments))  # a default may have commas
+    parts = (part.split() for part in bare.split(",") if part.strip())
     return tuple(" ".join(words[1:]).partition(" default ")[0] for words in parts if words[0] != "out")
 
 

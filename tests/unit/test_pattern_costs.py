@@ -30,6 +30,7 @@ MADE_AT_RUN_TIME = {
     "penstock/ingest/files/parse/types.py:read",
     "penstock/ingest/files/parse/fast_path.py:build_patterns",
     "penstock/local/inngest_messages.py:check",
+    "penstock/postgres/public_schema.py:_move",
 }
 
 USES = find_uses("penstock")
