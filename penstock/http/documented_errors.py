@@ -110,6 +110,11 @@ DOCUMENTED: Final[Mapping[int, DocumentedError]] = {
             Shown("unavailable", "too many listeners"),
             Shown("database-unavailable", "the database cannot be reached at the moment"),
             Shown("database-read-only", "the database takes no writes at the moment"),
+            Shown(
+                "not-migrated",
+                "the database lacks what this version of Penstock uses (relation ops.views does not exist):"
+                " `penstock migrate` applies its migrations",
+            ),
             Shown("positions-behind", "the sequence of positions is behind the store", {"sequence": 7, "stored": 9}),
             Shown(
                 "wait-timed-out",

@@ -14,6 +14,7 @@ from penstock.ingest.files.parse.joins import Join
 from penstock.ingest.files.parse.sources import carried_columns, columns_of, is_column
 from penstock.ingest.files.parse.types import NEVER, FieldType, InvalidValue, Number, Text, Timestamp
 from penstock.ingest.files.target import Table, Target, find_target
+from penstock.settings import Settings
 
 IGNORED = Text(at_most=1 << 20)
 
@@ -82,6 +83,10 @@ class Plan:
     def header(self) -> tuple[str, ...]:
         """The file's columns and those of the files that are joined to it; of JSON objects none."""
         return with_joined(self.dialect.header, self.joins)
+
+    def zone_or(self, settings: Settings) -> str:
+        """The zone of the file's own times: what it was said to be, else the business's."""
+        return self.zone or settings.timezone
 
     @cached_property
     def target(self) -> Target:

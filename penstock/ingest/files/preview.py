@@ -105,7 +105,7 @@ def _look_at_table(
 ) -> tuple[_Counts, dict[str, Any]]:
     check_table(connection, plan.target, plan)
     counts = _Counts()
-    writer = TableWriter(import_id, plan, plan.zone or settings.timezone)
+    writer = TableWriter(import_id, plan, plan.zone_or(settings))
     added, updated, duplicate = writer.preview(connection, _counted(plan, file, counts))
     rows = writer.preview_rows(connection, ROWS)
     return counts, {"loaded": added + updated, "held": 0, "updated": updated, "duplicate": duplicate, "rows": rows}
@@ -140,9 +140,9 @@ def _look_at_events(
     mapping, counts, staged = plan.target.into, _Counts(), 0
     assert isinstance(mapping, EventMapping)
     staging = Staging(import_id, plan)
-    staging.create(connection, plan.zone or settings.timezone)
+    staging.create(connection, plan.zone_or(settings))
     for batch in _batches(plan, file, counts, lookup_of(connection, import_id, plan)):
-        staged += staging.copy(connection, batch, staged, plan.zone or settings.timezone)
+        staged += staging.copy(connection, batch, staged, plan.zone_or(settings))
         counts.add(batch)
     held = staging.held.find(connection) if staging.held else Held()
     number, _ = staging.form_events(connection, mapping, _now(connection), "dry run", "dry run", held=held.keys > 0)

@@ -145,7 +145,7 @@ class _Runner:
             if plan.is_direct:
                 check_table(connection, plan.target, plan)
             else:
-                Staging(imported.id, plan).create(connection, plan.zone or self.settings.timezone)
+                Staging(imported.id, plan).create(connection, plan.zone_or(self.settings))
             ledger.update_import(
                 connection,
                 imported.id,
@@ -215,7 +215,7 @@ class _Runner:
         """Load batch by batch; gives whether the end of the file was reached."""
         plan, meter = imported.read_plan, Meter()
         if plan.is_direct and self.writer is None:
-            self.writer = TableWriter(imported.id, plan, plan.zone or self.settings.timezone)
+            self.writer = TableWriter(imported.id, plan, plan.zone_or(self.settings))
         offset, line = imported.offset_bytes, imported.next_line
         lookup = lookup_of(connection, imported.id, plan)
         batches = read_batches(file, plan, offset, line, meter, imported.progress.get("above"), lookup)
@@ -267,7 +267,7 @@ class _Runner:
             }
         plan = imported.read_plan
         staging = Staging(imported.id, plan)
-        copied = staging.copy(connection, batch, imported.staged, plan.zone or self.settings.timezone)
+        copied = staging.copy(connection, batch, imported.staged, plan.zone_or(self.settings))
         assert copied == batch.records, f"Postgres counted {copied} rows, we counted {batch.records}"
         return {"pending_by": copied, "staged_by": copied}
 

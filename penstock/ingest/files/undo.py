@@ -91,7 +91,7 @@ def _check(imported: Import) -> None:
 
 def _undo(connection: Connection, settings: Settings, imported: Import) -> dict[str, int]:
     plan = imported.read_plan
-    writer = TableWriter(imported.id, plan, plan.zone or settings.timezone)
+    writer = TableWriter(imported.id, plan, plan.zone_or(settings))
     changes, restored, removed = writer.restore_changes(connection)
     kept = changes - restored - removed
     load_batches = connection.execute(

@@ -272,7 +272,7 @@ def test_every_route_says_who_may_call_it(settings: Settings) -> None:
     assert len(ours) > 25
     public = {route.path for route in ours if route.openapi_extra["x-scope"] is None}
     by_signature = {"/v1/webhooks/{source}", "/v1/uploads/{token}"}
-    assert public == {"/health", "/ready", "/", "/dashboard/{name:path}"} | by_signature
+    assert public == {"/health", "/ready", "/", "/dashboard/{name:path}", "/docs", "/docs/{name:path}"} | by_signature
 
 
 JSON = {"content-type": "application/json"}

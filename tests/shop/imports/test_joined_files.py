@@ -82,9 +82,10 @@ def expected(rows: Rows) -> tuple[dict[str, tuple[str, str, Decimal]], dict[str,
             continue
         customer = customers[order[1]]
         before = sold[item[0]][2] if item[0] in sold else Decimal(0)
-        sold[item[0]] = customer[1], customer[4], before + Decimal(item[5])
+        cost = Decimal(item[5]) + Decimal(item[6])  # the price and the freight
+        sold[item[0]] = customer[1], customer[4], before + cost
         moment = datetime.fromisoformat(order[3]) + timedelta(hours=2)  # São Paulo in the summer of 2017, in UTC
-        days[moment.date().isoformat()] += Decimal(item[5])
+        days[moment.date().isoformat()] += cost
     return sold, days
 
 
