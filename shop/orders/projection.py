@@ -190,12 +190,14 @@ select {payload_sql.all_read("changed", "alone")}
 
 
 def _sums(events: str) -> str:
-    """`sums` of each order: pieces, and what its lines cost and say of discount and tax, where the order does not."""
-    item = {name: f"item.value ->> '{name}'" for name in ("amount", "quantity", "unit_price", "discount", "tax")}
+    """`sums` of each order: pieces, and what its lines cost and say of discount and tax, where the order does not.
+
+    Each value of a line is taken out of the payload once, and only where it counts.
+    """
     cost = f"""coalesce(
-        {payload_sql.number(item["amount"])},
-        {payload_sql.whole_number(item["quantity"])} * {payload_sql.number(item["unit_price"])}
-      )"""
+          {payload_sql.number("i.amount")},
+          {payload_sql.whole_number("i.quantity")} * {payload_sql.number("i.unit_price")}
+        )"""
     return f"""cross join lateral (
     select
       l.pieces, coalesce({payload_sql.number(f"{events}.discount")}, l.discount, 0) as discount,
@@ -203,11 +205,19 @@ def _sums(events: str) -> str:
       coalesce({payload_sql.number(f"{events}.tax")}, l.tax, 0) as tax, l.cost
     from (
       select
-        coalesce(sum({payload_sql.whole_number(item["quantity"])}), 0) as pieces,
+        coalesce(sum({payload_sql.whole_number("i.quantity")}), 0) as pieces,
         coalesce(sum(case when {events}.total is null then {cost} end), 0) as cost,
-        sum(case when {events}.discount is null then {payload_sql.number(item["discount"])} end) as discount,
-        sum(case when {events}.tax is null then {payload_sql.number(item["tax"])} end) as tax
-      from {payload_sql.elements(f"{events}.items")} as item
+        sum({payload_sql.number("i.discount")}) as discount, sum({payload_sql.number("i.tax")}) as tax
+      from (
+        select
+          item.value ->> 'quantity' as quantity,
+          case when {events}.total is null then item.value ->> 'amount' end as amount,
+          case when {events}.total is null then item.value ->> 'unit_price' end as unit_price,
+          case when {events}.discount is null then item.value ->> 'discount' end as discount,
+          case when {events}.tax is null then item.value ->> 'tax' end as tax
+        from {payload_sql.elements(f"{events}.items")} as item
+        offset 0
+      ) as i
     ) as l
     offset 0
   ) as sums"""  # noqa: S608
@@ -253,7 +263,6 @@ steps as materialized (
   select
     e.order_id, max(e.position) as position, max(e.version) as version,
     {_TIMES},
-    {_LATEST_DETAILS},
     coalesce(max(e.position) filter (where e.event_type = 'OrderCompleted'), 0) as completed_position,
     coalesce(max(e.position) filter (where e.event_type = 'OrderCancelled'), 0) as cancelled_position
   from moments as e
@@ -261,6 +270,17 @@ steps as materialized (
     select p.order_id, min(p.position) as position from placed as p where p.version > 1 group by p.order_id
   ) as late on late.order_id = e.order_id
   where late.position is null or late.position < e.position
+  group by e.order_id
+),
+-- Apart from the steps, most of which have none: in their order they cost more than all else of a step.
+details as materialized (
+  select e.order_id, {_LATEST_DETAILS}
+  from moments as e
+  left join (
+    select p.order_id, min(p.position) as position from placed as p where p.version > 1 group by p.order_id
+  ) as late on late.order_id = e.order_id
+  where num_nonnulls({", ".join(f"e.{column}" for column in _DETAILS)}) > 0
+    and (late.position is null or late.position < e.position)
   group by e.order_id
 ),
 known as materialized (
@@ -285,13 +305,14 @@ new_orders as (
     e.currency,
     e.country,
     {_total("e")}, {_SUMS}, e.tax_included,
-    e.shipping_address, {", ".join(f"s.{column}" for column in _DETAILS)},
+    e.shipping_address, {", ".join(f"d.{column}" for column in _DETAILS)},
     coalesce({payload_sql.time("e.placed_at")}, {payload_sql.time("e.occurred_at")}, e.created_at),
     s.paid_at, s.shipped_at, s.delivered_at, s.completed_at, s.cancelled_at,
     coalesce(s.version, e.version), e.position, coalesce(s.position, e.position)
   from placed as e
   {_sums("e")}
   left join steps as s on s.order_id = e.order_id
+  left join details as d on d.order_id = e.order_id
   returning placed_at, currency, total, status
 ),
 moved_orders as (
@@ -302,11 +323,12 @@ moved_orders as (
     delivered_at = greatest(o.delivered_at, s.delivered_at),
     completed_at = greatest(o.completed_at, s.completed_at),
     cancelled_at = greatest(o.cancelled_at, s.cancelled_at),
-    {", ".join(f"{column} = coalesce(s.{column}, o.{column})" for column in _DETAILS)},
+    {", ".join(f"{column} = coalesce(d.{column}, o.{column})" for column in _DETAILS)},
     version = s.version,
     position = s.position
   from steps as s
   inner join known on known.order_id = s.order_id
+  left join details as d on d.order_id = s.order_id
   where o.ctid = any (array(select known.place from known)) and o.order_id = s.order_id
   returning o.placed_at, o.currency, o.total, o.status, known.status as status_before
 ),
