@@ -68,7 +68,7 @@ def test_the_figures_are_those_of_december_2010(page: Page) -> None:
     assert page.inner_text("#months tbody tr td:first-child") == "December 2010"
     assert page.inner_text("#note-days") == "1 Dec – 31 Dec 2010"
     assert "REGENCY CAKESTAND 3 TIER" in page.inner_text("#products tbody tr:first-child")
-    assert "import_file" in page.inner_text("#runs")
+    assert "refresh_views" in page.inner_text("#runs")
 
 
 def test_the_samples_import_is_shown_with_its_account(page: Page) -> None:

@@ -152,7 +152,7 @@ async function showShop(views) {
 
 async function refresh() {
   try {
-    const [{ views }, runs, imports] = await Promise.all([read("/v1/views"), read("/v1/runs?limit=12"), readImports()]);
+    const [{ views }, runs, imports] = await Promise.all([read("/v1/views"), read("/v1/runs?limit=24"), readImports()]);
     showRuns(runs);
     followImports(imports, refresh);
     await showShop(views.map((view) => view.name));
