@@ -26,7 +26,7 @@ declare
   listed constant text := (
     select string_agg(t.name::text, ', ' order by t.place) from unnest(emptied) with ordinality as t (name, place)
   );
-  guards text[] := '{}';
+  guards text[] := '{}'::text[];
   statement text;
   guard record;
   left_over record;

@@ -126,7 +126,7 @@ def test_what_migrations_say_that_they_create_is_what_the_catalog_has() -> None:
     expected = {_with_types_by_name(each) for each in said if each.kind != "schema"}
     assert expected - there == set()
     assert {each for each in there - expected if each.kind != "sequence"} == set()
-    assert {each.schema for each in said if each.kind == "schema"} >= {"raw", "staging", "ops", "penstock", "shop"}
+    assert {each.schema for each in said if each.kind == "schema"} >= {"raw", "staging", "ops", "penstock"}
 
 
 def test_the_names_of_the_package_in_public_are_those_that_its_migrations_create() -> None:

@@ -26,10 +26,3 @@ def test_each_name_is_written_in_one_place() -> None:
     assert {name: count for name, count in written.items() if count > 1} == {}
     of_the_package = {name for path in CODE if path.is_relative_to(ROOT / "penstock") for name in literals(path)}
     assert of_the_package == OF_THE_PACKAGE
-
-
-def test_docs_and_comments_know_no_other_names() -> None:
-    known = {name for path in CODE for name in literals(path)}
-    texts = [*CODE, *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    said = {name for path in texts for name in NAME.findall(path.read_text())}
-    assert said <= known
