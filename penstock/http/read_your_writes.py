@@ -37,7 +37,7 @@ async def read_when_ready(
 ) -> dict[str, Any]:
     """Read once the projection, or each of several, has passed `position`.
 
-    What is read has its `position`. Calls that wait queue among themselves, not before others.
+    A `position` in what is read is then at least that one. Calls that wait queue among themselves, not before others.
     """
     projections = (projection,) if isinstance(projection, str) else projection
 
@@ -49,7 +49,9 @@ async def read_when_ready(
         with pool.connection(settings) as connection:
             found = read(connection)
         # a checkpoint may be behind what its projection has dealt with, as nothing of its types came since
-        return found if position is None else {**found, "position": max(found["position"], position)}
+        if position is None or "position" not in found:
+            return found
+        return {**found, "position": max(found["position"], position)}
 
     waiting = limiter(request, "waiting", MAX_WAITING) if position is not None else None
     return await to_thread.run_sync(waited, limiter=waiting)
